@@ -1,0 +1,37 @@
+# Everything runs in the project's own environment: .venv, made by uv. Where uv is missing it is put into .tools.
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+RUN := $(UV) run --frozen --all-extras
+DEMO ?= demo
+
+.PHONY: demo test lint bench setup wheel-test clean
+
+demo: setup  ## real faces with planted faults -> curate clean -> what was found
+	$(RUN) curate demo --out $(DEMO)
+
+test: setup  ## every test
+	$(RUN) pytest
+
+lint: setup  ## style and types
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
+	$(RUN) python -m bench
+
+wheel-test: setup  ## the built wheel works in an empty environment
+	rm -rf build/wheel && $(UV) build --wheel --out-dir build/wheel
+	$(UV) venv --clear build/wheel/venv
+	$(UV) export --frozen --no-dev --no-emit-project --no-hashes -o build/wheel/requirements.txt -q
+	$(UV) pip install -q --python build/wheel/venv -r build/wheel/requirements.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/curate demo --limit 12 --out demo
+
+setup: $(UV)
+	$(UV) sync --frozen --all-extras -q
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/python -m pip install -q uv
+
+clean:
+	rm -rf .venv .tools build dist demo
