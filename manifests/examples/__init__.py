@@ -1,0 +1,92 @@
+"""A small manifest to look at and to test against: made-up photos, no pixels.
+
+`DEMO` is the committed file; `python -m manifests.examples` makes it again, `demo_manifest` its table.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.layout import POLICY, POLICY_HASH
+from manifests.schema import FACE_NUMBERS, MANIFEST, arrow_schema
+
+DEMO = Path(__file__).with_name("demo.parquet")
+
+PEOPLE = ("Ada", "Blaise", "Emmy", "Leonhard")
+_PHOTOS = 15
+
+# What is wrong with a person's n-th photo, and the numbers that say so; all other photos are faultless.
+_FAULTS: dict[tuple[str, int], dict[str, Any]] = {
+    ("Ada", 3): {"reasons": ["blurred"], "sharpness": 0.08, "laplacian": -5.1, "reblur": 0.71},
+    ("Ada", 7): {
+        "reasons": ["other_person"], "own_similarity": 0.04, "nearest_identity": "Emmy", "nearest_similarity": 0.66,
+        "margin": -0.62, "wrong_person": 0.98, "suggested_identity": "Emmy",
+    },
+    ("Ada", 9): {"reasons": ["duplicate"], "duplicate_of": "Ada/0002.jpg", "duplicate_kind": "exact"},
+    ("Blaise", 2): {"reasons": ["too_dark"], "brightness": 14.0, "clipped_dark": 0.62},
+    ("Blaise", 5): {"reasons": ["too_small", "blurred"], "eye_distance": 11.0, "upscale": 7.6, "sharpness": 0.02},
+    ("Blaise", 6): {"reasons": ["no_face"]},
+    ("Emmy", 1): {"reasons": ["stretched"], "stretch": 1.48},
+    ("Emmy", 4): {"reasons": ["near_duplicate"], "duplicate_of": "Emmy/0003.jpg", "duplicate_kind": "near"},
+    ("Emmy", 8): {"reasons": ["too_bright"], "brightness": 243.0, "clipped_bright": 0.55},
+    ("Emmy", 11): {"reasons": ["blurred"], "sharpness": 0.31, "verdict": "keep", "verdict_source": "override"},
+    ("Leonhard", 0): {"reasons": ["undecodable"], "error": "truncated JPEG"},
+    ("Leonhard", 6): {"reasons": ["corrupt_pixels"], "corruption": 0.34, "flat_rows": 0.41},
+    ("Leonhard", 9): {"reasons": [], "verdict": "drop", "verdict_source": "override"},
+}  # fmt: skip
+
+# Range of each number on a faultless photo; those that are not named lie between 0.1 and 0.9.
+_USUAL = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_float32(column.dtype)} | {
+    "detection_score": (0.97, 1.0), "box_x0": (90, 140), "box_y0": (70, 120), "box_x1": (260, 320),
+    "box_y1": (300, 360),
+    "eye_distance": (55, 95), "upscale": (0.9, 1.4), "inside": (0.93, 1.0), "yaw": (-40, 40), "pitch": (-15, 15),
+    "roll": (-12, 12), "stretch": (0.95, 1.05), "sharpness": (0.72, 0.99), "laplacian": (-3.2, -1.9),
+    "tenengrad": (-2.4, -1.2), "band_ratio": (-1.6, -0.8), "reblur": (0.25, 0.42), "brightness": (95, 165),
+    "contrast": (35, 60), "local_contrast": (0.1, 0.2), "clipped_dark": (0, 0.02), "clipped_bright": (0, 0.02),
+    "colourfulness": (15, 30), "blockiness": (0.95, 1.1), "corruption": (0, 0.01), "face_share": (0.38, 0.5),
+    "ita": (10, 50), "own_similarity": (0.58, 0.82), "nearest_similarity": (0.02, 0.18), "flat_rows": (0, 0.01),
+    "wrong_person": (0.0, 0.05),
+}  # fmt: skip
+
+
+def demo_manifest() -> pa.Table:
+    """The example's rows: 60 photos of four people, thirteen with something to decide."""
+    rows = [_photo(person, index) for person in PEOPLE for index in range(_PHOTOS)]
+    told = {POLICY: "an example, decided by no policy", POLICY_HASH: "example"}
+    return pa.Table.from_pylist(rows, arrow_schema("manifest", told))
+
+
+def _photo(person: str, index: int) -> dict[str, Any]:
+    image_id = f"{person}/{index:04d}.jpg"
+    fault = _FAULTS.get((person, index), {"reasons": []})
+    decoded = "error" not in fault
+    faced = decoded and fault["reasons"] != ["no_face"]
+    row: dict[str, Any] = {column.name: None for column in MANIFEST}
+    row |= {"image_id": image_id, "identity": person, "verdict_source": "policy", "face_count": int(faced)}
+    row |= {"verdict": "drop" if fault["reasons"] else "keep"}
+    row |= {"file_size": _whole(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}
+    row["sha256"] = hashlib.sha256(str(fault.get("duplicate_of", image_id)).encode()).hexdigest()
+    if decoded:
+        row |= {"format": "JPEG", "width": 400, "height": 450, "flat_rows": 0.0}
+        row |= {name: _whole(image_id, name, 0, 2**64) for name in ("phash", "phash_mirror")}
+    if faced:
+        row |= {name: round(low + (high - low) * _share(image_id, name), 4) for name, (low, high) in _USUAL.items()}
+        row |= {"face_id": f"{image_id}#0", "landmark_source": "detector", "shard": "faces/b-000.parquet"}
+        row |= {"face_phash": _whole(image_id, "face_phash", 0, 2**64), "identity_size": 14, "identity_cohesion": 0.7}
+        row |= {"nearest_identity": PEOPLE[PEOPLE.index(person) - 1]}
+        row["margin"] = round(row["own_similarity"] - row["nearest_similarity"], 4)
+        where = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
+        row |= {"crop_offset": 4 + where, "crop_length": 19_000, "mask_offset": 2_000_004 + where // 10}
+        row["mask_length"] = 1_600
+    return row | fault
+
+
+def _share(image_id: str, name: str) -> float:
+    """A number in [0, 1) that looks random and is the same for ever, whatever numpy's generators become."""
+    return int.from_bytes(hashlib.blake2b(f"{image_id} {name}".encode(), digest_size=6).digest(), "little") / 2**48
+
+
+def _whole(image_id: str, name: str, low: int, high: int) -> int:
+    return low + int((high - low) * _share(image_id, name))

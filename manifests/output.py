@@ -1,0 +1,120 @@
+"""A file written whole or not at all, and one run at a time on an output directory."""
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from manifests.errors import BusyError, OutputError
+
+_PARTIAL = re.compile(r"^\..+\.partial-\d+$")
+_UNWRITABLE = {
+    errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
+    errno.EDQUOT: "the disk quota is used up: free some space and start again; what is finished is kept",
+    errno.EFBIG: "the file grew too large for this file system: use more buckets or another --out",
+    errno.EROFS: "the file system is read-only: choose another --out",
+    errno.EACCES: "permission denied: choose another --out, or make it writable",
+    errno.EPERM: "not permitted: choose another --out, or make it writable",
+    errno.ENOTDIR: "a part of the path is a file, not a directory: choose another --out",
+    errno.EEXIST: "a file is in the way of the directory: choose another --out",
+    errno.EISDIR: "a directory is in the way of the file: remove it or choose another --out",
+}
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to write below `path` into an OutputError that says what to do; others pass."""
+    try:
+        yield
+    except OSError as error:
+        advice = _UNWRITABLE.get(error.errno or 0)
+        if advice is None:
+            raise
+        raise OutputError(f"cannot write {path}: {advice}") from error
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on leaving, sync it to disk and rename it to `path`.
+
+    After an error, or a kill, `path` is as it was before. The temporary file is removed after an error; one that a
+    kill has left behind is found by `remove_partials`. Missing parent directories are made.
+
+    Raises OutputError where the disk is full, read-only or not ours to write.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+    try:
+        # A source that cannot be read inside the block is not our output's fault, hence the narrower list here.
+        try:
+            yield partial
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+                raise OutputError(f"cannot write {path}: {_UNWRITABLE[error.errno]}") from error
+            raise
+        with writable(path):
+            _sync(partial)
+            partial.replace(path)
+            _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partials(root: str | os.PathLike[str]) -> int:
+    """Remove what killed runs left unfinished below `root`; return how many files that were. Hold the lock first."""
+    left = [path for path in Path(root).rglob(".*.partial-*") if _PARTIAL.match(path.name) and path.is_file()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+class OutputLock:
+    """Context manager: this process alone works on output directory `root`, which is made where missing.
+
+    The lock is the kernel's (flock on `root/.lock`) and ends with the process, however it ends.
+    Raises BusyError with the other run's process id, OutputError where `root` cannot be written.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.path = Path(root) / ".lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> "OutputLock":
+        with writable(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise BusyError(
+                f"{self.path.parent} is in use by another run (process {holder}): wait for it, or use another --out"
+            ) from error
+        with writable(self.path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The file stays: to unlink it would let two later runs hold "the" lock on two different files.
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

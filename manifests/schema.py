@@ -1,0 +1,212 @@
+"""Every column of a curated dataset: its type, its unit, and what a null in it means.
+
+Five tables, one writer and one reader for all of them:
+
+- `MEASURES`   one row per face, and one per photo without a face: what was measured, what went wrong
+- `FACES`      one row per face: the aligned crop, its label map, where both came from
+- `EMBEDDINGS` one row per face and embedder (built by `embeddings_schema`)
+- `RELATIONS`  one row per measured row: how this face lies to its own identity and to all others
+- `MANIFEST`   one row per source photo: the verdict, its reasons, the numbers behind it, where the pixels lie
+"""
+
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Grows when a column changes its meaning or disappears; a reader refuses versions that it does not know."""
+
+REASONS = (
+    "undecodable",
+    "no_face",
+    "too_small",
+    "blurred",
+    "stretched",
+    "corrupt_pixels",
+    "too_dark",
+    "too_bright",
+    "other_person",
+    "mixed_identity",
+    "duplicate",
+    "near_duplicate",
+    "excluded",
+)
+"""Closed vocabulary of `reasons`, in the order in which they are listed."""
+
+MAX_FACES = 4
+"""Faces measured per photo, largest first."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `null` says what a missing value means; an empty `null` means that the column is never null."""
+
+    name: str
+    dtype: pa.DataType
+    meaning: str
+    unit: str = ""
+    null: str = ""
+
+    def field(self) -> pa.Field:
+        told = {"meaning": self.meaning, "unit": self.unit, "null": self.null}
+        metadata = {key: text for key, text in told.items() if text}
+        # datasets knows an image only in a column that may be null; the writer refuses a face without pixels itself.
+        return pa.field(self.name, self.dtype, nullable=bool(self.null) or self.dtype == _IMAGE, metadata=metadata)
+
+
+_IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_NO_FACE = "no face was found, or the photo could not be decoded"
+_UNDECODED = "the photo could not be decoded"
+
+
+def _floats(rows: list[tuple[str, str, str]], null: str = _NO_FACE) -> tuple[Column, ...]:
+    return tuple(Column(name, pa.float32(), meaning, unit, null) for name, unit, meaning in rows)
+
+
+_KEYS = (
+    Column("image_id", pa.string(), "path of the photo inside the source, '/' between parts"),
+    Column("identity", pa.string(), "person, as the source's layout says"),
+)
+_SPLIT = Column("split", pa.string(), "'train' or 'test'", null="the source has no splits")
+_FACE_ID = Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest", null=_NO_FACE)
+
+PHOTO = (
+    Column("error", pa.string(), "why the photo could not be read", null="it was decoded"),
+    Column("file_size", pa.int64(), "size of the file", "bytes"),
+    Column("mtime_ns", pa.int64(), "modification time of the file", "ns since 1970"),
+    Column("sha256", pa.string(), "hash of the file's bytes, hex", null="the bytes could not be read"),
+    Column("format", pa.string(), "encoding of the file: JPEG, PNG, WEBP, ...", null=_UNDECODED),
+    Column("width", pa.int32(), "width after EXIF orientation", "px", _UNDECODED),
+    Column("height", pa.int32(), "height after EXIF orientation", "px", _UNDECODED),
+    Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the whole photo", null=_UNDECODED),
+    Column("phash_mirror", pa.uint64(), "the same of the mirrored photo", null=_UNDECODED),
+    Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
+    Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
+    Column("corruption", pa.float32(), "share of the JPEG grid's edges that are torn as damaged data tears them", "0-1", _UNDECODED),
+    Column("face_count", pa.int8(), f"faces found, at most {MAX_FACES}"),
+)  # fmt: skip
+"""What is known of a photo, with or without a face."""
+
+FACE_NUMBERS = (
+    Column("detection_score", pa.float32(), "the detector's confidence", "0-1", null=_NO_FACE + ", or the source gave it"),
+    Column("landmark_source", pa.string(), "'detector', or 'source' where its own landmarks were used", null=_NO_FACE),
+    *_floats([
+        ("box_x0", "px", "left edge of the face box in the photo"),
+        ("box_y0", "px", "top edge"),
+        ("box_x1", "px", "right edge"),
+        ("box_y1", "px", "bottom edge"),
+        ("eye_distance", "source px", "distance between the eyes"),
+        ("upscale", "crop px per source px", "how much the crop enlarges the photo; above 1 detail is made up"),
+        ("inside", "0-1", "share of the crop that lies inside the photo"),
+        ("yaw", "degrees", "head turned towards the image's right: positive"),
+        ("pitch", "degrees", "head raised: positive"),
+        ("roll", "degrees", "head tilted clockwise in the image: positive"),
+        ("stretch", "ratio", "height over width of the face against a natural one of that pose; 1 is natural"),
+        ("sharpness", "0-1", "fused score that the face is sharp enough; 0.5 is the calibrated boundary"),
+        ("laplacian", "log", "contrast-normalised Laplacian energy inside the face"),
+        ("tenengrad", "log", "contrast-normalised gradient energy inside the face"),
+        ("band_ratio", "log", "energy of the middle against the low frequency band inside the face"),
+        ("fine_ratio", "log", "energy of the finest against the fine frequency band inside the face; high is noise"),
+        ("edge_ratio", "log", "how steep the strongest edges inside the face are, mean over directions"),
+        ("edge_ratio_min", "log", "the same in the direction where it is least; low where the photo was moved"),
+        ("reblur", "0-1", "no-reference blur effect of Crete et al. 2007 inside the face; 1 is blurred"),
+        ("brightness", "0-255", "median luma of the face"),
+        ("contrast", "0-255", "robust spread of luma inside the face"),
+        ("local_contrast", "levels", "local standard deviation of luma inside the face"),
+        ("clipped_dark", "0-1", "share of face pixels at black"),
+        ("clipped_bright", "0-1", "share of face pixels at white"),
+        ("colourfulness", "0-255", "mean chroma of the face; 0 for a greyscale photo"),
+        ("flat_fraction", "0-1", "share of the face that is one constant colour, as undecoded areas are"),
+        ("face_share", "0-1", "share of the crop that the label map calls face"),
+    ]),
+    Column("ita", pa.float32(), "individual typology angle of the skin (light skin is high)", "degrees", _NO_FACE + ", or greyscale"),
+    Column("face_phash", pa.uint64(), "64-bit DCT perceptual hash of the aligned crop", null=_NO_FACE),
+)  # fmt: skip
+"""What is known of one face."""
+
+_PIXELS = (
+    Column("shard", pa.string(), "file of `faces/` that holds the crop and the mask", null=_NO_FACE),
+    Column("crop_offset", pa.int64(), "where the crop's JPEG begins in the shard", "bytes", _NO_FACE),
+    Column("crop_length", pa.int32(), "length of the crop's JPEG", "bytes", _NO_FACE),
+    Column("mask_offset", pa.int64(), "where the label map's PNG begins in the shard", "bytes", _NO_FACE),
+    Column("mask_length", pa.int32(), "length of the label map's PNG", "bytes", _NO_FACE),
+)
+
+MEASURES = (*_KEYS, _SPLIT, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)
+
+FACES = (
+    *_KEYS,
+    Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest"),
+    Column("box", pa.list_(pa.float32(), 4), "x0, y0, x1, y1 in the photo", "px"),
+    Column("landmarks", pa.list_(pa.float32(), 10), "five points x, y in the photo, image-left first", "px"),
+    Column("matrix", pa.list_(pa.float64(), 6), "source -> crop, rows of the 2x3 matrix", "px"),
+    Column("crop", _IMAGE, "aligned face, JPEG quality 95 4:4:4"),
+    Column("mask", _IMAGE, "19-class CelebAMask label map on the crop's grid, 8-bit PNG"),
+)
+
+_LONE = "no face, or no other photo of the identity to compare with"
+RELATIONS = (
+    *_KEYS,
+    _FACE_ID,
+    Column("main", pa.bool_(), "this row stands for its photo in the manifest"),
+    Column("own_similarity", pa.float32(), "cosine to the centre of its identity, this photo left out", "cosine", _LONE),
+    Column("nearest_identity", pa.string(), "the other identity whose centre is nearest", null="no face, or no other identity"),
+    Column("nearest_similarity", pa.float32(), "cosine to that centre", "cosine", "no face, or no other identity"),
+    Column("margin", pa.float32(), "own_similarity - nearest_similarity", "cosine", "either of them is null"),
+    Column("identity_size", pa.int32(), "faces that the identity's centre was made of", null="no face"),
+    Column("identity_cohesion", pa.float32(), "median own_similarity of the identity", "cosine", _LONE),
+    Column("identity_purity", pa.float32(), "share of the identity's faces that are of the person at its centre", "0-1", _LONE),
+    Column("wrong_person", pa.float32(), "calibrated score that the face is of another person than its identity", "0-1", _LONE),
+    Column("suggested_identity", pa.string(), "identity that claims this face clearly", null="none does"),
+    Column("same_person_as", pa.string(), "another identity whose centre says it is the same person", null="none"),
+    Column("duplicate_group", pa.int64(), "photos with one number show the same picture", null="no duplicate"),
+    Column("duplicate_of", pa.string(), "image_id of the photo that is kept of the group", null="no duplicate, or it is the kept one"),
+    Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or it is the kept one"),
+    Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
+    Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
+)  # fmt: skip
+
+VERDICT = (
+    Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep' or 'drop'"),
+    Column("verdict_source", pa.dictionary(pa.int8(), pa.string()), "'policy', or 'override' where a human decided"),
+    Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty when kept by policy"),
+)  # fmt: skip
+
+_RELATED = tuple(c for c in RELATIONS if c.name not in {"image_id", "identity", "face_id", "main", "duplicate_group"})
+MANIFEST = (*_KEYS, _SPLIT, *VERDICT, *_RELATED, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)
+
+TABLES = {"measures": MEASURES, "faces": FACES, "relations": RELATIONS, "manifest": MANIFEST}
+
+
+def arrow_schema(table: str, metadata: dict[str, str] | None = None) -> pa.Schema:
+    """Name of a table -> its Arrow schema, with the schema version, the Hugging Face features and `metadata` in it."""
+    columns = TABLES[table]
+    return _with_metadata(pa.schema([column.field() for column in columns]), table, metadata)
+
+
+def embeddings_schema(dim: int, metadata: dict[str, str] | None = None) -> pa.Schema:
+    """Schema of `embeddings/<embedder_id>/`: face_id and a unit vector of `dim` float16."""
+    columns = (
+        *_KEYS,
+        Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest"),
+        Column("embedding", pa.list_(pa.float16(), dim), "unit vector of the face", "cosine space"),
+    )
+    return _with_metadata(pa.schema([column.field() for column in columns]), "embeddings", metadata)
+
+
+def _with_metadata(schema: pa.Schema, table: str, metadata: dict[str, str] | None) -> pa.Schema:
+    images = {name: {"_type": "Image"} for name in schema.names if schema.field(name).type == _IMAGE}
+    told = {"swapset.table": table, "swapset.schema_version": str(SCHEMA_VERSION)} | (metadata or {})
+    if images:
+        # datasets wants every column's feature once the key is there.
+        features = {name: images.get(name) or _hf_feature(schema.field(name).type) for name in schema.names}
+        told["huggingface"] = json.dumps({"info": {"features": features}}, sort_keys=True)
+    return schema.with_metadata(told)
+
+
+def _hf_feature(dtype: pa.DataType) -> dict[str, object]:
+    if pa.types.is_fixed_size_list(dtype):
+        return {"feature": _hf_feature(dtype.value_type), "length": dtype.list_size, "_type": "List"}
+    names = {"float": "float32", "double": "float64", "halffloat": "float16"}
+    return {"dtype": names.get(str(dtype), str(dtype)), "_type": "Value"}

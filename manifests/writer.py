@@ -1,0 +1,249 @@
+"""Rows in, Parquet files out: whole or not at all, with the same bytes for the same rows.
+
+Nothing but the rows, the schema and the given metadata goes into a file: no clock, no process, no path.
+"""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.layout import DatasetInfo, bucket_of, shard_name, write_info
+from manifests.output import OutputLock, atomic, remove_partials
+from manifests.schema import arrow_schema
+
+__all__ = [
+    "DatasetInfo",
+    "FacesWriter",
+    "OutputLock",
+    "atomic",
+    "bucket_of",
+    "pixel_offsets",
+    "remove_partials",
+    "shard_name",
+    "write_info",
+    "write_table",
+]
+
+_GROUP = 8 << 20
+_GROUP_MOST = 64 << 20
+_PIXELS = {"crop.bytes", "mask.bytes"}
+_KEYS = ["image_id", "identity", "face_id"]
+
+# Columns with few distinct values per row group; for the others a dictionary costs time and saves nothing.
+_REPEATED = {
+    "identity", "split", "verdict", "verdict_source", "reasons.list.element", "error", "format", "width", "height",
+    "face_count", "landmark_source", "nearest_identity", "identity_size", "identity_cohesion", "suggested_identity",
+    "same_person_as", "duplicate_kind", "excluded_by", "shard",
+}  # fmt: skip
+
+
+def write_table(
+    path: str | os.PathLike[str],
+    tables: pa.Table | Iterable[pa.Table],
+    schema: pa.Schema,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write one table, or a stream of them with a row group each (empty ones too), to `path` atomically.
+
+    Columns are chosen and cast by `schema`, whose metadata, with `metadata` added, goes into the footer.
+    Raises OutputError (see `atomic`), KeyError for a missing column, ValueError for a null in a never-null column.
+    """
+    schema = _told(schema, metadata)
+    leaves = _leaves(schema)
+    with (
+        atomic(path) as partial,
+        pq.ParquetWriter(
+            partial,
+            schema,
+            compression={leaf: _codec(leaf, dtype) for leaf, dtype in leaves.items()},
+            use_dictionary=[leaf for leaf in leaves if leaf in _REPEATED],
+            write_statistics=[leaf for leaf in leaves if leaf in _KEYS],
+        ) as writer,
+    ):
+        for table in [tables] if isinstance(tables, pa.Table) else tables:
+            writer.write_table(_conform(table, schema), row_group_size=max(1, table.num_rows))
+
+
+def _codec(leaf: str, dtype: pa.DataType) -> str:
+    """Compression of one column. Millions of photos are decided in seconds, so noise, which does not shrink, stays
+    plain, and the rest gets LZ4: half of zstd's time for a file a third larger."""
+    noise = pa.types.is_floating(dtype) or pa.types.is_uint64(dtype) or pa.types.is_binary(dtype) or leaf == "sha256"
+    return "NONE" if noise else "LZ4"
+
+
+class FacesWriter:
+    """Writes one `faces/` shard: identities in ascending order, their crops and masks plain and uncompressed.
+
+    A row group holds whole identities, 8 MiB or more of pixels unless it is the last; one is spread over several groups
+    only where a group would pass 64 MiB. Use it as a context manager: the file appears under its name when the block
+    ends without an error, and then `offsets` tells where the pixels lie (see `pixel_offsets`).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.offsets: pa.Table | None = None
+        self._schema = arrow_schema("faces", dict(metadata or {}))
+        self._waiting: list[pa.Table] = []
+        self._bytes = 0
+        self._last = ""
+
+    def __enter__(self) -> "FacesWriter":
+        with ExitStack() as stack:
+            self._partial = stack.enter_context(atomic(self.path))
+            stack.push(self._locate)
+            self._writer = stack.enter_context(
+                pq.ParquetWriter(
+                    self._partial,
+                    self._schema,
+                    compression={leaf: "NONE" if leaf in _PIXELS else "ZSTD" for leaf in _leaves(self._schema)},
+                    use_dictionary=["identity"],
+                    write_statistics=_KEYS,
+                    # Pages are cut between batches only: 1024 crops a page would be 20 MB for a reader to hold.
+                    write_batch_size=32,
+                )
+            )
+            stack.push(self._last_rows)
+            # Left in the other order: write the last rows, close the file, find the offsets, rename.
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._open.__exit__(kind, error, trace)
+
+    def add(self, rows: pa.Table | Sequence[Mapping[str, Any]]) -> None:
+        """Add the faces of one identity, in their order; more of the same identity may follow in another call.
+
+        `rows`: a table with the columns of `FACES`, or mappings of them; `crop` and `mask` as `{"bytes", "path"}` or
+        as plain bytes. Raises ValueError where identities do not ascend, or a value is missing.
+        """
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([_row(row) for row in rows], self._schema)
+        if table.num_rows == 0:
+            return
+        table = _conform(table, self._schema)
+        identities = pc.unique(table["identity"]).to_pylist()
+        if len(identities) != 1 or identities[0] < self._last:
+            raise ValueError(
+                f"{self.path}: add one identity at a time, ascending; got {identities} after {self._last!r}"
+            )
+        if any(pc.struct_field(table[name], "bytes").null_count for name in ("crop", "mask")):
+            raise ValueError(f"{self.path}: a face of {identities[0]} has no crop or no mask")
+        if identities[0] != self._last and self._bytes >= _GROUP:
+            self._flush()
+        self._last = identities[0]
+        for piece, size in _pieces(table):
+            if self._bytes + size > _GROUP_MOST:
+                self._flush()
+            self._waiting.append(piece)
+            self._bytes += size
+
+    def _flush(self) -> None:
+        if self._waiting:
+            group = pa.concat_tables(self._waiting)
+            self._writer.write_table(group, row_group_size=group.num_rows)
+        self._waiting, self._bytes = [], 0
+
+    def _last_rows(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+
+    def _locate(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.offsets = pixel_offsets(self._partial, f"{self.path.parent.name}/{self.path.name}")
+
+
+def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.Table:
+    """Finished `faces/` shard -> for every row, in file order, where the bytes of its crop and mask lie in the file.
+
+    Columns: face_id, shard, crop_offset, crop_length, mask_offset, mask_length. `shard` names the file in the table; by
+    default its folder and name. Every value is compared with what pyarrow reads; ValueError if one is not found.
+
+    A PLAIN page holds, value after value, a 4-byte little-endian length and the bytes; only page headers lie between
+    (Parquet format, "Encodings"). So the next value is at the cursor, or else the first match behind it.
+    """
+    path = Path(path)
+    found: dict[str, list[int]] = {f"{name}_{what}": [] for name in ("crop", "mask") for what in ("offset", "length")}
+    faces: list[str] = []
+    with open(path, "rb") as file:
+        parquet = pq.ParquetFile(path)
+        for index in range(parquet.num_row_groups):
+            group = parquet.metadata.row_group(index)
+            chunks = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+            rows = parquet.read_row_group(index, columns=["face_id", "crop", "mask"])
+            faces += rows["face_id"].to_pylist()
+            for name in ("crop", "mask"):
+                begin = chunks[f"{name}.bytes"].data_page_offset
+                file.seek(begin)
+                data = file.read(chunks[f"{name}.bytes"].total_compressed_size)
+                cursor = 0
+                for value in pc.struct_field(rows[name], "bytes"):
+                    wanted = value.as_buffer()
+                    cursor = _find(data, wanted, cursor, path)
+                    found[f"{name}_offset"].append(begin + cursor)
+                    found[f"{name}_length"].append(wanted.size)
+                    cursor += wanted.size
+    shard = shard or f"{path.parent.name}/{path.name}"
+    columns = {name: pa.array(values, pa.int32() if "length" in name else pa.int64()) for name, values in found.items()}
+    return pa.table(
+        {"face_id": pa.array(faces, pa.string()), "shard": pa.array([shard] * len(faces), pa.string())} | columns
+    )
+
+
+def _find(data: bytes, value: pa.Buffer, cursor: int, path: Path) -> int:
+    """Offset in `data` of the first `value` with its length before it, at or behind `cursor`."""
+    wanted = struct.pack("<I", value.size) + value.to_pybytes()
+    at = cursor if data.startswith(wanted, cursor) else data.find(wanted, cursor)
+    if at < 0:
+        raise ValueError(f"{path}: a value of {value.size} bytes is not stored plain where its column lies")
+    return at + 4
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`row` with plain bytes of crop and mask in the Hugging Face struct."""
+    pixels = {name: row[name] for name in ("crop", "mask")}
+    return {**row, **{k: {"bytes": v, "path": None} if isinstance(v, bytes) else v for k, v in pixels.items()}}
+
+
+def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, int]]:
+    """Runs of rows of at most 64 MiB of pixels each (or one row), with their sizes in bytes."""
+    crops, masks = (pc.binary_length(pc.struct_field(table[name], "bytes")) for name in ("crop", "mask"))
+    sizes = pc.add(crops, masks).to_numpy().astype(np.int64)
+    start, size = 0, 0
+    for row, more in enumerate(sizes.tolist()):
+        if size and size + more > _GROUP_MOST:
+            yield table.slice(start, row - start), size
+            start, size = row, 0
+        size += more
+    yield table.slice(start), size
+
+
+def _told(schema: pa.Schema, metadata: Mapping[str, str] | None) -> pa.Schema:
+    known = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return schema.with_metadata(known | dict(metadata or {}))
+
+
+def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return table if table.schema.equals(schema) else table.select(schema.names).cast(schema)
+
+
+def _leaves(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Parquet column path -> type, for the nested types that our schemas use."""
+    found: dict[str, pa.DataType] = {}
+    for column in schema:
+        if pa.types.is_struct(column.type):
+            found |= {f"{column.name}.{inner.name}": inner.type for inner in column.type}
+        elif pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+            found[f"{column.name}.list.element"] = column.type.value_type
+        else:
+            found[column.name] = column.type
+    return found
