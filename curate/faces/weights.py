@@ -1,0 +1,231 @@
+"""The table of weights: name -> where the file is, its hash and licence, and the preprocessing that belongs to it.
+
+Nothing about a model is guessed from its shapes: size, mean, std, channel order, template, flip and the calibration
+of its similarities stand beside the file they were measured with. To add a model, `register` one `Weights`; the
+tests run over the whole table.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from curate.errors import ModelError
+
+Task = Literal["embedding", "detection", "segmentation"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Cosine similarities (-1..1) of pairs of photos of the same person and of different persons.
+
+    `same_*`, `different_*`: mean and standard deviation of either distribution. `far_1e2`, `far_1e3`, `far_1e4`: the
+    similarity that 1 in 100, 1,000 and 10,000 pairs of different persons exceed. `equal_error`: where as many same
+    pairs fall below as different pairs rise above. `measured_on`: the pairs, in words.
+    """
+
+    same_mean: float
+    same_std: float
+    different_mean: float
+    different_std: float
+    far_1e2: float
+    far_1e3: float
+    far_1e4: float
+    equal_error: float
+    measured_on: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights and all that is needed to use it as it was trained.
+
+    `file` is relative to the package folder of `package`, or to the model folder (`models_folder`) where `package` is
+    None. `sha256` None: the table does not pin the file; whoever loads it does. A model's input is
+    (pixel - mean) / std with pixels 0..255, channels in the order of `channels`, at `size` (height, width); a size of
+    None means any. `template` names an entry of `manifests.landmarks.TEMPLATES`. `flip`: the embedding is the mean of
+    the crop's and the mirrored crop's. `source`: paper or page.
+    """
+
+    name: str
+    task: Task
+    file: str
+    package: str | None
+    sha256: str | None
+    licence: str
+    source: str
+    size: tuple[int, int] | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: Literal["RGB", "BGR"] = "RGB"
+    url: str | None = None
+    template: str | None = None
+    flip: bool = False
+    calibration: Calibration | None = None
+
+
+REGISTRY: dict[str, Weights] = {}
+
+
+def register(weights: Weights) -> Weights:
+    """Add an entry to `REGISTRY` and return it. A name that is taken is a ValueError."""
+    if weights.name in REGISTRY:
+        raise ValueError(f"weights {weights.name!r} are registered twice; give one of them another name")
+    REGISTRY[weights.name] = weights
+    return weights
+
+
+def models_folder() -> Path:
+    """Where model files that no package brings are looked for: $SWAPSET_MODELS, else ~/.insightface/models."""
+    chosen = os.environ.get("SWAPSET_MODELS")
+    return Path(chosen) if chosen else Path.home() / ".insightface" / "models"
+
+
+def place(weights: Weights) -> Path:
+    """The path at which the file of `weights` belongs, whether it is there or not.
+
+    The package is found and not imported: face_recognition_models cannot be, without an old setuptools.
+    A package that is not installed is a ModelError.
+    """
+    if weights.package is None:
+        return models_folder() / weights.file
+    spec = importlib.util.find_spec(weights.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"{weights.name}: the package {weights.package!r} that holds {weights.file} is not installed; "
+            "reinstall swapset with its dependencies"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / weights.file
+
+
+def locate(weights: Weights) -> Path:
+    """The path of the file of `weights`, present and with the recorded sha256; else a ModelError.
+
+    The hash is taken once a process for each state of the file (path, size, modification time).
+    """
+    path = place(weights)
+    if not path.is_file():
+        mend = f"bring it from {weights.url}" if weights.url else "reinstall the package that holds it"
+        if weights.package is None:
+            mend += " (models are looked for in $SWAPSET_MODELS, else ~/.insightface/models)"
+        raise ModelError(f"{weights.name}: {path} does not exist; {mend}")
+    if weights.sha256 is not None:
+        found = file_sha256(path)
+        if found != weights.sha256:
+            raise ModelError(
+                f"{weights.name}: {path} has sha256 {found}, but {weights.sha256} is recorded; "
+                "the file is damaged or another version: remove it and install it again"
+            )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, 64 hex digits; taken once a process while its size and modification time stay."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_MTCNN_SHA256 = {
+    "pnet": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
+    "rnet": "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
+    "onet": "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+}
+
+MTCNN_PNET, MTCNN_RNET, MTCNN_ONET = (
+    register(
+        Weights(
+            name=f"mtcnn-{stage}",
+            task="detection",
+            file=f"data/{stage}.pt",
+            package="facenet_pytorch",
+            sha256=_MTCNN_SHA256[stage],
+            licence="MIT (facenet-pytorch)",
+            source="Zhang et al. 2016, MTCNN, arxiv.org/abs/1604.02878; github.com/timesler/facenet-pytorch",
+            size=size,
+            mean=(127.5, 127.5, 127.5),
+            std=(128.0, 128.0, 128.0),
+        )
+    )
+    for stage, size in (("pnet", None), ("rnet", (24, 24)), ("onet", (48, 48)))
+)
+
+_MEASURED_ON = "792 photos of 198 people of lfw-gray, 382 of 16 of celebs-112; pairs within each"
+
+DLIB_RESNET = register(
+    Weights(
+        name="dlib-resnet",
+        task="embedding",
+        file="models/dlib_face_recognition_resnet_model_v1.dat",
+        package="face_recognition_models",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        licence="CC0 1.0",
+        source="King 2017, blog.dlib.net/2017/02/high-quality-face-recognition-with-deep.html",
+        size=(150, 150),
+        mean=(122.782, 117.001, 104.298),
+        std=(256.0, 256.0, 256.0),
+        template="dlib-150",
+        flip=True,
+        calibration=Calibration(
+            same_mean=0.9476,
+            same_std=0.0196,
+            different_mean=0.8494,
+            different_std=0.0335,
+            far_1e2=0.9184,
+            far_1e3=0.9339,
+            far_1e4=0.9441,
+            equal_error=0.907,
+            measured_on=_MEASURED_ON,
+        ),
+    )
+)
+
+MOBILEFACENET = register(
+    Weights(
+        name="mobilefacenet",
+        task="embedding",
+        file="mobilefacenet-casia.ckpt",
+        package=None,
+        sha256="e839247cdbdfc023fb7cadeaf53a4549d50c8fc24ad154c02e35920ea8910d99",
+        licence="not redistributable: bring your own file",
+        source="Chen et al. 2018, MobileFaceNets, arxiv.org/abs/1804.07573; trained on CASIA-WebFace",
+        size=(112, 96),
+        mean=(127.5, 127.5, 127.5),
+        std=(128.0, 128.0, 128.0),
+        template="arcface-112x96",
+        flip=True,
+        calibration=Calibration(
+            same_mean=0.5608,
+            same_std=0.1667,
+            different_mean=0.0277,
+            different_std=0.1128,
+            far_1e2=0.3223,
+            far_1e3=0.4352,
+            far_1e4=0.514,
+            equal_error=0.234,
+            measured_on=_MEASURED_ON,
+        ),
+    )
+)
+
+SEGMENTER = register(
+    Weights(
+        name="segmenter",
+        task="segmentation",
+        file="weights/segmenter.safetensors",
+        package="curate",
+        sha256=None,
+        licence="research use only (trained on CelebAMask-HQ)",
+        source="Chen et al. 2018, DeepLabV3+, arxiv.org/abs/1802.02611; trained by train/perception/segmenter.py",
+        size=None,
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+    )
+)
