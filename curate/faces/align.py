@@ -1,0 +1,229 @@
+"""Landmarks -> source-to-crop matrices -> aligned crops, in batches.
+
+Points, pixel centres and the direction of a matrix follow manifests/landmarks.py. A crop shows black where it reaches
+beyond its photo. Shrinking is antialiased: a face that becomes k times smaller, k >= 2, averages over int(k) x int(k)
+places of the photo for each of its pixels.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from manifests.landmarks import Floats, Template
+
+Matrices = npt.NDArray[np.float64]
+Photo = npt.NDArray[np.uint8]
+
+_GRID = 32  # points along each side of a crop at which inside_fraction looks
+_MOST_SHRINK = 64  # beyond it antialiasing stays at this many places a side
+
+
+def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
+    """Landmarks (N, 5, 2) -> (matrices float64 (N, 2, 3), residuals float64 (N,)).
+
+    The similarity (rotation, one scale, shift; no reflection) that brings the five points nearest to the template's
+    in least squares; of several poses the one that is met best. The residual is the root mean square distance that
+    is left, in crop px. Points that fix no similarity (all equal, NaN or infinite) give NaN in both.
+    """
+    points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
+    points = np.where(np.isfinite(points).all((1, 2), keepdims=True), points, np.nan)
+    # In the complex plane a similarity is w = a z + b, and least squares has a closed form (Umeyama 1991, in 2-D):
+    # a = sum(conj(z - mean z) (w - mean w)) / sum |z - mean z|^2,  b = mean w - a mean z.
+    source = points[..., 0] + 1j * points[..., 1]  # (N, 5)
+    poses = template.points[..., 0] + 1j * template.points[..., 1]  # (P, 5)
+    z_mean, w_mean = source.mean(1), poses.mean(1)
+    z, w = source - z_mean[:, None], poses - w_mean[:, None]
+    spread = (np.abs(z) ** 2).sum(1)
+    spread = np.where(spread > 1e-9, spread, np.nan)
+    with np.errstate(invalid="ignore"):  # NaN in, NaN out, and no warning about it
+        a = z.conj() @ w.T / spread[:, None]  # (N, P)
+        error = np.sqrt((np.abs(a[..., None] * z[:, None] - w[None]) ** 2).mean(2))  # (N, P)
+    rows = np.arange(len(points))
+    best = np.where(np.isnan(error), np.inf, error).argmin(1)
+    turn = a[rows, best]
+    shift = w_mean[best] - turn * z_mean
+    matrices = np.stack(
+        [
+            np.stack([turn.real, -turn.imag, shift.real], 1),
+            np.stack([turn.imag, turn.real, shift.imag], 1),
+        ],
+        1,
+    )
+    return matrices, error[rows, best]
+
+
+def invert(matrices: Matrices) -> Matrices:
+    """Matrices (N, 2, 3) -> those of the way back (N, 2, 3); NaN where there is none."""
+    linear, shift = matrices[:, :, :2], matrices[:, :, 2]
+    determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
+    determinant = np.where(np.abs(determinant) > 1e-12, determinant, np.nan)
+    adjugate = np.stack(
+        [
+            np.stack([linear[:, 1, 1], -linear[:, 0, 1]], 1),
+            np.stack([-linear[:, 1, 0], linear[:, 0, 0]], 1),
+        ],
+        1,
+    )
+    back = adjugate / determinant[:, None, None]
+    return np.concatenate([back, -(back @ shift[:, :, None])], 2)
+
+
+def transform_points(points: Floats, matrices: Matrices) -> Matrices:
+    """Points (N, P, 2) and matrices (N, 2, 3) -> float64 (N, P, 2), where each matrix takes its points."""
+    moved = np.asarray(points, np.float64) @ matrices[:, :, :2].transpose(0, 2, 1)
+    return np.asarray(moved + matrices[:, None, :, 2], np.float64)
+
+
+def inside_fraction(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.ArrayLike) -> Matrices:
+    """Share (N,) of each crop of `size` (height, width) that shows photo, 0 to 1, to about 1/32; NaN matrices give 0.
+
+    photo_sizes: (N, 2) height and width of the photo that each matrix reads from.
+    """
+    y, x = ((np.arange(_GRID) + 0.5) * side / _GRID - 0.5 for side in size)
+    points = np.stack(np.meshgrid(x, y), 2).reshape(1, -1, 2)
+    source = transform_points(points, invert(matrices))
+    limits = np.asarray(photo_sizes, np.float64).reshape(-1, 1, 2)[..., ::-1] - 0.5
+    return np.asarray(((source >= -0.5) & (source <= limits)).all(2).mean(1), np.float64)
+
+
+def warp(
+    photos: Sequence[Photo],
+    which: npt.ArrayLike,
+    matrices: Matrices,
+    size: tuple[int, int],
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Photos -> aligned crops uint8 (N, 3, h, w) on `device`, RGB, channels last in memory.
+
+    photos: uint8 (H, W, 3), any sizes; which: int (N,), the photo of each face; matrices: (N, 2, 3); size: (h, w).
+    A matrix with NaN gives a black crop.
+    """
+    device = torch.device(device)
+    faces = np.asarray(which, np.int64).reshape(-1)
+    if device.type != "cpu":
+        return _warp_gathered(photos, faces, matrices, size, device)
+    crops = np.zeros((len(faces), *size, 3), np.uint8)
+    shrinks = _shrink(matrices)
+    for face in np.flatnonzero(np.isfinite(matrices).all((1, 2))):
+        _warp_one(photos[int(faces[face])], matrices[face], int(shrinks[face]), crops[face])
+    return torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+
+def warp_crops(crops: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crops float (N, 3, H, W) -> other crops (N, 3, h, w) of the same faces, differentiable in the pixels.
+
+    matrices: (N, 2, 3) from crop to other crop. Antialiased by the ratio of the two sizes: 224 -> 112 averages 2 x 2
+    samples. Beyond the crop is 0.
+    """
+    height, width = crops.shape[2:]
+    fine = max(1, round(height / size[0]))
+    back = torch.linalg.inv(matrices[:, :, :2].double())
+    y = (torch.arange(size[0] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
+    x = (torch.arange(size[1] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
+    target = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2)  # (fine h, fine w, 2)
+    source = (target[None] - matrices[:, None, None, :, 2].double()) @ back[:, None].mT
+    side = torch.tensor([width, height], device=crops.device, dtype=torch.float64)
+    grid = ((source + 0.5) * 2 / side - 1).to(crops.dtype)
+    sampled = F.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.avg_pool2d(sampled, fine) if fine > 1 else sampled
+
+
+def _shrink(matrices: Matrices) -> npt.NDArray[np.int64]:
+    """By how much each matrix makes a face smaller, as a whole number, at least 1."""
+    scale = np.sqrt(np.abs(matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]))
+    # The hair's breadth lets an exact 1/2 count as 2 whatever its last bit.
+    shrink = np.floor(1 / np.maximum(scale, 1 / _MOST_SHRINK) + 1e-6)
+    return np.where(np.isfinite(shrink), np.maximum(shrink, 1), 1).astype(np.int64)
+
+
+def _warp_one(photo: Photo, matrix: Matrices, shrink: int, crop: Photo) -> None:
+    """Fills `crop` (h, w, 3) from `photo`: the part it shows, averaged shrink x shrink, then bilinear."""
+    height, width = crop.shape[:2]
+    matrix = matrix.copy()
+    if shrink > 1:
+        corners = np.array([[[-1, -1], [width, -1], [-1, height], [width, height]]], np.float64)
+        seen = transform_points(corners, invert(matrix[None]))[0]
+        sides = np.array(photo.shape[1::-1])
+        low = np.clip(np.floor(seen.min(0)) - shrink, 0, sides).astype(int)
+        high = np.clip(np.ceil(seen.max(0)) + shrink + 1, 0, sides).astype(int)
+        if (high <= low).any():
+            return
+        part = photo[low[1] : high[1], low[0] : high[0]]
+        short = -(high - low) % shrink  # so that whole blocks of shrink x shrink px cover the part
+        if short.any():
+            black = cv2.copyMakeBorder(part, 0, int(short[1]), 0, int(short[0]), cv2.BORDER_CONSTANT)
+            part = np.asarray(black, np.uint8)
+        blocks = part.shape[1] // shrink, part.shape[0] // shrink
+        photo = np.asarray(cv2.resize(part, blocks, interpolation=cv2.INTER_AREA), np.uint8)
+        # Block X covers photo px from low + shrink X on; its centre lies (shrink - 1) / 2 further.
+        matrix[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
+        matrix[:, :2] *= shrink
+    cv2.warpAffine(photo, matrix, (width, height), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _warp_gathered(
+    photos: Sequence[Photo],
+    which: npt.NDArray[np.int64],
+    matrices: Matrices,
+    size: tuple[int, int],
+    device: torch.device,
+) -> Tensor:
+    """What `warp` does, for all faces at once by look-ups in one buffer of every photo's pixels."""
+    starts = np.cumsum([0, *(photo.shape[0] * photo.shape[1] for photo in photos)])
+    buffer = np.zeros((starts[-1], 4), np.uint8)  # four bytes a pixel: each look-up is one int32
+    for photo, start, stop in zip(photos, starts[:-1], starts[1:], strict=True):
+        buffer[start:stop, :3] = photo.reshape(-1, 3)
+    pixels = torch.from_numpy(buffer.view(np.int32)[:, 0]).to(device)
+    sides = np.array([photo.shape[:2] for photo in photos], np.int64).reshape(-1, 2)
+    crops = torch.zeros(len(which), *size, 3, dtype=torch.uint8, device=device)
+    back = invert(matrices)
+    usable = np.isfinite(back).all((1, 2))
+    shrinks = np.where(usable, _shrink(matrices), 0)
+    for shrink in np.unique(shrinks[usable]):
+        chosen = np.flatnonzero(shrinks == shrink)
+        crops[torch.from_numpy(chosen).to(device)] = _gather(
+            pixels,
+            torch.from_numpy(starts[which[chosen]]).to(device),
+            torch.from_numpy(sides[which[chosen]]).to(device),
+            torch.from_numpy(back[chosen]).to(device),
+            size,
+            int(shrink),
+        )
+    return crops.permute(0, 3, 1, 2)
+
+
+def _gather(pixels: Tensor, start: Tensor, sides: Tensor, back: Tensor, size: tuple[int, int], fine: int) -> Tensor:
+    """Crops uint8 (N, h, w, 3): the mean of fine x fine bilinear samples a pixel.
+
+    pixels: int32, RGB and a spare byte of all photos; start: (N,) each photo's first; sides: (N, 2) its height and
+    width; back: float64 (N, 2, 3) crop -> photo.
+    """
+    device = pixels.device
+    rows, columns = torch.meshgrid(
+        torch.arange(size[0], device=device, dtype=torch.float64),
+        torch.arange(size[1], device=device, dtype=torch.float64),
+        indexing="ij",
+    )
+    height, width = sides[:, 0, None, None], sides[:, 1, None, None]
+    sum_ = torch.zeros(len(start), *size, 3, device=device)
+    offsets = [(step + 0.5) / fine - 0.5 for step in range(fine)]
+    for down in offsets:
+        for right in offsets:
+            place = torch.stack([columns + right, rows + down, torch.ones_like(rows)])  # (3, h, w)
+            at = torch.einsum("nij,jhw->nihw", back, place)
+            whole = at.floor()
+            part = (at - whole).float()
+            x, y = whole[:, 0].long(), whole[:, 1].long()
+            for dy in (0, 1):
+                for dx in (0, 1):
+                    inside = (x + dx >= 0) & (x + dx < width) & (y + dy >= 0) & (y + dy < height)
+                    index = torch.where(inside, start[:, None, None] + (y + dy) * width + x + dx, 0)
+                    weight = (part[:, 0] if dx else 1 - part[:, 0]) * (part[:, 1] if dy else 1 - part[:, 1])
+                    colour = pixels[index].view(torch.uint8).reshape(*index.shape, 4)[..., :3]
+                    sum_ += colour * (weight * inside)[..., None]
+    return (sum_ / fine**2).round().to(torch.uint8)
