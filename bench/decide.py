@@ -33,6 +33,7 @@ RANGES = {
     "eye_distance": (18, 90),
     "sharpness": (0.45, 1),
     "stretch": (0.9, 1.1),
+    "stretch_error": (0.03, 0.08),
     "upscale": (0.5, 3),
     "flat_rows": (0, 0.26),
     "brightness": (25, 200),

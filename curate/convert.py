@@ -1,11 +1,14 @@
 """PNG (and every other kind of photo) -> JPEG, the same tree, each output decoded again before it gets its name."""
 
 import csv
+import ctypes
 import errno
 import os
+import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +19,7 @@ import simplejpeg
 
 from curate.decode import MAX_PIXELS, Colour, decode
 from curate.errors import DecodeError, OutputError
+from curate.png import stored
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
 
@@ -32,6 +36,7 @@ _THIS_NAME_ONLY = {
 }
 """Errors of writing that come from a photo's name, not from the state of OUT."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _SUBSAMPLING = {"4:4:4": "444", "4:2:2": "422", "4:2:0": "420"}
 
 
@@ -93,6 +98,7 @@ def convert(
     options = options or ConvertOptions()
     _require_apart(source_root, out_root)
     source = open_source(kind, source_root)
+    _keep_freed_memory()
     counts = Counter[Status]()
     report, unfinished = out_root / REPORT, out_root / f".{REPORT}.part"
     try:
@@ -171,7 +177,8 @@ def _convert_one(source: Source, entry: Entry, out_root: Path, output: str, opti
         if not target.parent.resolve().is_relative_to(out_root.resolve()):
             return Outcome(image_id, "", "failed", "output cannot be written: a link in OUT leads outside it")
         data = source.read(entry)
-        decoded = decode(data, max_pixels=options.max_pixels, background=options.background)
+        plain = stored(data, options.max_pixels)
+        decoded = decode(plain, max_pixels=options.max_pixels, background=options.background)
         if decoded.format == "JPEG":
             _write(target, data, entry.mtime_ns)
             return Outcome(image_id, output, "copied")
@@ -237,15 +244,39 @@ def _is_copy(target: Path, entry: Entry) -> bool:
 
 def _write(target: Path, data: bytes, mtime_ns: int | None) -> None:
     """Under its final name only when whole. Raises OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.part")
+    folder, name = os.path.split(target)
+    unfinished = os.path.join(folder, f".{name}.part")
     try:
-        unfinished.write_bytes(data)
+        try:
+            _write_all(unfinished, data)
+        except FileNotFoundError:  # the first photo of its folder
+            os.makedirs(folder, exist_ok=True)
+            _write_all(unfinished, data)
         if mtime_ns is not None:
             os.utime(unfinished, ns=(mtime_ns, mtime_ns))
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        os.replace(unfinished, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise
+
+
+def _write_all(path: str, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        rest = memoryview(data)
+        while rest:  # one write may take less, on a disk that fills up
+            rest = rest[file.write(rest) :]
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc not to hand a photo's buffers back to the kernel after each photo, and fault them in for the next.
+
+    That is 600 page faults a photo of 512 px, up to a fifth of its time. Process-wide, up to 64 MiB in each arena.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, 64 << 20)
 
 
 def _require_apart(source_root: Path, out_root: Path) -> None:

@@ -7,7 +7,7 @@ No pixels, no clock. `decide_photos` is pure; `decide` streams a dataset through
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from curate.duplicates import best_first
 from curate.errors import DatasetError
+from curate.measure.softness import collection_limit
 from curate.overrides import FILE_NAME, Overrides, create_overrides, read_overrides, unknown_overrides
 from curate.policy import Policy
 from manifests import layout
@@ -72,6 +73,11 @@ def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | 
     create_overrides(dataset.path / FILE_NAME)
     overrides = read_overrides(dataset.path / FILE_NAME)
     relations = _Relations(dataset, calibration)
+    footer = _footer(policy, calibration)
+    if policy.adapt_sharpness:
+        # All else is decided bucket by bucket; how soft a collection is shows only in the whole.
+        policy = replace(policy, min_sharpness=collection_limit(relations.sharpness(), policy.min_sharpness))
+        footer[layout.SHARPNESS_LIMIT] = f"{policy.min_sharpness:.4f}"
     duplicates = settle_duplicates(
         [
             grouped_photos(*relations.beside(bucket, _FATE_COLUMNS), policy, overrides)
@@ -103,7 +109,7 @@ def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | 
                     )
                 yield table
 
-    write_table(dataset.path / layout.MANIFEST, photos(), arrow_schema("manifest"), _footer(policy, calibration))
+    write_table(dataset.path / layout.MANIFEST, photos(), arrow_schema("manifest"), footer)
     reasons = {reason: int(count) for reason, count in zip(REASONS, counts, strict=True)}
     return Decided(tally["photos"], tally["kept"], reasons, unknown_overrides(overrides, unseen))
 
@@ -141,6 +147,13 @@ class _Relations:
         if not all(measures[name].equals(related[name]) for name in ("image_id", "face_id")):
             raise DatasetError(f"{self.path} is of other measures (bucket {bucket}): run `curate relate` again")
         return measures, related
+
+    def sharpness(self) -> npt.NDArray[np.float32]:
+        """Scores of all faces."""
+        parts = [
+            self._measures(bucket, ["sharpness"])["sharpness"].to_numpy() for bucket in range(self._dataset.buckets)
+        ]
+        return np.concatenate(parts)
 
     def _measures(self, bucket: int, columns: Sequence[str] | None) -> pa.Table:
         if self._calibration is None:
@@ -220,8 +233,10 @@ def photo_reasons(measures: pa.Table, relations: pa.Table, policy: Policy) -> Fl
     mark("too_small", small | (of("eye_distance") < policy.min_eye_distance) | (of("upscale") > policy.max_upscale))
     mark("blurred", of("sharpness") < policy.min_sharpness)
     stretch = of("stretch")
-    mark("stretched", (stretch > policy.max_stretch) | (stretch < 1 / policy.max_stretch))
-    mark("corrupt_pixels", (of("corruption") > policy.max_corruption) | (of("flat_rows") > policy.max_flat_rows))
+    far_from_natural = np.abs(np.log(stretch))
+    mark("stretched", (far_from_natural > np.log(policy.max_stretch)) & (far_from_natural > 3 * of("stretch_error")))
+    torn = (of("corruption") > policy.max_corruption) | (of("flat_rows") > policy.max_flat_rows)
+    mark("corrupt_pixels", torn | (of("flat_fraction") > policy.max_flat_fraction))
     dim = (of("brightness") < policy.min_brightness) & (of("local_contrast") < policy.min_local_contrast)
     mark("too_dark", dim | (of("clipped_dark") > policy.max_clipped_dark))
     mark("too_bright", of("clipped_bright") > policy.max_clipped_bright)
@@ -236,6 +251,7 @@ def photo_reasons(measures: pa.Table, relations: pa.Table, policy: Policy) -> Fl
 _FATE_COLUMNS = (
     "image_id", "identity", "face_id", "error", "sha256", "file_size", "width", "height", "flat_rows", "eye_distance",
     "upscale", "sharpness", "stretch", "corruption", "clipped_dark", "clipped_bright", "brightness", "local_contrast",
+    "stretch_error", "flat_fraction",
 )  # fmt: skip
 """Columns of the measures that a photo's own reasons, and its place among its copies, depend on."""
 

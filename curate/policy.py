@@ -48,11 +48,17 @@ class Policy:
     min_sharpness: float = _threshold(
         0.5, 0, 1, "0-1", "drops more photos as blurred; 0.5 is the boundary that synthetic blur was calibrated to"
     )
+    adapt_sharpness: bool = _switch(
+        True, "true lowers min_sharpness where nearly all photos are soft (scans, small originals), to those far softer"
+    )
     max_stretch: float = _threshold(
-        1.35, 1, 100, "ratio", "keeps more photos: a face may be this much too tall or too wide (stretched)"
+        1.3, 1, 100, "ratio", "keeps more photos: a face may be this much too tall or too wide (stretched)"
     )
     max_corruption: float = _threshold(
-        0.1, 0, 1, "share of the crop", "keeps more photos with broken blocks or grey areas (corrupt_pixels)"
+        0.006, 0, 1, "share of the 8 px edges", "keeps more photos with torn blocks (corrupt_pixels)"
+    )
+    max_flat_fraction: float = _threshold(
+        0.3, 0, 1, "share of the face", "keeps more faces that are partly one constant colour (corrupt_pixels)"
     )
     max_flat_rows: float = _threshold(
         0.25, 0, 1, "share of the photo's rows", "keeps more half-decoded photos whose lower part is one colour"
@@ -64,7 +70,7 @@ class Policy:
         30, 0, 255, "median luma", "drops more faces as too_dark; only where min_local_contrast fails as well"
     )
     min_local_contrast: float = _threshold(
-        0.02, 0, 10, "ratio", "drops more dark faces as too_dark; dark skin that shows its structure is never dropped"
+        4, 0, 128, "levels", "drops more dark faces as too_dark; dark skin that shows its structure is never dropped"
     )
     max_clipped_bright: float = _threshold(
         0.4, 0, 1, "share of face pixels", "keeps more faces that have burnt out to white (too_bright)"

@@ -20,7 +20,12 @@ FINGERPRINT = "swapset.fingerprint"
 POLICY = "swapset.policy"
 """Footer key of the manifest: the policy, as text."""
 POLICY_HASH = "swapset.policy_hash"
-"""Footer key of the manifest: the policy's hash, which a training run records."""
+"""Footer key of the manifest: the policy's hash (with the calibration's, if any), which a training run records."""
+SHARPNESS_LIMIT = "swapset.sharpness_limit"
+"""Footer key of the manifest: the least sharpness that was kept, where the policy adapts it to the collection."""
+CALIBRATION_HASH = "swapset.calibration_hash"
+"""Footer key of the manifest: hash of the blur calibration given to `decide`; absent where it was decided by the
+sharpness as measured."""
 
 
 def bucket_of(identity: str, buckets: int) -> int:

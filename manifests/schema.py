@@ -103,6 +103,7 @@ FACE_NUMBERS = (
         ("pitch", "degrees", "head raised: positive"),
         ("roll", "degrees", "head tilted clockwise in the image: positive"),
         ("stretch", "ratio", "height over width of the face against a natural one of that pose; 1 is natural"),
+        ("stretch_error", "log", "standard deviation of log stretch, from how far the landmarks may be off"),
         ("sharpness", "0-1", "fused score that the face is sharp enough; 0.5 is the calibrated boundary"),
         ("laplacian", "log", "contrast-normalised Laplacian energy inside the face"),
         ("tenengrad", "log", "contrast-normalised gradient energy inside the face"),

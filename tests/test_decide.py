@@ -16,7 +16,8 @@ from manifests.writer import write_table
 
 GOOD = {
     "sha256": "0" * 64, "file_size": 1000, "width": 400, "height": 400, "eye_distance": 60.0, "upscale": 1.0,
-    "sharpness": 0.9, "stretch": 1.0, "corruption": 0.0, "flat_rows": 0.0, "brightness": 100.0, "local_contrast": 0.2,
+    "sharpness": 0.9, "stretch": 1.0, "corruption": 0.0, "flat_rows": 0.0, "brightness": 100.0, "local_contrast": 20.0,
+    "stretch_error": 0.05, "flat_fraction": 0.0,
     "clipped_dark": 0.0, "clipped_bright": 0.0, "wrong_person": 0.01, "identity_purity": 1.0, "main": True,
     "face_count": 1, "own_similarity": 0.7,
 }  # fmt: skip
@@ -49,10 +50,11 @@ def decided(*photos, policy=None, **verdicts):
         ({"sharpness": 0.49}, "blurred"),
         ({"stretch": 1.4}, "stretched"),
         ({"stretch": 0.7}, "stretched"),
+        ({"flat_fraction": 0.5}, "corrupt_pixels"),
         ({"corruption": 0.2}, "corrupt_pixels"),
         ({"flat_rows": 0.4}, "corrupt_pixels"),
         ({"clipped_dark": 0.6}, "too_dark"),
-        ({"brightness": 20.0, "local_contrast": 0.01}, "too_dark"),
+        ({"brightness": 20.0, "local_contrast": 1.0}, "too_dark"),
         ({"clipped_bright": 0.6}, "too_bright"),
         ({"wrong_person": 0.5}, "other_person"),
         ({"identity_purity": 0.1}, "mixed_identity"),
@@ -138,10 +140,14 @@ def test_of_a_picture_in_two_folders_the_one_that_resembles_its_person_stands():
     assert (mine["verdict"], wrong["verdict"]) == ("keep", "drop")
 
 
+def test_landmarks_that_may_be_far_off_do_not_call_a_face_stretched():
+    assert decided({"stretch": 1.4, "stretch_error": 0.2})[0]["verdict"] == "keep"
+
+
 def test_keep_all_drops_only_what_cannot_be_trained_on():
     worst = {
         "eye_distance": 1.0, "upscale": 99.0, "sharpness": 0.0, "stretch": 5.0, "corruption": 1.0, "flat_rows": 1.0,
-        "brightness": 0.0, "local_contrast": 0.0, "clipped_dark": 1.0, "clipped_bright": 1.0, "wrong_person": 1.0,
+        "flat_fraction": 1.0, "brightness": 0.0, "local_contrast": 0.0, "clipped_dark": 1.0, "clipped_bright": 1.0, "wrong_person": 1.0,
         "identity_purity": 0.0, "excluded_by": "x", "excluded_similarity": 1.0, **COPY,
     }  # fmt: skip
     rows = decided(worst, worst, {"face_id": None}, policy=load_policy("keep-all"))
