@@ -1,0 +1,114 @@
+"""Maps tasks over worker processes of this machine. Knows nothing of faces.
+
+A second engine (Ray, Slurm, ...) fits beside this one: it needs `run(tasks, setup, done)` with the same contract.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Generic, TypeVar
+
+from curate.errors import SwapsetError
+
+Task = TypeVar("Task")
+Work = Callable[[Task, Callable[[int], None]], None]
+"""Does one task whole, calling `tick(n)` after every n items. It must leave nothing behind when killed."""
+
+_POLL_SECONDS = 0.2
+
+
+class WorkerDied(SwapsetError):
+    """A worker process was killed from outside, most often for want of memory."""
+
+    exit_code = 9
+
+
+class LocalEngine(Generic[Task]):
+    """Runs tasks in `workers` processes, or in this one when `workers` is 1.
+
+    `setup`: picklable; called once in each worker, it returns the function that does one task. Each worker runs its
+    library code on `threads` threads. Results do not pass through the engine: a task writes its own files.
+    """
+
+    def __init__(self, workers: int, threads: int) -> None:
+        self.workers = workers
+        self.threads = threads
+
+    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], tick: Callable[[int], None]) -> None:
+        """Does every task; `tick(n)` is called as items are finished. The first error of a task is raised here."""
+        if not tasks:
+            return
+        if self.workers == 1:
+            _set_threads(self.threads)
+            work = setup()
+            for task in tasks:
+                work(task, tick)
+            return
+        context = multiprocessing.get_context("spawn")
+        counter = context.Value("q", 0)
+        initial = (setup, counter, self.threads)
+        pool = ProcessPoolExecutor(min(self.workers, len(tasks)), context, _start_worker, initial)
+        try:
+            _drain({pool.submit(_do, task) for task in tasks}, counter, tick)
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                "a worker process was killed, most likely for want of memory; finished shards are kept: "
+                "run the same command again with fewer --workers"
+            ) from error
+        finally:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _drain(pending: set[Future[None]], counter: Any, tick: Callable[[int], None]) -> None:
+    seen = 0
+    while pending:
+        finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+        now = counter.value
+        tick(now - seen)
+        seen = now
+        for future in finished:
+            future.result()
+    tick(counter.value - seen)
+
+
+_work: Work[Any] | None = None
+_counter: Any = None
+
+
+def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) -> None:
+    global _work, _counter
+    import signal
+
+    # Ctrl-C reaches the whole process group; the parent alone decides what to do about it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A parent killed with -9 tells nobody: without this its workers would go on writing into OUT.
+        threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
+    _set_threads(threads)
+    _counter = counter
+    _work = setup()
+
+
+def _do(task: Any) -> None:
+    assert _work is not None
+
+    def tick(count: int) -> None:
+        with _counter.get_lock():
+            _counter.value += count
+
+    _work(task, tick)
+
+
+def _set_threads(threads: int) -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)

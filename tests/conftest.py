@@ -1,0 +1,58 @@
+"""Data that several tests share: the demo's photos, cleaned once; and where the test photos lie."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from curate import demo
+
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of test photos; the test is skipped where SWAPSET_DATA does not name one."""
+    where = os.environ.get("SWAPSET_DATA", "")
+    if not where or not Path(where).is_dir():
+        pytest.skip("needs the folder of test photos: set SWAPSET_DATA")
+    return Path(where)
+
+
+def command(*arguments: object) -> list[str]:
+    """The command line of `curate` with these arguments."""
+    return [sys.executable, "-m", "curate.cli", *map(str, arguments)]
+
+
+def run_curate(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    """Runs `curate` in a process of its own."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False, **options
+    )
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The demo's photos, what is planted in them, and the dataset that `curate clean` made."""
+
+    photos: Path
+    planted: list[demo.Planted]
+    out: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Cleaned:
+    """A small demo folder cleaned with the built-in models, in four shards."""
+    folder = tmp_path_factory.mktemp("demo")
+    photos, out = folder / "vggface2", folder / "curated"
+    planted = demo.build(photos, limit=48)
+    done = run_curate("clean", "vggface2", "--root", photos, "--out", out, "--models", "builtin", "--buckets", 4)
+    assert done.returncode == 0, done.stderr
+    return Cleaned(photos, planted, out, done.stdout)
