@@ -1,7 +1,7 @@
 """Runs every bench in turn and prints the tables of bench/RESULTS.md with the machine, the date and the commands.
 
-    SWAPSET_DATA=... python -m bench            # all
-    SWAPSET_DATA=... python -m bench curation   # some
+SWAPSET_DATA=... python -m bench            # all
+SWAPSET_DATA=... python -m bench curation   # some
 """
 
 import datetime

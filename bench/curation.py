@@ -3,9 +3,9 @@
     python -m bench.curation --photos 300            # speed, both sides in one run
     python -m bench.curation --memory 1000 10000     # peak memory of `curate measure`, photos repeated to that number
 
-The loop opens each photo with Pillow, runs facenet-pytorch's `MTCNN.detect`, warps the face, embeds it, segments it and
-takes the Laplacian's variance, one photo at a time, with the same weights and the same sizes, and writes the same crops,
-masks and vectors as files.
+The loop opens each photo with Pillow, runs facenet-pytorch's `MTCNN.detect`, warps the face, embeds it, segments it
+and takes the Laplacian's variance, one photo at a time, with the same weights and the same sizes, and writes the same
+crops, masks and vectors as files.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def ours(root: Path, out: Path) -> None:
 def loop_seconds(root: Path, out: Path) -> float:
     """The user's loop in a fresh process, so that both sides pay for starting up."""
     began = time.perf_counter()
-    code = f"from bench.curation import user_loop; from pathlib import Path; user_loop(Path({str(root)!r}), Path({str(out)!r}))"
+    code = f"from bench.curation import *; user_loop(Path({str(root)!r}), Path({str(out)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True)
     return time.perf_counter() - began
 

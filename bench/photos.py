@@ -1,4 +1,4 @@
-"""The photos that benches run on: a sample, spread evenly and always the same, of the folder that SWAPSET_DATA names."""
+"""The photos that benches run on: a sample, evenly spread and always the same, of what SWAPSET_DATA names."""
 
 import os
 import sys

@@ -274,13 +274,16 @@ def calibrate(
     root = root or Path(os.environ.get("SWAPSET_ROOT", ".")) / source
 
     from curate.calibrate import calibrate as learn
+    from curate.clean import check_apart
     from curate.faces.segment import Segmenter
     from curate.measure.sharpness import load_calibration
     from curate.models import load_detector, resolve
     from curate.portraits import Portraits, spread
     from curate.sources import open_source
+    from manifests.output import atomic
 
     opened = open_source(source, root)
+    check_apart(root, out)
     where = _device(device)
     detector = load_detector(resolve(models or "auto", None, detection), where)
     entries = spread(opened, limit)
@@ -292,7 +295,8 @@ def calibrate(
         made = learn(portraits, provenance={"made by": "curate calibrate", "photos": len(entries)})
     finally:
         bar.finish()
-    made.save(out)
+    with atomic(out) as partial:
+        made.save(partial)
     print(
         f"{portraits.faces:,} sharp faces; left out: {portraits.blurred:,} blurred, {portraits.small:,} too small, "
         f"{portraits.none:,} photos without a face"
@@ -331,23 +335,28 @@ def evaluate(
 
     Example: curate evaluate folder --root photos --limit 2000
     """
-    out = out or Path("evaluated") / source
-    try:
-        shares = tuple(float(rate) for rate in rates.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"{rates!r}; give numbers such as 0.01,0.05", param_hint="--rates") from error
-    request = _request(
-        source, root, out / "untouched", models, embedder, detection, template, device, workers, limit, None, max_pixels
-    )
+    from curate.clean import check_apart
     from curate.evaluate import EVALUATION, Experiment
     from curate.evaluate import evaluate as evaluate_all
     from curate.outcome import render
     from curate.policy import load_policy
     from manifests.output import OutputLock
 
+    out = out or Path("evaluated") / source
+    try:
+        shares = tuple(float(rate) for rate in rates.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{rates!r}; give numbers such as 0.01,0.05", param_hint="--rates") from error
     experiment = Experiment(shares, seeds, tuple(name.strip() for name in faults.split(",")))
-    experiment.check()
+    try:
+        experiment.check()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rates, --faults") from error
     chosen, blur = load_policy(policy), _calibration(calibration)
+    request = _request(
+        source, root, out / "untouched", models, embedder, detection, template, device, workers, limit, None, max_pixels
+    )
+    check_apart(request.root, out)
     with OutputLock(out):
         table = evaluate_all(replace(request, out=out), experiment, chosen, Bar(), blur)
     print("\n".join(render(table, kinds)))

@@ -24,7 +24,7 @@ Rng = np.random.Generator
 TRUTH = "truth.csv"
 CLEAN_PER_PERSON = 14
 MIN_SHARPNESS = 0.4
-"""The faces that the demo is made of have 40 px between the eyes: all are soft at 224 px, so its policy asks for less."""
+"""The demo's faces have 40 px between the eyes: all are soft at 224 px, so its policy asks for less."""
 
 # fault -> the reason that a good policy gives for it
 FAULTS = {

@@ -127,8 +127,8 @@ def _framed() -> Flags:
 def _agreement(a: Gray, b: Gray, where: Flags, otherwise: float) -> float:
     if where.sum() < 500:
         return otherwise
-    a, b = a[where] - a[where].mean(), b[where] - b[where].mean()
-    b = b * np.linalg.norm(a) / max(1e-6, float(np.linalg.norm(b)))
+    one, other = a[where] - a[where].mean(), b[where] - b[where].mean()
+    other *= np.linalg.norm(one) / max(1e-6, float(np.linalg.norm(other)))
     # Where there is little detail, noise and coding are most of it, and say nothing: NOISE makes such areas agree.
-    apart = float(((a - b) ** 2).sum())
-    return 1 - apart / (float((a**2).sum() + (b**2).sum()) + 2 * len(a) * NOISE**2)
+    apart = float(((one - other) ** 2).sum())
+    return 1 - apart / (float((one**2).sum() + (other**2).sum()) + 2 * len(one) * NOISE**2)

@@ -147,7 +147,8 @@ def test_landmarks_that_may_be_far_off_do_not_call_a_face_stretched():
 def test_keep_all_drops_only_what_cannot_be_trained_on():
     worst = {
         "eye_distance": 1.0, "upscale": 99.0, "sharpness": 0.0, "stretch": 5.0, "corruption": 1.0, "flat_rows": 1.0,
-        "flat_fraction": 1.0, "brightness": 0.0, "local_contrast": 0.0, "clipped_dark": 1.0, "clipped_bright": 1.0, "wrong_person": 1.0,
+        "flat_fraction": 1.0, "brightness": 0.0, "local_contrast": 0.0, "clipped_dark": 1.0, "clipped_bright": 1.0,
+        "wrong_person": 1.0,
         "identity_purity": 0.0, "excluded_by": "x", "excluded_similarity": 1.0, **COPY,
     }  # fmt: skip
     rows = decided(worst, worst, {"face_id": None}, policy=load_policy("keep-all"))
