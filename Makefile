@@ -1,5 +1,7 @@
 # Everything runs in the project's own environment: .venv, made by uv. Where uv is missing it is put into .tools.
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+# Without cached bytecode every start compiles torch anew, for many seconds.
+unexport PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --all-extras
 DEMO ?= demo
 
