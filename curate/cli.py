@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from manifests.errors import SwapsetError
+from curate.program import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +27,6 @@ EPILOG = (
     "inside the source), 5 another run is using the output, 6 a model, 7 a dataset, 8 a policy, override or "
     "calibration, 9 a worker died, 130 stopped with Ctrl-C."
 )
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="curate",
@@ -147,28 +145,9 @@ class Bar:
             self._bar.close()
 
 
-class Interrupted(BaseException):
-    """Ctrl-C, by a name of ours: the command line library would make its own exit of a KeyboardInterrupt."""
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted
-
-
 def main() -> None:
     """Runs the command; errors of ours become one line on stderr and their exit code."""
-    signal.signal(signal.SIGINT, _interrupt)
-    try:
-        app()
-    except SwapsetError as error:
-        print(f"curate: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Interrupted:
-        print("curate: stopped. Finished shards are kept; run the same command again to continue.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output (`head`) has gone; not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    run(app, "curate", "Finished shards are kept; run the same command again to continue.")
 
 
 @app.command()

@@ -1,0 +1,122 @@
+"""Checkpoints: everything comes back, and what is damaged, foreign or unwritable is refused in words."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from manifests.errors import OutputError
+from train.checkpoint import Checkpoint, CheckpointWriter, newest, path_of, read, restore, snapshot, write
+from train.errors import CheckpointError
+
+
+def trained(steps: int) -> tuple[nn.Module, Adam]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    optimiser = Adam(network.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        network(torch.rand(5, 3)).square().sum().backward()
+        optimiser.step()
+    return network, optimiser
+
+
+def kept(steps: int = 2, images: int = 8) -> Checkpoint:
+    network, optimiser = trained(steps)
+    return snapshot({"net": network}, {"adam": optimiser}, {"extra": torch.arange(3)}, {"images": images})
+
+
+def test_networks_and_optimisers_come_back(tmp_path: Path) -> None:
+    write(tmp_path / "a.safetensors", kept())
+    found = read(tmp_path / "a.safetensors")
+    network, optimiser = trained(0)
+    restore(found, {"net": network}, {"adam": optimiser})
+    there, adam = trained(2)
+    for name, tensor in there.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+    mine, theirs = optimiser.state_dict(), adam.state_dict()
+    assert mine["param_groups"] == json.loads(json.dumps(theirs["param_groups"]))
+    for number, moments in theirs["state"].items():
+        for name, tensor in moments.items():
+            assert torch.equal(mine["state"][number][name], tensor)
+    assert found.facts["images"] == 8
+    assert found.tensors["extra"].tolist() == [0, 1, 2]
+
+
+def test_a_snapshot_does_not_follow_later_updates() -> None:
+    network, optimiser = trained(1)
+    taken = snapshot({"net": network}, {"adam": optimiser}, {}, {"images": 0})
+    before = taken.tensors["net.0.weight"].clone()
+    with torch.no_grad():
+        next(network.parameters()).zero_()
+    assert torch.equal(taken.tensors["net.0.weight"], before)
+
+
+@pytest.mark.parametrize("where", ["header", "tensors", "end"])
+def test_a_damaged_file_is_refused(tmp_path: Path, where: str) -> None:
+    path = tmp_path / "a.safetensors"
+    write(path, kept())
+    data = bytearray(path.read_bytes())
+    if where == "end":
+        del data[-10:]
+    else:
+        data[20 if where == "header" else -3] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"a.safetensors is damaged .*the training continues from the one before"):
+        read(path)
+
+
+def test_other_files_and_other_networks_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="format is None"):
+        read(tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read(tmp_path / "y.safetensors")
+    with pytest.raises(CheckpointError, match="does not fit this training"):
+        restore(kept(), {"net": nn.Linear(3, 5)}, {})
+
+
+def test_the_writer_keeps_the_newest(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, keep=2)
+    for images in (4, 8, 12):
+        writer.write(kept(images=images))
+    writer.close()
+    assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 8), path_of(tmp_path, 12)]
+    assert newest(tmp_path) == path_of(tmp_path, 12)
+
+
+def test_an_error_of_the_thread_reaches_the_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    writer = CheckpointWriter(tmp_path / "file", keep=1)
+    writer.write(kept())
+    with pytest.raises(OutputError, match=r"a file is in the way|not a directory"):
+        writer.close()
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    # A limit on file sizes stands in for the full disk: the same kind of refusal, in the middle of a write.
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from pathlib import Path\n"
+        "from train.checkpoint import Checkpoint, write\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "path = Path(sys.argv[1])\n"
+        "write(path, Checkpoint({'x': torch.zeros(10)}, {'images': 1}))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from manifests.errors import OutputError\n"
+        "try:\n    write(path, Checkpoint({'x': torch.zeros(1_000_000)}, {'images': 2}))\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    path = tmp_path / "a.safetensors"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"cannot write {path}")
+    assert read(path).facts["images"] == 1
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,75 @@
+"""Recipes: what ships loads, files inherit, and a mistake is named with its mend."""
+
+from pathlib import Path
+
+import pytest
+
+from train.config import Recipe, load_recipe, recipes
+from train.errors import RecipeError
+
+SHIPPED = (
+    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "modulated", "progressive", "seg-mask",
+    "separable", "tiny",
+)  # fmt: skip
+
+
+def test_all_recipes_ship() -> None:
+    assert recipes() == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_recipe_trains_something_of_its_own(name: str) -> None:
+    recipe = load_recipe(name)
+    assert (recipe == Recipe()) == (name == "baseline")
+    assert all(load_recipe(other).sha256() != recipe.sha256() for other in SHIPPED if other != name)
+
+
+def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "parent.toml").write_text('extends = "seg-mask"\nbatch = 4\n')
+    (tmp_path / "child.toml").write_text('extends = "parent.toml"\nidentity = 20\n')
+    recipe = load_recipe(tmp_path / "child.toml", images=100, seed=None)
+    assert (recipe.mask, recipe.batch, recipe.identity, recipe.images, recipe.seed) == ("face_hair", 4, 20, 100, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("learning_rat = 1", "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        ("batch = 0", "batch = 0 is out of range; give 1 to 4096"),
+        ("batch = 1.5", "batch = 1.5 must be a whole number"),
+        ('mask = "hair"', "mask = 'hair' must be none or box or face or face_hair; did you mean"),
+        ("size = 100", "size = 100 must be a multiple of 8 and at most 224"),
+        ("size = 64", "discriminator_scales = 2 needs crops of 96 px, size is 64"),
+        ("accumulate = 3", "batch = 16 cannot be computed in accumulate = 3 equal parts"),
+        ('masked = "input"', 'masked = "input" needs a mask'),
+        ('generator = "diffusion"', "either a teacher"),
+        ('extends = "x.toml"', "extend each other in a circle"),
+        ("= 1", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.toml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("x.toml")
+    assert words in str(caught.value)
+
+
+def test_a_wrong_name_gets_a_suggestion() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'baseline'"):
+        load_recipe("baselin")
+
+
+def test_what_may_change_between_a_training_and_its_continuation() -> None:
+    told = vars(load_recipe("tiny"))
+    assert load_recipe("tiny", images=80_000).differences(told) == []
+    assert load_recipe("tiny", batch=4).differences(told) == ["batch: 8, here 4"]
+    masked = vars(load_recipe("seg-mask"))
+    # The mask's schedule is a share of all images.
+    assert load_recipe("seg-mask", images=9).differences(masked) == ["images: 8000000, here 9"]
+
+
+def test_every_key_is_described() -> None:
+    lines = load_recipe("tiny").describe()
+    assert any(line.startswith("batch") and " 8 " in line for line in lines)
+    assert all(len(line.split()) > 3 for line in lines)

@@ -1,0 +1,192 @@
+"""The diffusion variant: its schedule and sampling against their formulas, what learns from what, and its memory."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train.complexity import measure
+from train.networks.latent_diffusion import TIMES, LatentDiffusion, cosine_schedule
+
+
+def tiny(**options: object) -> LatentDiffusion:
+    torch.manual_seed(1)
+    defaults: dict[str, object] = {"latent_dim": 8, "blocks": 1, "width": 4, "code_channels": 2, "denoiser_width": 8}
+    return LatentDiffusion(**{**defaults, **options})  # type: ignore[arg-type]
+
+
+def faces(count: int = 2) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(2)
+    return torch.rand(count, 3, 32, 32, generator=random), F.normalize(torch.randn(count, 8, generator=random))
+
+
+def settled(**options: object) -> LatentDiffusion:
+    """In eval mode, after some batches for its running statistics, and with a denoiser that says something."""
+    model = tiny(**options)
+    for _ in range(30):
+        model.encode(faces(8)[0])
+    torch.nn.init.normal_(model.denoiser.leave.weight)
+    return model.eval()
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_schedule_falls_from_all_to_nearly_nothing() -> None:
+    left = cosine_schedule()
+    assert len(left) == TIMES
+    assert left[0] > 0.9999
+    assert 0 < left[-1] < 1e-4
+    assert (left.diff() <= 0).all()
+    assert left[TIMES // 2 - 1].item() == pytest.approx(0.494, abs=0.005)
+
+
+def test_codes_are_narrow_and_of_unit_variance() -> None:
+    code = tiny().encode(faces(8)[0])
+    assert code.shape == (8, 2, 4, 4)
+    torch.testing.assert_close(code.var((0, 2, 3), correction=0), torch.ones(2), atol=0.01, rtol=0)
+
+
+def test_perfect_noise_prediction_gives_the_truth_back() -> None:
+    """DDIM with a denoiser that knows the truth ends on it, whatever the noise and the number of steps."""
+    model = tiny().eval()
+    target, identity = faces()
+    truth = torch.randn(2, 2, 4, 4).clamp(-3, 3)
+
+    class Oracle(torch.nn.Module):
+        def forward(self, noisy: Tensor, condition: Tensor, time: Tensor, *_: Tensor) -> Tensor:
+            left = model.alpha_bar[time][:, None, None, None]
+            return (noisy - left.sqrt() * truth) / (1 - left).sqrt()
+
+    model.denoiser = Oracle()  # type: ignore[assignment]
+    with torch.no_grad():
+        for steps in (1, 2, 7):
+            image = model.sample(target, identity, torch.randn(2, 2, 4, 4), steps=steps)
+            torch.testing.assert_close(image, model.decode(truth), atol=1e-3, rtol=0)
+
+
+def test_the_noise_loss_is_the_squared_error_of_the_noise() -> None:
+    """A fresh denoiser answers with its last layer's bias; with that at zero the loss is the noise's own square."""
+    model = tiny()
+    torch.nn.init.zeros_(model.denoiser.leave.bias)  # type: ignore[arg-type]
+    target, identity = faces(16)
+    assert model.losses(target, target, identity, seeded()).noise.item() == pytest.approx(1, abs=0.15)
+
+
+def test_training_is_repeatable_and_each_loss_reaches_its_part() -> None:
+    model = tiny()
+    target, identity = faces()
+    torch.nn.init.normal_(model.denoiser.leave.weight)
+    first, second = (model.losses(target, target.flip(3), identity, seeded(), estimate=True) for _ in range(2))
+    assert torch.equal(first.noise, second.noise)
+    assert first.estimate is not None
+    assert first.estimate.shape == first.decoded.shape == target.shape
+    assert first.signal.shape == (2,)
+
+    def reached(loss: Tensor) -> set[str]:
+        model.zero_grad(set_to_none=True)
+        loss.backward(retain_graph=True)
+        return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+    assert reached(first.noise) == {"denoiser"}
+    assert reached((first.decoded - target).abs().mean()) == {"encoder", "to_code", "from_code", "decoder"}
+    assert reached(first.estimate.square().mean()) == {"denoiser", "from_code", "decoder"}
+
+
+def test_swapping_is_a_pure_function_that_depends_on_target_and_identity() -> None:
+    model = settled()
+    target, identity = faces()
+    with torch.no_grad():
+        image = model(target, identity)
+        assert torch.equal(image, model(target, identity))
+        torch.testing.assert_close(model(target[1:], identity[1:]), image[1:], atol=1e-4, rtol=0)
+        assert (model(target, identity.flip(0)) - image).abs().max() > 1e-3
+        assert (model(target.flip(0), identity) - image).abs().max() > 1e-3
+        noise = torch.randn(2, 2, 4, 4, generator=seeded())
+        assert (model.sample(target, identity, noise) - image).abs().max() > 1e-3
+
+
+def test_dropped_identities_do_not_reach_the_denoiser_and_are_no_identity_signal() -> None:
+    model = tiny(identity_dropout=1.0)
+    torch.nn.init.normal_(model.denoiser.leave.weight)
+    target, identity = faces()
+    mine, other = (model.losses(target, target, given, seeded()) for given in (identity, -identity))
+    assert torch.equal(mine.noise, other.noise)
+    assert not mine.signal.any()
+    mine.noise.backward()
+    assert model.denoiser.nobody.grad is not None
+    assert model.denoiser.nobody.grad.any()
+
+
+def test_guidance_goes_past_the_identity_away_from_nobody() -> None:
+    model = settled()
+    target, identity = faces()
+    noise = torch.randn(1, 2, 4, 4, generator=seeded())
+    nobody = F.normalize(model.denoiser.nobody, dim=0).expand_as(identity)
+    with torch.no_grad():
+        none = model.sample(target, identity, noise, guidance=0)
+        torch.testing.assert_close(none, model.sample(target, nobody, noise), atol=1e-4, rtol=0)
+        assert (
+            model.sample(target, identity, noise, guidance=2) - model.sample(target, identity, noise)
+        ).abs().max() > 1e-3
+
+
+def test_a_shrunk_condition_hides_detail() -> None:
+    model = settled(condition_shrink=8)
+    target, identity = faces(1)
+    target[..., :16] = 0
+    # Two pixels of one block change places: the block's mean stays.
+    other = target.clone()
+    other[..., 0, 24], other[..., 1, 25] = target[..., 1, 25], target[..., 0, 24]
+    with torch.no_grad():
+        torch.testing.assert_close(model(target, identity), model(other, identity), atol=1e-4, rtol=0)
+        assert (model(target, identity) - model(target.flip(3), identity)).abs().max() > 1e-3
+
+
+def test_checkpointing_changes_memory_only() -> None:
+    kept, again = tiny(), tiny(checkpointing=True)
+    target, identity = faces()
+    gradients = []
+    for model in (kept, again):
+        losses = model.losses(target, target, identity, seeded())
+        (losses.noise + losses.decoded.square().mean()).backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_batch_16_fits_at_224() -> None:
+    """Ours within 8 GiB in float32, where the report's chain on 512 channels stopped at batch 2."""
+    with torch.device("meta"):
+        model = LatentDiffusion()
+    cost = measure(
+        model, (16, 3, 224, 224), (16, 512), run=lambda network, image, latent: network.losses(image, image, latent)
+    )
+    assert cost.training_bytes(16) < 8 * 2**30
+
+
+def test_a_few_steps_cost_no_more_than_the_blocks_they_replace() -> None:
+    with torch.device("meta"):
+        model = LatentDiffusion()
+    assert measure(model, (1, 3, 224, 224), (1, 512)).macs < 48.2e9
+
+
+def test_it_learns() -> None:
+    """A hundred steps on two photos: the noise loss and the autoencoder's error fall."""
+    model = tiny(width=8, denoiser_width=16)
+    target, identity = faces()
+    target = F.interpolate(target[:, :, ::8, ::8], (32, 32), mode="bilinear")
+    adam = torch.optim.Adam(model.parameters(), 3e-3)
+    random = seeded()
+    history = []
+    for _ in range(120):
+        losses = model.losses(target, target, identity, random)
+        error = (losses.decoded - target).abs().mean()
+        adam.zero_grad()
+        (losses.noise + error).backward()
+        adam.step()
+        history.append((losses.noise.item(), error.item()))
+    start, end = (torch.tensor(part).mean(0) for part in (history[:15], history[-15:]))
+    assert end[0] < 0.8 * start[0]
+    assert end[1] < 0.6 * start[1]

@@ -1,0 +1,197 @@
+"""The loop: each recipe trains, a step does what it says, and a killed one continues as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import ROOT, Cleaned
+from tests.tiny_training import write_recipe
+from train import checkpoint, fit
+from train.build import build_parts, load_generator
+from train.config import Recipe, load_recipe
+from train.errors import CheckpointError, DivergedError
+from train.loop import Status, Training, kind_of
+from train.networks.generator import Generator
+from train.pairs import Batch
+
+
+@pytest.fixture(scope="module")
+def planned(cleaned: Cleaned, tmp_path_factory: pytest.TempPathFactory) -> fit.Plan:
+    folder = tmp_path_factory.mktemp("run")
+    recipe = load_recipe(write_recipe(folder))
+    return fit.plan(fit.Request(cleaned.out, recipe, folder / "out", "cpu", workers=1))
+
+
+def with_recipe(planned: fit.Plan, out: Path, **changes: object) -> fit.Plan:
+    request = replace(planned.request, recipe=replace(planned.request.recipe, **changes), out=out)
+    return replace(planned, request=request)
+
+
+def training(planned: fit.Plan, out: Path) -> tuple[Training, list[Batch]]:
+    """A training that has not begun, and the batches of its first steps."""
+    recipe = planned.request.recipe
+    torch.manual_seed(recipe.seed)
+    centre = torch.zeros(planned.embedder.dim)
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(len(planned.photos), planned.embedder.dim)).astype(np.float16)
+    loader = fit._loader(planned, planned.photos, latents, planned.request)
+    batches = [next(loader) for _ in range(4)]
+    loader.close()
+    return Training(build_parts(recipe, planned.embedder, centre, torch.device("cpu")), out), batches
+
+
+def run(planned: fit.Plan) -> list[Status]:
+    told: list[Status] = []
+    fit.fit(planned, lambda _: None, told.append)
+    return told
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_both_updates_of_a_step_see_one_kind(share: float) -> None:
+    kind = kind_of(replace(Recipe(), same_person=share, accumulate=2))
+    kinds = [kind(index) for index in range(4 * 40)]
+    assert all(len(set(kinds[step * 4 : step * 4 + 4])) == 1 for step in range(40))
+    assert kinds.count("same") == share * len(kinds)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask": "box"},
+        {"mask": "face_hair"},
+        {"mask": "face", "masked": "input"},
+        {"convolution": "separable"},
+        {"convolution": "modulated"},
+        {"convolution": "dynamic"},
+        {"images_per_block": 8},
+        {"generator": "compact", "convolution": "separable"},
+        {"generator": "diffusion", "condition_shrink": 8, "same_person": 1.0},
+        {"gradient_penalty": 1e-5, "accumulate": 2, "io_space": "imagenet"},
+    ],
+    ids=str,
+)
+def test_every_recipe_trains(planned: fit.Plan, tmp_path: Path, changes: dict[str, object]) -> None:
+    told = run(with_recipe(planned, tmp_path, images=16, **changes))
+    assert told[-1].images == 16
+    assert all(np.isfinite(value) for status in told for value in status.losses.values())
+    generator, facts = load_generator(checkpoint.path_of(tmp_path / "checkpoints", 16))
+    assert facts["latent_dim"] == planned.embedder.dim
+    side = planned.request.recipe.size
+    assert generator(torch.zeros(1, 3, side, side), torch.ones(1, planned.embedder.dim)).shape == (1, 3, side, side)
+
+
+def test_a_run_leaves_log_grid_and_checkpoints(planned: fit.Plan, tmp_path: Path) -> None:
+    run(with_recipe(planned, tmp_path))
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [4, 8, 12, 16, 20, 24]
+    # Steps of one person and of two take turns; only the former reconstruct.
+    assert ["reconstruction" in row for row in rows] == [True, False] * 3
+    with Image.open(tmp_path / "samples" / f"{24:012d}.png") as picture:
+        assert picture.width == 3 * 64
+        assert np.asarray(picture).std() > 10
+    assert checkpoint.newest(tmp_path / "checkpoints") == checkpoint.path_of(tmp_path / "checkpoints", 24)
+
+
+def test_a_step_teaches_both_networks_and_the_discriminator_gives_the_generator_no_graph(
+    planned: fit.Plan, tmp_path: Path
+) -> None:
+    ours, batches = training(planned, tmp_path)
+    before = {name: p.detach().clone() for name, p in ours.generator.named_parameters()}
+    before_d = [p.detach().clone() for p in ours.discriminator.parameters()]
+    ours.step(iter(batches))
+    assert any(not torch.equal(before[name], p) for name, p in ours.generator.named_parameters())
+    assert any(not torch.equal(b, p) for b, p in zip(before_d, ours.discriminator.parameters(), strict=True))
+    ours.optimiser_g.zero_grad()
+    loss, _ = ours.objective.discriminator_loss(batches[1], 0.0)
+    loss.backward()
+    assert all(p.grad is None for p in ours.generator.parameters())
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(planned: fit.Plan, tmp_path: Path) -> None:
+    ours, batches = training(planned, tmp_path)
+
+    def loss_of(batch: Batch, a: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        # A loss without batch normalisation, whose parts would differ from the whole.
+        weight = next(ours.generator.parameters())
+        return (weight.sum() * batch.target.float()).mean(), {}
+
+    ours.recipe = replace(ours.recipe, accumulate=2)
+    ours.optimiser_g.zero_grad()
+    ours._accumulate(loss_of, iter(batches[:2]), 0.0)
+    found = next(ours.generator.parameters()).grad
+    assert found is not None
+    expected = torch.stack([batch.target.float().mean() for batch in batches[:2]]).mean()
+    assert torch.allclose(found, torch.full_like(found, expected.item()))
+
+
+def test_blocks_open_one_by_one_and_earlier_ones_freeze(planned: fit.Plan, tmp_path: Path) -> None:
+    ours, batches = training(with_recipe(planned, tmp_path, images_per_block=4), tmp_path)
+    assert isinstance(ours.generator, Generator)
+    assert ours.generator.active_blocks == 1
+    ours.step(iter(batches[:2]))
+    frozen = [p.detach().clone() for p in ours.generator.BottleNeck[0].parameters()]
+    ours.step(iter(batches[2:]))
+    assert ours.generator.active_blocks == 2
+    assert all(torch.equal(b, p) for b, p in zip(frozen, ours.generator.BottleNeck[0].parameters(), strict=True))
+
+
+def test_nan_stops_the_run_and_leaves_the_batch(planned: fit.Plan, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    ours, batches = training(planned, tmp_path)
+    with torch.no_grad():
+        next(ours.generator.parameters()).fill_(float("nan"))
+    ours.step(iter(batches))
+    with pytest.raises(DivergedError, match="loss 'adversarial' is nan after about 4 images; its batches are in"):
+        ours.losses()
+    (path,) = (tmp_path / "diverged").iterdir()
+    assert torch.equal(load_file(path)["0.target"], batches[0].target)
+
+
+def test_another_recipe_or_policy_is_refused(planned: fit.Plan, tmp_path: Path) -> None:
+    run(with_recipe(planned, tmp_path, images=4))
+    with pytest.raises(CheckpointError, match="another recipe \\(blocks: 2, here 3\\)"):
+        run(with_recipe(planned, tmp_path, images=4, blocks=3))
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace(planned.facts["policy_hash"], "0" * 64))
+    with pytest.raises(CheckpointError, match="data of another policy \\(0000"):
+        run(with_recipe(planned, tmp_path, images=4))
+
+
+def test_a_longer_training_continues_a_shorter_one(planned: fit.Plan, tmp_path: Path) -> None:
+    run(with_recipe(planned, tmp_path, images=8))
+    assert [status.images for status in run(with_recipe(planned, tmp_path, images=16))] == [12, 16]
+
+
+def test_killed_and_continued_gives_the_same_losses(cleaned: Cleaned, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, "images = 40")
+
+    def command(out: str) -> list[str]:
+        arguments = ["--data", cleaned.out, "--recipe", recipe, "--out", tmp_path / out, "--device", "cpu"]
+        return [sys.executable, "-m", "train.cli", "fit", *map(str, arguments), "--deterministic", "--workers", "1"]
+
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), cwd=ROOT, env=env, check=True, capture_output=True)
+    running = subprocess.Popen(command("killed"), cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    while running.poll() is None and not checkpoint.newest(tmp_path / "killed" / "checkpoints"):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    done = subprocess.run(command("killed"), cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    assert "continuing after" in done.stdout
+
+    def losses(out: str) -> list[dict[str, float]]:
+        rows = [json.loads(line) for line in (tmp_path / out / "log.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in row.items() if k not in ("images_per_second", "memory_bytes")} for row in rows]
+
+    assert losses("killed") == losses("whole")

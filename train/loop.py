@@ -1,0 +1,298 @@
+"""The training loop: one update of the generator and one of the discriminator a step, each on a fresh batch.
+
+Progress counts images: those that the generator was trained on.
+"""
+
+import copy
+import math
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import Adam
+
+from manifests.output import atomic
+from train import mask_schedule
+from train.build import build_objective
+from train.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    path_of,
+    random_state,
+    restore,
+    set_random_state,
+    snapshot,
+)
+from train.config import Recipe
+from train.errors import DivergedError
+from train.journal import Journal
+from train.networks.generator import Generator
+from train.networks.identity_injection import Progression
+from train.objective import Parts, Terms, swap
+from train.pairs import Batch, Kind, PairLoader
+
+_EMA_RAMP = 0.05  # the moving average's half-life is at most this share of the images so far
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the last steps did: mean losses by name, and how fast."""
+
+    images: int
+    total: int
+    images_per_second: float
+    memory_bytes: int
+    losses: dict[str, float]
+
+
+def kind_of(recipe: Recipe) -> Callable[[int], Kind]:
+    """Number of a batch -> its kind: both updates of a step see the same kind, `same_person` of the steps one person.
+
+    A step takes `accumulate` batches for the generator, then as many for the discriminator.
+    """
+    share = recipe.same_person
+
+    def kind(index: int) -> Kind:
+        step = index // (2 * recipe.accumulate)
+        return "same" if math.ceil((step + 1) * share) > math.ceil(step * share) else "cross"
+
+    return kind
+
+
+class Training:
+    """Networks, optimisers and how far they are."""
+
+    def __init__(self, parts: Parts, out: Path) -> None:
+        self.parts, self.recipe, self.out = parts, parts.recipe, out
+        self.device = parts.centre.device
+        self.objective = build_objective(parts)
+        self.generator, self.discriminator = parts.generator.train(), parts.discriminator.train()
+        self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        rates = {"lr": self.recipe.learning_rate, "betas": (self.recipe.beta1, self.recipe.beta2)}
+        fused = self.device.type == "cuda"
+        self.optimiser_g = Adam(self.generator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
+        self.optimiser_d = Adam(self.discriminator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
+        self.images = 0
+        self._unchecked: tuple[Tensor, list[str], list[Batch]] | None = None
+        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+        self._terms: list[tuple[str, Tensor]] = []
+        self._open_blocks()
+
+    def step(self, batches: Iterator[Batch]) -> None:
+        """One update of each network. Raises DivergedError where a loss of the step before was not finite."""
+        self._open_blocks()
+        self._terms = []
+        a = mask_schedule.alpha(self.images, self.recipe.images)
+
+        # L_G on a fresh batch. The discriminator only judges: its weights collect no gradients.
+        self.discriminator.requires_grad_(False)
+        self.optimiser_g.zero_grad(set_to_none=True)
+        used = self._accumulate(self.objective.generator_loss, batches, a)
+        self.optimiser_g.step()
+
+        # L_D on another one, whose fakes have no graph.
+        self.discriminator.requires_grad_(True)
+        self.optimiser_d.zero_grad(set_to_none=True)
+        used += self._accumulate(self.objective.discriminator_loss, batches, a)
+        self.optimiser_d.step()
+
+        self.images += self.recipe.batch
+        self._average()
+
+        # The numbers of this step are looked at one step later, so that a GPU is never waited for.
+        names, values = zip(*self._terms, strict=True)
+        before, self._unchecked = self._unchecked, (torch.stack(values), list(names), used)
+        self._check(before)
+
+    def _accumulate(
+        self, loss_of: Callable[[Batch, float], tuple[Tensor, Terms]], batches: Iterator[Batch], a: float
+    ) -> list[Batch]:
+        """Gradients of the mean loss over the parts of a batch."""
+        used = []
+        for _ in range(self.recipe.accumulate):
+            batch = next(batches).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                loss, terms = loss_of(batch, a)
+            (loss / self.recipe.accumulate).backward()  # type: ignore[no-untyped-call]
+            for name, term in terms.items():
+                self._sums[name].append(term)
+                self._terms.append((name, term))
+            used.append(batch)
+        return used
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """theta_ema = beta theta_ema + (1 - beta) theta, with half-life `ema_images`, less at the start."""
+        half_life = min(self.recipe.ema_images, _EMA_RAMP * self.images)
+        beta = 0.5 ** (self.recipe.batch / half_life) if half_life else 0.0
+        theirs: list[Tensor] = list(self.generator.parameters())
+        mine: list[Tensor] = list(self.ema.parameters())
+        torch._foreach_lerp_(mine, theirs, 1 - beta)
+        for average, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            average.copy_(buffer)
+
+    def _open_blocks(self) -> None:
+        """Progressive injection: as many blocks as the images so far call for."""
+        if not self.recipe.images_per_block or not isinstance(self.generator, Generator):
+            return
+        plan = Progression(self.recipe.blocks, self.recipe.images_per_block)
+        active = plan.active(self.images)
+        if active == self.generator.active_blocks and self.images:
+            return
+        assert isinstance(self.ema, Generator)
+        self.generator.active_blocks = self.ema.active_blocks = active
+        self.generator.freeze_before(plan.frozen(self.images))
+        self.ema.requires_grad_(False)
+
+    def finished(self) -> bool:
+        """Whether all images of the recipe were trained on."""
+        return self.images >= self.recipe.images
+
+    def losses(self) -> dict[str, float]:
+        """Mean of each loss since the last call. Raises DivergedError as `step` does, up to the last step."""
+        self._check(self._unchecked)
+        self._unchecked = None
+        means = {name: torch.stack(values).mean().item() for name, values in self._sums.items()}
+        self._sums.clear()
+        return means
+
+    def _check(self, step: tuple[Tensor, list[str], list[Batch]] | None) -> None:
+        if step is None or bool(step[0].isfinite().all()):
+            return
+        values, names, batches = step
+        bad = names[int((~values.isfinite()).nonzero()[0])]
+        path = self.out / "diverged" / f"{self.images:012d}.safetensors"
+        with atomic(path) as partial:
+            save_file(_tensors(batches), partial)
+        raise DivergedError(
+            f"loss {bad!r} is {values[names.index(bad)].item()} after about {self.images:,} images; its batches are in "
+            f"{path}. The last checkpoint is from before: continue with a recipe of a smaller learning_rate in another "
+            "--out, or look at the batch"
+        )
+
+    @torch.no_grad()
+    def samples(self, batch: Batch) -> npt.NDArray[np.uint8]:
+        """The moving average's swaps, uint8 (B, S, S, 3)."""
+        a = mask_schedule.alpha(self.images, self.recipe.images)
+        images = []
+        for row in range(len(batch.targets)):
+            one = batch.row(row).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                images.append(self.ema.to_rgb01(swap(self.parts, self.ema, one, a)))
+        pixels = (torch.cat(images).clamp(0, 1) * 255).round().to(torch.uint8)
+        return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+    def save(self, facts: dict[str, Any], loader: dict[str, Any]) -> Checkpoint:
+        """Everything that the next step depends on."""
+        active = self.generator.active_blocks if isinstance(self.generator, Generator) else self.recipe.blocks
+        return snapshot(
+            {"generator": self.generator, "ema": self.ema, "discriminator": self.discriminator},
+            {"optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d},
+            {"centre": self.parts.centre, **random_state(self.device)},
+            {**facts, "images": self.images, "active_blocks": active, "loader": loader},
+        )
+
+    def load(self, found: Checkpoint) -> None:
+        """Continue from a checkpoint. Raises CheckpointError where it does not fit."""
+        restore(
+            found,
+            {"generator": self.generator, "ema": self.ema, "discriminator": self.discriminator},
+            {"optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d},
+        )
+        self.parts.centre.copy_(found.tensors["centre"])
+        self.images = int(found.facts["images"])
+        self._open_blocks()
+        set_random_state(found, self.device)
+
+
+def run(
+    training: Training,
+    loader: PairLoader,
+    samples: Batch,
+    facts: dict[str, Any],
+    tell: Callable[[Status], None],
+) -> None:
+    """Train until the recipe's images are reached, leaving log, grids and checkpoints in the training's folder."""
+    recipe, out = training.recipe, training.out
+    journal = Journal(out, training.images)
+    writer = CheckpointWriter(out / "checkpoints", recipe.checkpoints)
+    next_save, next_grid = (
+        _after(training.images, every) for every in (recipe.checkpoint_images, recipe.sample_images)
+    )
+    steps, since, began = 0, training.images, time.monotonic()
+    try:
+        while not training.finished():
+            training.step(loader)
+            steps += 1
+            # Checkpoints lie at lines of the log, so that no mean is torn by a resume.
+            if steps % recipe.log_steps and not training.finished():
+                continue
+            losses = training.losses()
+            rate = (training.images - since) / (time.monotonic() - began)
+            status = Status(training.images, recipe.images, rate, _memory(training.device), losses)
+            row = {"images": status.images, **losses, "images_per_second": rate, "memory_bytes": status.memory_bytes}
+            journal.line({**row, "alpha": mask_schedule.alpha(training.images, recipe.images)})
+            tell(status)
+            if training.images >= next_grid or training.finished():
+                journal.grid(training.images, grid(samples, training.samples(samples)))
+                next_grid = _after(training.images, recipe.sample_images)
+            if training.images >= next_save or training.finished():
+                writer.write(training.save(facts, loader.state_dict()))
+                next_save = _after(training.images, recipe.checkpoint_images)
+            since, began = training.images, time.monotonic()
+    finally:
+        # Also after Ctrl-C: what was handed over reaches the disk.
+        writer.close()
+        journal.close()
+
+
+def grid(batch: Batch, swapped: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Pairs of a batch, a row each: target, source, swap -> one picture uint8 (B S, 3 S, 3)."""
+    assert batch.source is not None
+    columns = [batch.target.permute(0, 2, 3, 1).numpy(), batch.source.permute(0, 2, 3, 1).numpy(), swapped]
+    return np.concatenate([np.concatenate(list(column)) for column in columns], 1)
+
+
+def facts_of(recipe: Recipe, policy_hash: str | None, embedder_id: str, latent_dim: int) -> dict[str, Any]:
+    """What a checkpoint says of the training it belongs to."""
+    return {
+        "recipe": asdict(recipe),
+        "policy_hash": policy_hash,
+        "embedder_id": embedder_id,
+        "latent_dim": latent_dim,
+    }
+
+
+def checkpoint_path(out: Path, images: int) -> Path:
+    """Where a run's checkpoint after so many images lies."""
+    return path_of(out / "checkpoints", images)
+
+
+def _after(images: int, every: int) -> int:
+    return (images // every + 1) * every
+
+
+def _memory(device: torch.device) -> int:
+    """Most bytes held so far: of the GPU's memory, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _tensors(batches: list[Batch]) -> dict[str, Tensor]:
+    """What a batch was made of, by `update.name`, for a file."""
+    return {
+        f"{number}.{name}": value.cpu().contiguous()
+        for number, batch in enumerate(batches)
+        for name, value in vars(batch).items()
+        if isinstance(value, Tensor)
+    }

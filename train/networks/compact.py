@@ -1,0 +1,105 @@
+"""A small generator: target (N, 3, S, S) and latent (N, D) -> swapped face, in 2.8 G multiply-adds at 224.
+
+In the spirit of SimSwap++ (Chen et al. 2024), whose code is not public: identity enters as a convolution that differs
+from person to person and from place to place, in place of AdaIN, which says the same thing everywhere. The design of
+that convolution is our own.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, down, stem, to_pixels, up
+from train.networks.generator import FaceGenerator, IoSpace
+from train.networks.identity_injection import STYLE_SPREAD, instance_norm
+
+
+class SpatiallyVarying(Conditioned):
+    """Depthwise 3x3 convolution with a kernel for each person, channel and place.
+
+    y_c(p) = sum_k a_k(p) (s_kc (W_kc * x_c)(p) + b_kc), with x instance-normalised, K shared kernels W, scale s and
+    shift b linear in the person's code, and the share of each kernel at each place
+    a(p) = softmax_k(q_k . x(p) / sqrt(C)), whose queries q are linear in the code too: the person decides what is done,
+    and by what is there, where. 9 K C multiply-adds a place, and 4 K C for the mixture.
+    """
+
+    def __init__(self, channels: int, code_dim: int, kernels: int = 4) -> None:
+        super().__init__()
+        self.channels, self.kernels = channels, kernels
+        self.weight = nn.Parameter(torch.empty(channels * kernels, 1, 3, 3))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.of_person = nn.Linear(code_dim, 3 * kernels * channels)
+
+    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        normal = instance_norm(x)  # (N, C, H, W)
+        person = self.of_person(latent).float().view(len(x), 3, self.kernels, self.channels)
+        scale, shift, query = person.unbind(1)  # (N, K, C) each
+        logits = torch.einsum("nkc,nchw->nkhw", query, normal) / self.channels**0.5
+        shares = logits.float().softmax(1)  # (N, K, H, W)
+        done = F.conv2d(normal, self.weight, None, 1, 1, groups=self.channels)
+        done = done.view(len(x), self.channels, self.kernels, *x.shape[2:])
+        scaled = done * (scale.transpose(1, 2) + 1)[..., None, None] + shift.transpose(1, 2)[..., None, None]
+        y: Tensor = (scaled * shares[:, None]).sum(2).to(x.dtype)
+        return y
+
+
+class CompactBlock(Conditioned):
+    """Spatially varying convolution, then 1x1 to twice the channels, ReLU and back; the input is added."""
+
+    def __init__(self, channels: int, code_dim: int) -> None:
+        super().__init__()
+        self.inject = SpatiallyVarying(channels, code_dim)
+        self.mix = nn.Sequential(
+            nn.Conv2d(channels, 2 * channels, 1), nn.ReLU(inplace=True), nn.Conv2d(2 * channels, channels, 1)
+        )
+
+    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        y: Tensor = x + self.mix(self.inject(x, latent))
+        return y
+
+
+class CompactGenerator(FaceGenerator):
+    """Encoder, compact blocks, decoder; the latent is first brought to a code of `code_dim` numbers."""
+
+    def __init__(
+        self,
+        latent_dim: int = 512,
+        blocks: int = 6,
+        width: int = 32,
+        convolution: Kind = "separable",
+        io_space: IoSpace = "rgb01_tanh",
+        *,
+        code_dim: int = 128,
+    ) -> None:
+        super().__init__(latent_dim, io_space)
+        widths = [width, 2 * width, 4 * width, 8 * width]
+        self.code = nn.Linear(latent_dim, code_dim)
+        # Unit latents -> a code whose numbers have deviation 1, and then scales and shifts of deviation STYLE_SPREAD.
+        nn.init.normal_(self.code.weight)
+        self.first_layer = stem(width)
+        self.encoder = nn.ModuleList(
+            down(CONVOLUTIONS["standard"], narrow, wide, latent_dim) for narrow, wide in pairwise(widths)
+        )
+        self.blocks = nn.ModuleList(CompactBlock(widths[-1], code_dim) for _ in range(blocks))
+        self.decoder = nn.ModuleList(
+            up(CONVOLUTIONS[convolution], wide, narrow, latent_dim) for wide, narrow in pairwise(widths[::-1])
+        )
+        self.last_layer = to_pixels(width)
+        for block in self.blocks:
+            assert isinstance(block, CompactBlock)
+            nn.init.normal_(block.inject.of_person.weight, std=STYLE_SPREAD / code_dim**0.5)
+            nn.init.zeros_(block.inject.of_person.bias)
+
+    def forward(self, target: Tensor, latent: Tensor) -> Tensor:
+        self._check(target, latent)
+        x: Tensor = self.first_layer(target, latent)
+        for stage in self.encoder:
+            x = stage(x, latent)
+        code = self.code(latent)
+        for block in self.blocks:
+            x = block(x, code)
+        for stage in self.decoder:
+            x = stage(x, latent)
+        return self._finish(self.last_layer(x, latent))

@@ -1,0 +1,60 @@
+"""Images (N, 3, S, S) -> at each of several scales, a map of logits (real > 0) and the features on the way to it."""
+
+from itertools import pairwise
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Verdicts = list[tuple[Tensor, list[Tensor]]]
+"""One entry a scale, finest first: logits (N, 1, h, w), and the features after each hidden layer, shallow to deep."""
+
+
+class Discriminator(Protocol):
+    """What the losses take: a PatchGAN here, or one over the features of a frozen network."""
+
+    def __call__(self, image: Tensor) -> Verdicts: ...
+
+
+class PatchGan(nn.Module):
+    """A discriminator of overlapping patches (Isola et al. 2017): 4x4 convolutions, four halvings.
+
+    Channels 3, w, 2w, 4w, 8w (stride 2), 8w, 1 (stride 1); batch normalisation in all but first and last; leaky ReLU.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
+        self.hidden = nn.ModuleList()
+        for index, (channels_in, channels_out) in enumerate(pairwise(widths)):
+            layers: list[nn.Module] = [nn.Conv2d(channels_in, channels_out, 4, 2 if index < 4 else 1, 1)]
+            if index > 0:
+                layers.append(nn.BatchNorm2d(channels_out))
+            self.hidden.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
+        self.last = nn.Conv2d(widths[-1], 1, 4, 1, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, features = image, []
+        for layer in self.hidden:
+            x = layer(x)
+            features.append(x)
+        return self.last(x), features
+
+
+class MultiScalePatchGan(nn.Module):
+    """PatchGANs at full resolution and, after averaging 3x3 with stride 2, at each half of it (Wang et al. 2018).
+
+    Width 64: 6,962,369 parameters a scale.
+    """
+
+    def __init__(self, width: int = 64, scales: int = 2) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchGan(width) for _ in range(scales))
+
+    def forward(self, image: Tensor) -> Verdicts:
+        verdicts: Verdicts = []
+        for index, patches in enumerate(self.scales):
+            if index > 0:
+                image = F.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
+            verdicts.append(patches(image))
+        return verdicts

@@ -1,0 +1,167 @@
+"""A curated dataset -> what training must know of each kept face: who, where its pixels lie, how it is aligned."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.errors import DatasetError
+from manifests.landmarks import TEMPLATES
+from manifests.reader import Dataset, read_table
+
+LOOSE = "."
+"""Identity of photos that lie in no one's folder: each counts as a person of its own."""
+
+_COLUMNS = [
+    "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length",
+    "box_x0", "box_y0", "box_x1", "box_y1",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Kept faces, those of one person side by side; arrays are of length N.
+
+    root, side: the dataset's directory and its crops' side in px. people: names, sorted. person: index into `people`.
+    first, count: of each person, where its faces begin and how many there are. shard: index into `shards`.
+    box: (N, 4) in the source. matrix: (N, 2, 3) source -> crop. points: (N, 5, 2) on the crop.
+    """
+
+    root: Path
+    side: int
+    people: Sequence[str]
+    shards: Sequence[str]
+    face_id: npt.NDArray[np.object_]
+    person: npt.NDArray[np.int64]
+    shard: npt.NDArray[np.int64]
+    crop_offset: npt.NDArray[np.int64]
+    crop_length: npt.NDArray[np.int64]
+    mask_offset: npt.NDArray[np.int64]
+    mask_length: npt.NDArray[np.int64]
+    box: npt.NDArray[np.float32]
+    matrix: npt.NDArray[np.float64]
+    points: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    @property
+    def count(self) -> npt.NDArray[np.int64]:
+        """How many faces each person has."""
+        return np.bincount(self.person, minlength=len(self.people))
+
+    @property
+    def first(self) -> npt.NDArray[np.int64]:
+        """Index of each person's first face."""
+        return np.cumsum(self.count) - self.count
+
+    def digest(self) -> str:
+        """Hash of which faces these are and where they lie, 16 hex digits."""
+        total = hashlib.sha256(json_lines(self.face_id))
+        for array in (self.person, self.crop_offset, self.crop_length):
+            total.update(array.tobytes())
+        return total.hexdigest()[:16]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Photos":
+        """Only these faces, in their old order."""
+        rows = np.sort(rows)
+        kept, person = np.unique(self.person[rows], return_inverse=True)
+        arrays: dict[str, Any] = {
+            name: value[rows]
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray) and name != "person"
+        }
+        return replace(self, people=[self.people[who] for who in kept], person=person, **arrays)
+
+    def held_out(self, share: float) -> npt.NDArray[np.bool_]:
+        """(N,) True on the faces of about `share` of the people, whom the hash of their names chooses."""
+        return np.array([_draw(name) < share for name in self.people], bool)[self.person]
+
+
+def read_photos(dataset: Dataset, template: str) -> Photos:
+    """Every kept photo's face. Raises DatasetError: none kept, crops of another template, a shard missing or stale."""
+    there = dataset.info.template
+    if there != template:
+        raise DatasetError(
+            f"{dataset.path}: its crops are aligned to {there}, this recipe trains on {template}: set template = "
+            f'"{there}" in a recipe of your own, or measure again with --template {template} into another --out'
+        )
+    rows = dataset.manifest(_COLUMNS, verdict="keep")
+    rows = rows.filter(pc.is_valid(rows["shard"]))
+    if rows.num_rows == 0:
+        raise DatasetError(
+            f"{dataset.path}: no photo with a face is kept, there is nothing to train on: see why with "
+            f"`curate inspect {dataset.path}`, then decide by a milder policy"
+        )
+    names = [f"{LOOSE}/{face}" if name == LOOSE else name for name, face in _pairs(rows, "identity", "face_id")]
+    rows = rows.set_column(rows.schema.get_field_index("identity"), "identity", pa.array(names, pa.string()))
+    # By person; and within one as the shards have them, so that neighbours are read together.
+    rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])
+    people, shards = (rows[name].combine_chunks().dictionary_encode() for name in ("identity", "shard"))
+    matrix, landmarks = _geometry(dataset, rows)
+    points = landmarks @ matrix[:, :, :2].transpose(0, 2, 1) + matrix[:, None, :, 2]
+    if not np.isfinite(points).all():
+        raise DatasetError(f"{dataset.path}: a kept face has no finite landmarks: run `curate measure` again")
+    whole = {name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))}
+    return Photos(
+        root=dataset.path,
+        side=TEMPLATES[template].size[0],
+        people=people.dictionary.to_pylist(),
+        shards=shards.dictionary.to_pylist(),
+        face_id=np.array(rows["face_id"].to_pylist(), object),
+        person=people.indices.to_numpy().astype(np.int64),
+        shard=shards.indices.to_numpy().astype(np.int64),
+        box=np.stack([rows[f"box_{edge}"].to_numpy() for edge in ("x0", "y0", "x1", "y1")], 1).astype(np.float32),
+        matrix=matrix,
+        points=points.astype(np.float32),
+        **whole,
+    )
+
+
+def part_prefix(dataset: Dataset, shard: str) -> str:
+    """What a merged dataset puts before the face_ids of this shard; '' in any other."""
+    path = (dataset.path / shard).resolve()
+    return next((f"{name}/" for name, part in dataset.parts.items() if path.is_relative_to(part.resolve())), "")
+
+
+def json_lines(texts: npt.NDArray[np.object_]) -> bytes:
+    """Texts -> bytes that differ where the texts do."""
+    return "\n".join(texts).encode("utf-8", "surrogateescape")
+
+
+def _geometry(dataset: Dataset, rows: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Matrices (N, 2, 3) and landmarks (N, 5, 2) in the source, from the shards of faces."""
+    matrix, landmarks = np.empty((rows.num_rows, 2, 3)), np.empty((rows.num_rows, 5, 2))
+    wanted, shards = rows["face_id"].combine_chunks(), rows["shard"]
+    for shard in pc.unique(shards).to_pylist():
+        at = np.flatnonzero(pc.equal(shards, shard).to_numpy())
+        faces = read_table(dataset.path / shard, ["face_id", "matrix", "landmarks"])
+        prefix = part_prefix(dataset, shard)
+        ids = pc.binary_join_element_wise(prefix, faces["face_id"], "") if prefix else faces["face_id"]
+        found = pc.index_in(wanted.take(pa.array(at)), ids)
+        if found.null_count:
+            missing = wanted[int(at[np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))[0]])]
+            raise DatasetError(
+                f"{dataset.path / shard} does not hold {missing} any more, which the manifest keeps: "
+                "run `curate relate` and `curate decide` again"
+            )
+        for name, array in (("matrix", matrix), ("landmarks", landmarks)):
+            flat = faces[name].take(found).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            array[at] = flat.reshape(-1, *array.shape[1:])
+    return matrix, landmarks
+
+
+def _pairs(rows: pa.Table, one: str, other: str) -> "zip[tuple[str, str]]":
+    return zip(rows[one].to_pylist(), rows[other].to_pylist(), strict=True)
+
+
+def _draw(name: str) -> float:
+    """A name -> a number in [0, 1), the same everywhere."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, person=b"held out").digest()
+    return int.from_bytes(digest, "little") / 2**64
