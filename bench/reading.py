@@ -47,8 +47,8 @@ def main() -> None:
         print(
             f"{arguments.people} people x {arguments.photos} crops of 224 px, {size / 1e6:.0f} MB of crops and masks\n"
         )
-        print("| read | way | images/s | images per CPU second | bytes read / delivered |")
-        print("|---|---|---:|---:|---:|")
+        print("| read | way | images/s | bytes read / delivered |")
+        print("|---|---|---:|---:|")
         for count, what in ((2, "2 photos of one person"), (32, "32 photos of one person")):
             for way in WAYS:
                 command = [sys.executable, __file__, "--worker", way, str(count), folder]

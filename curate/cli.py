@@ -78,7 +78,7 @@ Workers = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Only about so many photos (whole persons), to try things out.")]
 Buckets = Annotated[
     int | None,
-    typer.Option(min=1, max=100_000, help="Shards of a new dataset. Default: one for about 128 photos, at most 1024."),
+    typer.Option(min=1, max=100_000, help="Shards of a new dataset. Default: one for about 32 photos, at most 1024."),
 ]
 TemplateOption = Annotated[
     str, typer.Option(help="How crops are aligned: simswap-224 (training), arcface-112 or ffhq-512.")

@@ -24,7 +24,7 @@ from manifests.reader import footer, read_table
 from manifests.schema import SCHEMA_VERSION, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
-PHOTOS_PER_BUCKET = 128
+PHOTOS_PER_BUCKET = 32
 MAX_BUCKETS = 1024
 
 Tick = Callable[[int], None]
