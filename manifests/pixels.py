@@ -108,7 +108,7 @@ class PixelReader:
     def _stale(self, shard: str, offset: int) -> DatasetError:
         return DatasetError(
             f"{self.root / shard}: no image at byte {offset}; the shard is newer than the manifest, or damaged: "
-            "run `curate decide` again, then `curate measure --verify`"
+            "run `curate decide` again, or else remove the shard and `curate clean` again"
         )
 
     def _file(self, shard: str) -> _File:
