@@ -536,7 +536,7 @@ def convert(
     quality: Annotated[int, typer.Option(min=1, max=100, help="As libjpeg counts.")] = 95,
     subsampling: Annotated[str, typer.Option(help="4:4:4 keeps all colour; 4:2:2 and 4:2:0 are smaller.")] = "4:4:4",
     background: Annotated[str, typer.Option(help="Colour behind transparent pixels, #rrggbb.")] = "#ffffff",
-    workers: Workers = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core, at least two.")] = None,
 ) -> None:
     """PNG -> JPG in the same tree; every output is verified by decoding it. Good outputs are not made again.
 

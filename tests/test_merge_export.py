@@ -16,6 +16,7 @@ from dataset_sample import filled, jpeg, png, write_dataset
 from curate.export import export_folder, export_hf
 from curate.inspect import render, summary
 from curate.merge import merge
+from curate.report import write_report
 from manifests.errors import DatasetError, OutputError
 from manifests.layout import POLICY_HASH, read_info, write_info
 from manifests.reader import Dataset
@@ -265,3 +266,11 @@ def test_a_summary_of_a_merged_dataset_names_its_parts(sets: tuple[Path, Path], 
     assert f"part vgg: {sets[0]}" in text
     assert np.int64(summary(Dataset.open(tmp_path / "both")).photos) == 18
     assert json.loads((tmp_path / "both/dataset.json").read_text())["source"]["datasets"] == ["vgg", "sjtu"]
+
+
+def test_a_report_is_made_of_the_parts_not_of_what_is_merged(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_dataset(tmp_path / name, {"ann": 2})
+    merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    with pytest.raises(DatasetError, match=r"is merged.*report on its parts"):
+        write_report(tmp_path / "both")

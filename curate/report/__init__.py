@@ -7,7 +7,8 @@ from pathlib import Path, PurePath
 from curate.report import numbers
 from curate.report.charts import histogram_svg
 from curate.report.sheets import COLUMNS, SheetMaker
-from manifests.layout import MANIFEST
+from manifests.errors import DatasetError
+from manifests.layout import MANIFEST, POLICY_HASH
 from manifests.output import writable
 from manifests.reader import Dataset, footer
 
@@ -37,6 +38,9 @@ def write_report(dataset_dir: Path) -> Path:
     import jinja2
 
     dataset = Dataset.open(dataset_dir)
+    if dataset.parts:
+        names = ", ".join(map(str, dataset.parts.values()))
+        raise DatasetError(f"{dataset_dir} is merged, each part has a policy of its own: report on its parts, {names}")
     told = footer(dataset.path / MANIFEST) or {}
     names = list(dict.fromkeys((*numbers.COLUMNS, *COLUMNS)))
     manifest = dataset.manifest(names)
@@ -55,7 +59,7 @@ def write_report(dataset_dir: Path) -> Path:
             charts=[(h.measure, histogram_svg(h)) for h in counted.histograms if h.photos.any()],
             meanings=MEANINGS,
             policy=policy.describe(),
-            policy_hash=policy.sha256(),
+            policy_hash=told[POLICY_HASH],
             source=_source_name(dataset.info.source),
             models=dataset.info.models,
             name=dataset.path.resolve().name,

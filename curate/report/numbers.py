@@ -1,7 +1,7 @@
 """A manifest -> the numbers of its report: totals, reasons, histograms, the persons worst hit, who is dropped."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.policy import Policy
-from manifests.layout import POLICY
+from manifests.layout import POLICY, SHARPNESS_LIMIT
 from manifests.schema import REASONS
 
 Floats = npt.NDArray[np.float64]
@@ -129,8 +129,11 @@ def count(manifest: pa.Table, policy: Policy) -> Numbers:
 
 
 def policy_of(footer: dict[str, str]) -> Policy:
-    """The manifest's footer -> the policy that it was decided by."""
-    return Policy(**json.loads(footer[POLICY]))
+    """The manifest's footer -> the thresholds applied, the sharpness limit as it was adapted to the collection."""
+    policy = Policy(**json.loads(footer[POLICY]))
+    if SHARPNESS_LIMIT in footer:
+        policy = replace(policy, min_sharpness=float(footer[SHARPNESS_LIMIT]))
+    return policy
 
 
 def _named(counts: npt.NDArray[np.int64]) -> dict[str, int]:
