@@ -39,8 +39,8 @@ def write_report(dataset_dir: Path) -> Path:
 
     dataset = Dataset.open(dataset_dir)
     if dataset.parts:
-        names = ", ".join(map(str, dataset.parts.values()))
-        raise DatasetError(f"{dataset_dir} is merged, each part has a policy of its own: report on its parts, {names}")
+        parts = ", ".join(map(str, dataset.parts.values()))
+        raise DatasetError(f"{dataset_dir} is merged, each part has a policy of its own: report on its parts, {parts}")
     told = footer(dataset.path / MANIFEST) or {}
     names = list(dict.fromkeys((*numbers.COLUMNS, *COLUMNS)))
     manifest = dataset.manifest(names)
