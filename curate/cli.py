@@ -366,13 +366,17 @@ def _request(
         root = Path(os.environ.get("SWAPSET_ROOT", ".")) / source
     out = out or Path("curated") / source
 
-    from curate.clean import Request, pinned_choice
-    from curate.models import resolve
-    from curate.pipeline import Settings
+    from curate.engines.local import warm_up
     from curate.sources import open_source
 
     # A wrong path is said before anything slow is loaded.
     open_source(source, root)
+    if workers != 1 and not (device or "").startswith("cuda"):
+        warm_up(("curate.shards", "curate.faces.detect", "curate.faces.dlib_resnet", "curate.faces.segment"))
+
+    from curate.clean import Request, pinned_choice
+    from curate.models import resolve
+    from curate.pipeline import Settings
     pinned = pinned_choice(out) if models is None and embedder is None else None
     choice = pinned or resolve(models or "auto", embedder, detection)
     where = _device(device)

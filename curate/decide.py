@@ -5,6 +5,7 @@ No pixels, no clock. `decide_photos` is pure; `decide` streams a dataset through
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,13 @@ Flags = npt.NDArray[np.bool_]
 LOOSE = "."
 """Identity of photos that lie in the source's root: no claim about who they show, so no reason from it."""
 
+GROUP_ROWS = 1 << 16
+"""Buckets are decided, and written as one row group of the manifest, until they hold so many faces: every group costs
+a piece of each of its 70 columns."""
+
+_THREADS = 2
+"""That read at a time: Arrow works outside the GIL, and each holds a group's columns."""
+
 _DUPLICATE, _NEAR = REASONS.index("duplicate"), REASONS.index("near_duplicate")
 
 
@@ -64,8 +72,8 @@ class Decided:
 def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | None" = None) -> Decided:
     """Write `manifest.parquet` of the dataset from its measures, relations and overrides.csv (made empty if absent).
 
-    calibration: scores sharpness anew from the stored statistics; None leaves it as it was measured. A bucket is one
-    row group; the policy and its hash go into the footer, and the calibration's hash where there is one.
+    calibration: scores sharpness anew from the stored statistics; None leaves it as it was measured. A row group holds
+    whole buckets; the policy and its hash go into the footer, and the calibration's hash where there is one.
     Raises DatasetError where the relations are missing or belong to other measures, PolicyError for a faulty
     overrides.csv, OutputError where it cannot write.
     """
@@ -78,27 +86,28 @@ def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | 
         # All else is decided bucket by bucket; how soft a collection is shows only in the whole.
         policy = replace(policy, min_sharpness=collection_limit(relations.sharpness(), policy.min_sharpness))
         footer[layout.SHARPNESS_LIMIT] = f"{policy.min_sharpness:.4f}"
-    duplicates = settle_duplicates(
-        [
-            grouped_photos(*relations.beside(bucket, _FATE_COLUMNS), policy, overrides)
-            for bucket in relations.buckets_with_groups()
-        ]
-    )
+
+    def grouped(buckets: Sequence[int]) -> pa.Table:
+        return grouped_photos(*relations.beside(buckets, _FATE_COLUMNS), policy, overrides)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        duplicates = settle_duplicates(list(pool.map(grouped, relations.groups(with_copies=True))))
     counts = np.zeros(len(REASONS), np.int64)
     tally = {"photos": 0, "kept": 0}
     unseen = set(overrides.verdicts)
 
-    def decided(bucket: int) -> pa.Table:
-        return decide_photos(*relations.beside(bucket), policy, overrides, duplicates)
+    def decided(buckets: Sequence[int]) -> pa.Table:
+        return decide_photos(*relations.beside(buckets), policy, overrides, duplicates)
 
     def photos() -> Iterator[pa.Table]:
-        # One thread reads and decides the next bucket while this one is written: Arrow works outside the GIL.
+        # One thread reads and decides the next buckets while these are written: Arrow works outside the GIL.
         with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(decided, 0)
-            for bucket in range(dataset.buckets):
+            groups = relations.groups()
+            ahead = pool.submit(decided, groups[0])
+            for following in [*groups[1:], None]:
                 table = ahead.result()
-                if bucket + 1 < dataset.buckets:
-                    ahead = pool.submit(decided, bucket + 1)
+                if following is not None:
+                    ahead = pool.submit(decided, following)
                 tally["photos"] += table.num_rows
                 tally["kept"] += pc.sum(pc.equal(table["verdict"].combine_chunks().indices, 0)).as_py() or 0
                 words = pc.index_in(pc.list_flatten(table["reasons"]), pa.array(REASONS)).to_numpy()
@@ -135,25 +144,51 @@ class _Relations:
         self._dataset, self._calibration = dataset, calibration
         dataset.relations(0, [])  # a missing file, a damaged one and another schema version are told here
         self._file = pq.ParquetFile(self.path)
+        self._reading = threading.Lock()  # one open file serves one thread at a time
         if self._file.num_row_groups != dataset.buckets:
             raise DatasetError(
                 f"{self.path} has {self._file.num_row_groups} row groups for {dataset.buckets} buckets: "
                 "run `curate relate` again"
             )
 
-    def beside(self, bucket: int, columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Table]:
-        """Measures (of `columns`) and relations of a bucket, row for row of the same faces."""
-        measures, related = self._measures(bucket, columns), self._file.read_row_group(bucket)
+    def beside(self, buckets: Sequence[int], columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Table]:
+        """Measures (of `columns`) and relations of some buckets, row for row of the same faces."""
+        measures = pa.concat_tables([self._measures(bucket, columns) for bucket in buckets])
+        with self._reading:
+            related = self._file.read_row_groups(list(buckets))
         if not all(measures[name].equals(related[name]) for name in ("image_id", "face_id")):
-            raise DatasetError(f"{self.path} is of other measures (bucket {bucket}): run `curate relate` again")
+            raise DatasetError(f"{self.path} is of other measures (buckets {buckets}): run `curate relate` again")
         return measures, related
+
+    def groups(self, with_copies: bool = False) -> list[list[int]]:
+        """The buckets in order, some together until they hold GROUP_ROWS faces; `with_copies` leaves out those
+        without a duplicate group."""
+        groups: list[list[int]] = []
+        rows = GROUP_ROWS
+        for bucket in range(self._file.num_row_groups):
+            faces = self._file.metadata.row_group(bucket).num_rows
+            if with_copies and self._copies(bucket) == 0:
+                continue
+            if rows >= GROUP_ROWS:
+                groups.append([])
+                rows = 0
+            groups[-1].append(bucket)
+            rows += faces
+        return groups
 
     def sharpness(self) -> npt.NDArray[np.float32]:
         """Scores of all faces."""
-        parts = [
-            self._measures(bucket, ["sharpness"])["sharpness"].to_numpy() for bucket in range(self._dataset.buckets)
-        ]
-        return np.concatenate(parts)
+
+        def read(bucket: int) -> npt.NDArray[np.float32]:
+            return np.asarray(self._measures(bucket, ["sharpness"])["sharpness"].to_numpy())
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return np.concatenate(list(pool.map(read, range(self._dataset.buckets))))
+
+    def _copies(self, bucket: int) -> int:
+        """Rows of a bucket that lie in a duplicate group."""
+        column = self._file.read_row_group(bucket, ["duplicate_group"])["duplicate_group"]
+        return len(column) - int(column.null_count)
 
     def _measures(self, bucket: int, columns: Sequence[str] | None) -> pa.Table:
         if self._calibration is None:
@@ -163,14 +198,6 @@ class _Relations:
         wanted = None if columns is None else list(dict.fromkeys([*columns, *COLUMNS]))
         template = TEMPLATES[self._dataset.info.template or "simswap-224"]
         return rescored(self._dataset.measures(bucket, wanted), self._calibration, template.size[0])
-
-    def buckets_with_groups(self) -> list[int]:
-        return [
-            bucket
-            for bucket in range(self._file.num_row_groups)
-            if self._file.read_row_group(bucket, ["duplicate_group"])["duplicate_group"].null_count
-            < self._file.metadata.row_group(bucket).num_rows
-        ]
 
 
 def decide_photos(

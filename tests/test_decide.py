@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dataset_sample import filled
 
@@ -206,6 +207,15 @@ def test_relations_of_other_measures_are_refused(tmp_path):
         decide(out, Policy())
 
 
-def test_an_empty_bucket_is_an_empty_row_group(tmp_path):
+def test_an_empty_bucket_changes_nothing(tmp_path):
     assert decide(dataset(tmp_path, [], [{}]), Policy()).photos == 1
     assert np.array_equal(Dataset.open(tmp_path).manifest(["image_id"])["image_id"].to_pylist(), ["anna/0.jpg"])
+
+
+def test_small_buckets_share_a_row_group_of_the_manifest_and_large_ones_do_not(tmp_path, monkeypatch):
+    out = dataset(tmp_path, [{}], [{}], [{}])
+    decide(out, Policy())
+    assert pq.ParquetFile(out / "manifest.parquet").num_row_groups == 1
+    monkeypatch.setattr("curate.decide.GROUP_ROWS", 1)
+    decide(out, Policy())
+    assert pq.ParquetFile(out / "manifest.parquet").num_row_groups == 3

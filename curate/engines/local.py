@@ -4,6 +4,7 @@ A second engine (Ray, Slurm, ...) fits beside this one: it needs `run(tasks, set
 """
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +20,19 @@ Work = Callable[[Task, Callable[[int], None]], None]
 """Does one task whole, calling `tick(n)` after every n items. It must leave nothing behind when killed."""
 
 _POLL_SECONDS = 0.2
+_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""Never plain fork: this process may have threads by the time its workers start."""
+
+
+def warm_up(modules: Sequence[str]) -> None:
+    """Begins to import `modules` beside this process, once for all workers that later runs fork from there.
+
+    Seconds of imports are otherwise paid by each worker, and only when this process has done its own.
+    """
+    if _START_METHOD == "forkserver":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(modules))
+        multiprocessing.forkserver.ensure_running()
 
 
 class WorkerDied(SwapsetError):
@@ -48,7 +62,7 @@ class LocalEngine(Generic[Task]):
             for task in tasks:
                 work(task, tick)
             return
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START_METHOD)
         counter = context.Value("q", 0)
         initial = (setup, counter, self.threads)
         pool = ProcessPoolExecutor(min(self.workers, len(tasks)), context, _start_worker, initial)
