@@ -153,8 +153,8 @@ def test_points_of_a_cut_or_turned_face_are_mended_by_a_second_look(coarse, casc
             np.linalg.norm(detector([photo])[0].landmarks[0] - truth, axis=1).mean() / eye_distance(truth)
             for detector in (cascade, coarse)
         )
-        assert better < 0.06
-        assert better < 0.7 * rough
+        assert better < 0.03
+        assert better < 0.3 * rough
 
 
 def test_a_face_that_the_second_look_does_not_confirm_keeps_its_points():
