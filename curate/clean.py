@@ -4,7 +4,7 @@ Nothing here prints: `Progress` is told what happens, the command line shows it.
 """
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from curate.engines.local import LocalEngine
 from curate.errors import DatasetError, OutputError, SourceError
 from curate.models import Choice, identify
 from curate.pipeline import Settings
-from curate.shards import Job, Shard, choose_buckets, is_finished, plan
+from curate.shards import Job, Shard, choose_buckets, has_changed, is_finished, plan
 from curate.sources import Source, open_source
 from manifests.layout import INFO, DatasetInfo, read_info, write_info
 from manifests.output import remove_partials
@@ -90,6 +90,24 @@ def make_plan(request: Request) -> Plan:
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder for each person")
     todo = [shard for shard in shards if not is_finished(shard, job)]
     return Plan(job, shards, todo, workers, _describe(request, buckets, networks), source.ignored())
+
+
+def verify_photos(planned: Plan, progress: Progress) -> Plan:
+    """Hashes the photos of finished shards; those in which one is not what was measured are to be done again.
+
+    For photos that changed and kept their size and modification time. Writes nothing.
+    """
+    job = planned.job
+    finished = [shard for shard in planned.shards if shard not in planned.todo]
+    source = open_source(job.kind, job.root)
+    progress.start("hashing", sum(shard.photos for shard in finished))
+    try:
+        changed = {shard.bucket for shard in finished if has_changed(source, shard, job, progress.tick)}
+    finally:
+        progress.finish()
+    shards = [replace(shard, stale=shard.bucket in changed) for shard in planned.shards]
+    again = {shard.bucket for shard in planned.todo} | changed
+    return replace(planned, shards=shards, todo=[shard for shard in shards if shard.bucket in again])
 
 
 def measure(planned: Plan, progress: Progress) -> None:

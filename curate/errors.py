@@ -1,6 +1,6 @@
 """What can go wrong, one type for each mistake, each with its own exit code.
 
-`curate/cli.py` and `train/cli.py` turn these into one line on stderr and an exit code; nothing else prints or exits.
+`curate/program.py` turns these into one line on stderr and an exit code; only commands print or exit.
 Each message names the value, the place and the next step.
 """
 

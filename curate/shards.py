@@ -7,6 +7,7 @@ and modification times, the settings and the networks. Nothing else is remembere
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from curate.errors import DecodeError
 from curate.measure.sharpness import load_calibration
 from curate.models import Choice, Models, fingerprint, load
 from curate.pipeline import Pipeline, Pixels, Settings
@@ -26,6 +28,7 @@ from manifests.writer import FacesWriter, write_table
 
 PHOTOS_PER_BUCKET = 32
 MAX_BUCKETS = 1024
+_HASHING = 4  # photos read at a time: hashing works outside the GIL, and so does the disk
 
 Tick = Callable[[int], None]
 
@@ -59,13 +62,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Shard:
-    """One bucket of the source. `faces_print` stands for faces and measures, `embeddings_print` for embeddings."""
+    """One bucket of the source. `faces_print` stands for faces and measures, `embeddings_print` for embeddings;
+    `stale`: measured, but of photos that have changed since."""
 
     bucket: int
     identities: tuple[str, ...]
     photos: int
     faces_print: str
     embeddings_print: str
+    stale: bool = False
 
 
 def choose_buckets(photos: int) -> int:
@@ -120,6 +125,29 @@ def is_finished(shard: Shard, job: Job) -> bool:
     return embedded and is_measured(shard, job)
 
 
+def has_changed(source: Source, shard: Shard, job: Job, tick: Tick) -> bool:
+    """Whether a photo of a finished shard has other bytes than those that were measured, or can no longer be read.
+
+    `tick(1)` is called for each photo.
+    """
+    table = read_table(job.path("measures", shard.bucket), ["image_id", "sha256"])
+    told = dict(zip(*(table[name].to_pylist() for name in ("image_id", "sha256")), strict=True))
+
+    def differs(entry: Entry) -> bool:
+        try:
+            found = hashlib.sha256(source.read(entry)).hexdigest()
+        except DecodeError:
+            found = None
+        return found != told[entry.image_id]
+
+    changed = False
+    with ThreadPoolExecutor(_HASHING) as pool:
+        for one in pool.map(differs, entries_of(source, shard.identities)):
+            changed |= one
+            tick(1)
+    return changed
+
+
 class ShardWork:
     """What a worker does with a shard: measure it whole, or embed anew the faces that were measured before."""
 
@@ -130,7 +158,7 @@ class ShardWork:
         self.dim = models.embedder.dim
 
     def __call__(self, shard: Shard, tick: Tick) -> None:
-        if is_measured(shard, self.job):
+        if is_measured(shard, self.job) and not shard.stale:
             vectors = self._embed(shard, tick)
         else:
             vectors = self._measure(shard, tick)

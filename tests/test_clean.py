@@ -1,5 +1,7 @@
 """`curate clean` from end to end, on real faces whose faults are known."""
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -115,3 +117,29 @@ def test_the_report_shows_every_reason(cleaned: Cleaned, manifest: pd.DataFrame)
     pictures = list((cleaned.out / "report" / "pictures").iterdir())
     assert len(pictures) > 20
     assert all(f"pictures/{picture.name}" in page for picture in pictures)
+
+
+def test_verify_finds_a_photo_that_changed_behind_its_size_and_time(cleaned: Cleaned, tmp_path: Path) -> None:
+    out, photos = tmp_path / "curated", tmp_path / "vggface2"
+    shutil.copytree(cleaned.out, out)
+    shutil.copytree(cleaned.photos, photos)
+    info = (out / "dataset.json").read_text().replace(str(cleaned.photos), str(tmp_path / "gone"))
+    (out / "dataset.json").write_text(info)
+    arguments = ["measure", "vggface2", "--root", photos, "--out", out]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("measures/b-*.parquet")}
+    victim = next(iter(sorted(photos.rglob("*.jpg"))))
+    changed: list[Path] = []
+    stat, data = victim.stat(), bytearray(victim.read_bytes())
+    data[-3] ^= 1
+    victim.write_bytes(data)
+    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    for options, expected in (([], 0), (["--verify"], 1), (["--verify"], 0)):
+        done = run_curate(*arguments, *options)
+        assert done.returncode == 0, done.stderr
+        touched = [path for path in before if path.stat().st_mtime_ns != before[path]]
+        assert len(touched) == expected, options
+        before = {path: path.stat().st_mtime_ns for path in before}
+        changed = touched or changed
+    told = pd.read_parquet(changed[0]).set_index("image_id").sha256
+    assert hashlib.sha256(data).hexdigest() in set(told)

@@ -6,10 +6,12 @@ A second engine (Ray, Slurm, ...) fits beside this one: it needs `run(tasks, set
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Generic, TypeVar
 
@@ -67,7 +69,9 @@ class LocalEngine(Generic[Task]):
         initial = (setup, counter, self.threads)
         pool = ProcessPoolExecutor(min(self.workers, len(tasks)), context, _start_worker, initial)
         try:
-            _drain({pool.submit(_do, task) for task in tasks}, counter, tick)
+            with _uninterrupted():
+                pending = {pool.submit(_do, task) for task in tasks}
+            _drain(pending, counter, tick)
         except BrokenProcessPool as error:
             raise WorkerDied(
                 "a worker process was killed, most likely for want of memory; finished shards are kept: "
@@ -77,6 +81,23 @@ class LocalEngine(Generic[Task]):
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the block is left: a worker that is stopped half started would say so at length."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, Any]] = []
+    # Masking the signal would not do: another thread takes it, and this one then runs the handler.
+    usual = signal.signal(signal.SIGINT, lambda *received: waiting.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if waiting and callable(usual):
+        usual(*waiting[0])
 
 
 def _drain(pending: set[Future[None]], counter: Any, tick: Callable[[int], None]) -> None:
@@ -97,8 +118,6 @@ _counter: Any = None
 
 def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) -> None:
     global _work, _counter
-    import signal
-
     # Ctrl-C reaches the whole process group; the parent alone decides what to do about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
