@@ -1,6 +1,7 @@
 """Blur: recall per rung of the ladder and sharp photos lost, beside cleanvision and the plain Laplacian variance.
 
     python -m bench.sharpness --photos 200             # the tables, as Markdown
+    python -m bench.sharpness --photos 100 --soft      # blur in collections that are soft themselves
     python -m bench.sharpness --photos 400 --fit FILE  # fit the shipped calibration anew
 
 Protocol: photos of $SWAPSET_DATA; the first half of each collection (by sorted person or name) is for fitting, the
@@ -108,6 +109,7 @@ def scores(
     return pd.DataFrame({"sharpness": fused.numpy(), "cleanvision": theirs, "laplacian": plain})
 
 
+SOFT_RUNGS = ("gaussian 2", "gaussian 3", "motion 11", "motion 15", "defocus 4", "low resolution 3", "low resolution 5")
 LIMITS = {"sharpness": 0.5, "cleanvision": CLEANVISION_BLURRED, "laplacian": LAPLACIAN_BLURRED}
 
 
@@ -154,6 +156,29 @@ def tables(count: int, calibration: Calibration) -> None:
         print(f"| {rung.name} | {wanted[rung.blurred]} | {cells} |", flush=True)
 
 
+def soft(count: int, calibration: Calibration) -> None:
+    """Print what is lost and found in collections that are soft themselves, at 0.5 and at their own limit."""
+    segmenter = Segmenter.load("cpu")
+    rungs = [rung for rung in LADDER if rung.name in SOFT_RUNGS]
+    print("\nShare called blurred, at the collection's limit / at 0.5:\n")
+    print(f"| collection | faces | limit | undamaged | {' | '.join(rung.name for rung in rungs)} |")
+    print("|---|---|---|---|" + "---|" * len(rungs))
+    for collection in ("celebs-112", "lfw-gray"):
+        faces = list(portraits(collection, 1, count, segmenter))
+        labels = [face.labels for face in faces]
+        found = [scores([(face.photo, face.landmarks) for face in faces], labels, calibration)["sharpness"].to_numpy()]
+        limit = collection_limit(found[0])
+        for rung in rungs:
+            random = np.random.default_rng(7)
+            versions = []
+            for face in faces:
+                photo, landmarks = at_face_scale(face.photo, face.landmarks)
+                versions.append((rung.apply(photo, 1.0, random), landmarks))
+            found.append(scores(versions, labels, calibration)["sharpness"].to_numpy())
+        cells = [f"{(values < limit).mean():.3f} / {(values < 0.5).mean():.3f}" for values in found]
+        print(f"| {collection} | {len(faces)} | {limit:.3f} | {' | '.join(cells)} |", flush=True)
+
+
 def fit(count: int, path: Path) -> None:
     segmenter = Segmenter.load("cpu")
 
@@ -175,10 +200,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=200, help="of each collection")
     parser.add_argument("--fit", type=Path, help="write a calibration here instead of printing tables")
+    parser.add_argument("--soft", action="store_true", help="the table of collections that are soft themselves")
     parser.add_argument("--calibration", type=Path, help="judge this one instead of the shipped one")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.fit:
+    if options.soft:
+        soft(options.photos, load_calibration(options.calibration))
+    elif options.fit:
         fit(options.photos, options.fit)
     else:
         tables(options.photos, load_calibration(options.calibration))

@@ -1,8 +1,10 @@
 """Duplicates: hashes, embeddings and sizes of photos in, groups of photos that show the same picture out.
 
-Candidates come from three directions, none of them quadratic in the collection:
+Candidates come from four directions, none of them quadratic in the collection:
 - the same bytes: equal sha256;
 - within an identity: all pairs of its perceptual hashes, in blocks (an identity is small beside the collection);
+- within an identity, and between a face and the identity that it resembles more: embeddings so close that hashes may
+  differ more, because a crop of a photo shifts what they are made of (`copies`);
 - anywhere: multi-index banding (Norouzi et al. 2012). A hash of 64 bits is cut into 8 bytes; by the pigeonhole
   principle two hashes that differ in at most 5 bits share 3 of them, so photos are sorted by each of the 56 triples of
   bytes and only neighbours with the same triple are compared.
@@ -11,7 +13,7 @@ the pixels of what is left.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +26,7 @@ Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 _LONGEST_RUN = 64
-_DENSE = 4096
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,30 @@ class Limits:
     whole_bits: bits of 64 in which the hashes of whole photos (or of one and the other's mirror image) may differ.
     face_bits: the same for the hashes of the aligned crops, which survive cropping. embedding: least cosine.
     chain: factor on the bits allowed between a photo and the best of its group, when others link them.
+    twin: cosine from which either hash may differ in `twin_bits` (of two unrelated pictures 32 differ); above 1: none.
+    sure_bits: of the whole photos; where no more differ, a cosine of `sure` will do, because small copies of a picture
+    have uncertain faces.
     """
 
     whole_bits: int = 6
     face_bits: int = 6
     embedding: float = 0.94
     chain: float = 1.5
+    twin: float = 2.0
+    twin_bits: int = 20
+    sure_bits: int = 4
+    sure: float = 2.0
+
+    def agree(self, whole: npt.NDArray[np.uint8], face: npt.NDArray[np.uint8], cosine: Floats) -> Flags:
+        """(P,) bits between whole photos and between crops, cosines -> which pairs may be one picture."""
+        close = (whole <= self.whole_bits) | (face <= self.face_bits)
+        twin = np.minimum(whole, face) <= self.twin_bits
+        sure = whole <= self.sure_bits
+        return (close & (cosine >= self.embedding)) | (twin & (cosine >= self.twin)) | (sure & (cosine >= self.sure))
+
+    def chained(self) -> "Limits":
+        """What is asked of a photo and the best of its group, when others link them."""
+        return replace(self, whole_bits=int(self.whole_bits * self.chain), face_bits=int(self.face_bits * self.chain))
 
 
 def exact_pairs(sha256: npt.NDArray[np.bytes_], rows: Rows) -> Pairs:
@@ -62,6 +82,9 @@ class Pictures:
     mirror: Hashes
     face: Hashes
 
+    def part(self, rows: slice) -> "Pictures":
+        return Pictures(self.whole[rows], self.mirror[rows], self.face[rows])
+
     def distance(self, pairs: Pairs) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """(P, 2) pairs -> bits between the photos, mirrored or not, and bits between the crops."""
         a, b = pairs.T
@@ -69,26 +92,29 @@ class Pictures:
         return np.minimum(plain, mirrored), hamming(self.face[a], self.face[b])
 
 
-def close_pairs(pictures: Pictures, limits: Limits, start: int = 0, stop: int | None = None) -> Pairs:
-    """Rows start:stop (an identity) -> (P, 2) ascending pairs of rows, all those within the limits on the hashes.
+def close_pairs(pictures: Pictures, vectors: Floats, limits: Limits) -> Pairs:
+    """N photos of an identity, their (N, D) unit vectors -> (P, 2) ascending pairs of rows that agree, in blocks."""
+    found = [np.empty((0, 2), np.int64)]
+    for row in range(0, len(vectors), _BLOCK):
+        rows, rest = np.arange(row, min(row + _BLOCK, len(vectors))), np.arange(row, len(vectors))
+        a, b = agreeing(pictures, rows, vectors[rows], rest, vectors[row:], limits)
+        found.append(np.stack([a, b], axis=1)[a < b])
+    return np.concatenate(found)
 
-    All pairs are compared, in blocks, up to 4,096 photos; above that, banding.
+
+def agreeing(
+    pictures: Pictures, rows: Rows, vectors: Floats, others: Rows, of_others: Floats, limits: Limits
+) -> tuple[Rows, Rows]:
+    """`rows` of the pictures, with their (n, D) vectors, against `others` -> the two rows of each pair that agrees.
+
+    Quadratic: give few at a time.
     """
-    stop = len(pictures.whole) if stop is None else stop
-    if stop - start > _DENSE:
-        part = Pictures(*(hashes[start:stop] for hashes in (pictures.whole, pictures.mirror, pictures.face)))
-        return banded_pairs(part, limits) + start
-    found = []
-    for row in range(start, stop, 512):
-        block, rest = slice(row, min(row + 512, stop)), slice(row, stop)
-        whole = pictures.whole[block, None]
-        near = hamming(whole, pictures.whole[None, rest]) <= limits.whole_bits
-        near |= hamming(whole, pictures.mirror[None, rest]) <= limits.whole_bits
-        near |= hamming(pictures.face[block, None], pictures.face[None, rest]) <= limits.face_bits
-        a, b = np.nonzero(near)
-        ascending = a < b
-        found.append(np.stack([a[ascending] + row, b[ascending] + row], axis=1))
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+    cosine = vectors @ of_others.T
+    # Few pairs are alike enough for anything, so that only for these the bits are counted.
+    a, b = np.nonzero(cosine >= min(limits.embedding, limits.twin, limits.sure))
+    pairs = np.stack([rows[a], others[b]], axis=1)
+    same = limits.agree(*pictures.distance(pairs), cosine[a, b])
+    return pairs[same, 0], pairs[same, 1]
 
 
 def banded_pairs(pictures: Pictures, limits: Limits) -> Pairs:

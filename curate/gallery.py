@@ -7,7 +7,7 @@ import numpy as np
 from curate.clean import Progress
 from curate.errors import DatasetError, SourceError
 from curate.exclude import Gallery
-from curate.models import Choice, load
+from curate.models import Choice, Models, load
 from curate.pipeline import Pipeline, Settings
 from curate.shards import entries_of
 from curate.sources import open_source
@@ -26,7 +26,11 @@ def read_galleries(paths: list[Path], dataset_dir: Path, device: str, progress: 
     if not paths:
         return None
     dataset = Dataset.open(dataset_dir)
-    models = load(Choice(**dataset.info.models["choice"]), device)
+    return gallery_of(paths, load(Choice(**dataset.info.models["choice"]), device), progress)
+
+
+def gallery_of(paths: list[Path], models: Models, progress: Progress) -> Gallery:
+    """At least one path, as above -> the Gallery for the embedder of `models`."""
     vectors, names = [], []
     for path in paths:
         if (path / INFO).exists():

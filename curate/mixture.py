@@ -7,7 +7,8 @@ Every face is one of three: right, flipped (another person of the collection) or
     strange: own ~ chance                  nearest other ~ the highest of many chance similarities
 
 `expected` is a regression on the support of the centre, on the face's quality (a blurred, small or turned face of the
-right person resembles its centre less) and on the identity (some centres are tighter than others). Chance is measured,
+right person resembles its centre less, and one far from the usual on either side) and on the identity (some centres are
+tighter than others). So is `spread`: how much a turned face resembles its centre is less certain. Chance is measured,
 not assumed: the mean and deviation of this very face's similarities to all other centres. The shares of the three, the
 regression and the spreads are fitted to the collection by EM (Dempster, Laird and Rubin 1977), so that 1% and 40% of
 wrong photos need no thresholds of their own. The similarities of pairs are the prior, which weighs as much as
@@ -29,6 +30,7 @@ _PRIOR_WRONG = 0.5  # faces of each wrong kind that are taken as seen, so that n
 _IDENTITY_FACES = 6.0  # an identity's own offset counts half with so many faces
 _FREEDOM = 5.0  # degrees of freedom of the t distribution: good photos have outliers
 _SKEW = 1.35  # upper over lower spread of the highest of 100 to 10,000 normal numbers
+_LEAST_SQUARE = 0.01  # of a residual in spreads, so that one that happens to be zero says little
 _ROUNDS = 30
 
 
@@ -103,14 +105,19 @@ def judge(evidence: Evidence, pairs: Pairs, rounds: int = _ROUNDS) -> Verdict:
 
 
 def _features(e: Evidence) -> tuple[Floats, Floats]:
-    """(N, F) regressors for the own centre and for the nearest other: 1, what support adds, quality (0 if missing)."""
-    quality = [_standard(column) for column in e.quality.T]
+    """(N, F) regressors for the own centre and for the nearest other: 1, what support adds, quality and its square."""
+    quality = np.stack([_standard(column) for column in e.quality.T], axis=1).reshape(len(e.own), -1)
+    terms = np.concatenate([quality, np.where(quality == 0, 0, quality**2 - 1)], axis=1)
     ones = np.ones(len(e.own))
-    own, other = (np.stack([ones, 1 / (1 + support), *quality], axis=1) for support in (e.support, e.nearest_support))
+    own, other = (
+        np.concatenate([np.stack([ones, 1 / (1 + support)], axis=1), terms], axis=1)
+        for support in (e.support, e.nearest_support)
+    )
     return own, other
 
 
 def _standard(values: Floats) -> Floats:
+    """Zero mean and unit deviation; 0 where a value is missing."""
     known = np.isfinite(values)
     if not known.any():
         return np.zeros(len(values))
@@ -139,6 +146,8 @@ def _expected(
         # A face does not vouch for itself: its own part is left out of its identity's offset.
         offset = (total[e.identity] - weight * rest) / (mass[e.identity] - weight + _IDENTITY_FACES)
         spread, claim_spread = _spread(rest - offset, weight, e.support, e.nearest_support, pairs)
+        uneven = _uneven((rest - offset) / spread, features[:, 2:], right)
+        spread, claim_spread = spread * uneven, claim_spread * uneven
         # t weights: far outliers pull the fit less
         weight = right * (_FREEDOM + 1) / (_FREEDOM + ((rest - offset) / spread) ** 2)
     own = _from_pairs(e.support, pairs) + features @ slopes + offset
@@ -163,6 +172,19 @@ def _spread(
     floor = (0.3 * pairs.same_std) ** 2
     own, other = (np.sqrt(np.maximum(face + shared / (m + 0.5), floor)) for m in (support, nearest_support))
     return own, other
+
+
+def _uneven(rest: Floats, quality: Floats, weight: Floats) -> Floats:
+    """Residuals in spreads, (N, Q) quality, weights -> factor on each spread: faces of some kinds scatter more.
+
+    log rest^2 is regressed on the quality (multiplicative heteroscedasticity, Harvey 1976).
+    """
+    design = np.concatenate([np.ones((len(rest), 1)), quality], axis=1)
+    ridge = np.diag([0.0] + [_PRIOR_FACES] * quality.shape[1])
+    logs = np.log(rest**2 + _LEAST_SQUARE)
+    slopes = np.linalg.solve((design * weight[:, None]).T @ design + ridge, design.T @ (weight * logs))
+    factor = np.exp((quality @ slopes[1:]).clip(-2, 2) / 2)
+    return np.asarray(factor / np.sqrt(np.average(factor**2, weights=weight + 1e-9)), dtype=np.float64)
 
 
 def _highest_fit(values: Floats, weights: Floats, mean: float, std: float) -> tuple[float, float]:

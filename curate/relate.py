@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 _SAMPLE_FACES = 20_000
-_SUGGEST_WRONG, _SUGGEST_FLIPPED = 0.2, 0.2
+_SUGGEST_WRONG, _SUGGEST_FLIPPED = 0.2, 0.1
 """An identity is suggested where another person is at least so likely, and the nearest one makes up so much of that."""
 
 
@@ -89,6 +89,8 @@ def relate_collection(read: Read, buckets: int, settings: Settings) -> Related:
     faces = [refine(read(bucket), part, trust[bucket]) for bucket, part in enumerate(faces)]
     others, verdict = _judge(read, faces, pairs, settings)
     cut = [slice(start[b], start[b + 1]) for b in range(buckets)]
+    same_person = _same_person(faces, pairs, settings.product)
+    claim = _claims(faces, others, same_person)
     return Related(
         faces=faces,
         others=others,
@@ -97,8 +99,8 @@ def relate_collection(read: Read, buckets: int, settings: Settings) -> Related:
         pairs=pairs,
         share_flipped=verdict.share_flipped,
         share_strange=verdict.share_strange,
-        same_person=_same_person(faces, pairs, settings.product),
-        copies=find_copies(faces, read, settings.limits, settings.confirm),
+        same_person=same_person,
+        copies=find_copies(faces, read, settings.limits, settings.confirm, claim),
     )
 
 
@@ -171,10 +173,18 @@ def relate(dataset_dir: str | Path, settings: Settings | None = None, embedder_i
 def settings_for(dataset: Dataset, gallery: Gallery | None = None) -> Settings:
     """What suits a dataset's embedder: its calibration, loose limits on hashes, and a look at the pixels in the end.
 
-    Copies of a photo are more alike than two photos of the person: a fifth of the way from those to 1, at least.
+    Copies of a photo are more alike than two photos of the person: a fifth of the way from those to 1, at least, and
+    most of them two thirds.
     """
     prior = calibrated(dataset.info.models.get("embedder", {}).get("name"))
-    limits = Limits(whole_bits=8, face_bits=12, embedding=prior.same_mean + 0.2 * (1 - prior.same_mean))
+    rest = 1 - prior.same_mean
+    limits = Limits(
+        whole_bits=8,
+        face_bits=10,
+        embedding=prior.same_mean + 0.2 * rest,
+        twin=prior.same_mean + 0.65 * rest,
+        sure=prior.same_mean - prior.same_std,
+    )
     return Settings(prior=prior, gallery=gallery, limits=limits, confirm=PixelCheck(dataset))
 
 
@@ -264,6 +274,17 @@ def _same_person(faces: list[Faces], pairs: Pairs, product: Product) -> Rows:
     alike = others.similarity >= np.maximum(expected - 1.5 * spread, np.minimum(far, 0.9))
     known = np.linalg.norm(centres, axis=1) > 0.5
     return np.where(known & alike & (others.nearest >= 0), others.nearest, -1)
+
+
+def _claims(faces: list[Faces], others: list[Others], same_person: Rows) -> Rows:
+    """For every row the other identity where copies of the photo may lie: the one that it resembles at least as much
+    as its own, or the folder of the same person; -1 for none."""
+    first = np.cumsum([0, *(len(part.names) for part in faces)])
+    claims = []
+    for bucket, (part, other) in enumerate(zip(faces, others, strict=True)):
+        nearer = part.main & (other.similarity >= np.nan_to_num(part.own, nan=-1.0))
+        claims.append(np.where(nearer, other.nearest, same_person[first[bucket] + part.identity]))
+    return np.concatenate(claims)
 
 
 def _sample(read: Read, buckets: int) -> tuple[Floats, Rows]:

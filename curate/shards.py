@@ -138,7 +138,7 @@ def has_changed(source: Source, shard: Shard, job: Job, tick: Tick) -> bool:
             found = hashlib.sha256(source.read(entry)).hexdigest()
         except DecodeError:
             found = None
-        return found != told[entry.image_id]
+        return bool(found != told[entry.image_id])
 
     changed = False
     with ThreadPoolExecutor(_HASHING) as pool:

@@ -30,8 +30,13 @@ def test_hamming_counts_differing_bits():
     assert hamming(np.array([0b1011, 0], np.uint64), np.array([0b1000, 2**64 - 1], np.uint64)).tolist() == [2, 64]
 
 
+def all_pairs(pictures, limits):
+    """The pairs whose hashes agree, where all embeddings are the same."""
+    return close_pairs(pictures, np.ones((len(pictures.whole), 1), np.float32), limits)
+
+
 @pytest.mark.parametrize("which", ["whole", "mirror", "face"])
-@pytest.mark.parametrize("find", [close_pairs, banded_pairs])
+@pytest.mark.parametrize("find", [all_pairs, banded_pairs])
 def test_pairs_that_differ_in_up_to_five_bits_are_all_found_and_nothing_else(find, which):
     count = 400
     whole, mirror, face = noise(2 * count), noise(2 * count), noise(2 * count)
@@ -47,11 +52,30 @@ def test_pairs_that_differ_in_up_to_five_bits_are_all_found_and_nothing_else(fin
     assert found == {(i, count + i) for i in range(count)}
 
 
-def test_a_folder_beyond_4096_photos_goes_through_banding_with_its_own_rows():
-    whole = noise(5000)
-    whole[4999] = whole[101]
-    pictures = Pictures(whole, noise(5000), noise(5000))
-    assert as_set(close_pairs(pictures, Limits(), 100, 5000)) == {(101, 4999)}
+@pytest.mark.parametrize(
+    ("bits", "face_bits", "cosine", "agree"),
+    [
+        (6, 32, 0.95, True),
+        (6, 32, 0.93, False),
+        (7, 32, 0.95, False),
+        (32, 6, 0.95, True),
+        (20, 32, 0.97, True),  # so alike that a crop may have changed the hash
+        (32, 20, 0.97, True),
+        (21, 32, 0.97, False),
+        (2, 32, 0.85, True),  # hardly another photo, so a worse face will do
+        (2, 32, 0.75, False),
+    ],
+)
+def test_the_closer_the_embeddings_the_more_bits_may_differ(bits, face_bits, cosine, agree):
+    limits = Limits(twin=0.97, sure=0.8)
+    told = limits.agree(np.array([bits], np.uint8), np.array([face_bits], np.uint8), np.array([cosine], np.float32))
+    assert told.tolist() == [agree]
+
+
+def test_a_folder_of_more_photos_than_a_block_is_compared_whole():
+    whole = noise(1500)
+    whole[1499] = whole[101]
+    assert as_set(all_pairs(Pictures(whole, noise(1500), noise(1500)), Limits())) == {(101, 1499)}
 
 
 def test_a_thousand_blank_pictures_do_not_make_a_million_pairs():
@@ -139,4 +163,28 @@ def test_copies_across_buckets_are_found_confirmed_and_kept_by_the_rule():
     refused = find_copies(faces, held.__getitem__, Limits(), lambda first, second: np.zeros(len(first), bool))
     assert len(refused.rows) == 0
     held[1].vectors[3] = -held[0].vectors[0]
+    assert len(find_copies(faces, held.__getitem__, Limits()).rows) == 0
+
+
+def test_a_cropped_copy_is_found_in_its_own_folder_and_in_the_one_that_claims_it():
+    from test_relate import PAIRS, bucket, folder, people, photos_of
+
+    from curate.collection import first_pass
+
+    anna, bert = people(2)
+    held = [bucket(folder("anna", *photos_of(anna, 4, 1))), bucket(folder("bert", *photos_of(bert, 4, 2)))]
+    faces = [first_pass(part, PAIRS) for part in held]
+    for part, row in ((0, 2), (1, 3)):
+        held[part].vectors[row] = held[0].vectors[0]
+        faces[part].hashes[row] = flipped(faces[0].hashes[0], 18)
+    limits = Limits(twin=0.99)
+
+    def groups_found(claim):
+        found = find_copies(faces, held.__getitem__, limits, None, claim)
+        return found.of_bucket(0)[0].tolist(), found.of_bucket(1)[0].tolist()
+
+    assert groups_found(None) == ([0, -1, 0, -1], [-1, -1, -1, -1])
+    nobody = np.full(8, -1)
+    nobody[7] = 0  # bert's last photo may be anna's
+    assert groups_found(nobody) == ([0, -1, 0, -1], [-1, -1, -1, 0])
     assert len(find_copies(faces, held.__getitem__, Limits()).rows) == 0
