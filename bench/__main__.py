@@ -18,9 +18,19 @@ BENCHES = {
     "segmenter": ["bench.segmenter", "--data", "$SWAPSET_DATA"],
     "segmenter speed": ["bench.segmenter", "--data", "$SWAPSET_DATA", "--speed"],
     "sharpness": ["bench.sharpness", "--photos", "200"],
+    "blur in soft collections": ["bench.sharpness", "--photos", "100", "--soft"],
+    "duplicates": ["bench.duplicates"],
+    "relate": ["bench.relate"],
     "reading": ["bench.reading"],
     "convert": ["bench.convert"],
     "decide": ["bench.decide"],
+    "training step": ["bench.training", "step"],
+    "training loader": ["bench.training", "loader"],
+    "training memory": ["bench.training", "memory"],
+    "watermark": ["bench.watermark", "--photos", "100"],
+    "watermark in clips": ["bench.watermark", "--clips", "6"],
+    "watermark, unmarked photos": ["bench.watermark", "--unmarked"],
+    "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
 }
 
 

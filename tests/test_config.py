@@ -43,6 +43,7 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
         ("accumulate = 3", "batch = 16 cannot be computed in accumulate = 3 equal parts"),
         ('masked = "input"', 'masked = "input" needs a mask'),
         ('generator = "diffusion"', "either a teacher"),
+        ('generator = "diffusion"\noutput = "change"', "adds to the target: it needs generator"),
         ('extends = "x.toml"', "extend each other in a circle"),
         ("= 1", "not valid TOML"),
     ],
@@ -63,7 +64,7 @@ def test_a_wrong_name_gets_a_suggestion() -> None:
 def test_what_may_change_between_a_training_and_its_continuation() -> None:
     told = vars(load_recipe("tiny"))
     assert load_recipe("tiny", images=80_000).differences(told) == []
-    assert load_recipe("tiny", batch=4).differences(told) == ["batch: 8, here 4"]
+    assert load_recipe("tiny", batch=8).differences(told) == ["batch: 4, here 8"]
     masked = vars(load_recipe("seg-mask"))
     # The mask's schedule is a share of all images.
     assert load_recipe("seg-mask", images=9).differences(masked) == ["images: 8000000, here 9"]
@@ -71,5 +72,5 @@ def test_what_may_change_between_a_training_and_its_continuation() -> None:
 
 def test_every_key_is_described() -> None:
     lines = load_recipe("tiny").describe()
-    assert any(line.startswith("batch") and " 8 " in line for line in lines)
+    assert any(line.startswith("batch") and " 4 " in line for line in lines)
     assert all(len(line.split()) > 3 for line in lines)

@@ -176,6 +176,26 @@ def test_another_variant_is_refused_in_words() -> None:
     assert generator.io_space == "rgb01_tanh"
 
 
+@pytest.mark.parametrize("io_space", ["rgb01_tanh", "imagenet"])
+@pytest.mark.parametrize("name", ["simswap", "compact"])
+def test_a_change_is_added_to_the_target_and_small_at_first(name: str, io_space: str) -> None:
+    torch.manual_seed(5)
+    made: dict[str, FaceGenerator] = {
+        "simswap": tiny(output="change", io_space=io_space),
+        "compact": CompactGenerator(16, 2, 4, "standard", io_space, "change", code_dim=8),  # type: ignore[arg-type]
+    }
+    target, latent = faces()
+    change = made[name](target, latent) - target
+    assert 0 < change.abs().mean() < 0.05
+    change[0].mean().backward()
+    assert all(p.grad is not None for p in made[name].parameters())
+
+
+def test_a_published_generator_gives_no_change() -> None:
+    with pytest.raises(ModelError, match="published generators give the image, this one 'change'"):
+        tiny(output="change").load_published(tiny().state_dict(), "rgb01_tanh")
+
+
 def test_pixel_spaces() -> None:
     white = torch.ones(1, 3, 1, 1)
     plain, normalised = FaceGenerator(8, "rgb01_tanh"), FaceGenerator(8, "imagenet")

@@ -1,5 +1,6 @@
 """The loop: each recipe trains, a step does what it says, and a killed one continues as if nothing had happened."""
 
+import functools
 import json
 import os
 import signal
@@ -12,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, Cleaned
 from PIL import Image
+from tiny_training import write_recipe
 
-from tests.conftest import ROOT, Cleaned
-from tests.tiny_training import write_recipe
 from train import checkpoint, fit
 from train.build import build_parts, load_generator
 from train.config import Recipe, load_recipe
 from train.errors import CheckpointError, DivergedError
 from train.loop import Status, Training, kind_of
 from train.networks.generator import Generator
+from train.objective import Made
 from train.pairs import Batch
 
 
@@ -57,10 +59,12 @@ def run(planned: fit.Plan) -> list[Status]:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
-def test_both_updates_of_a_step_see_one_kind(share: float) -> None:
-    kind = kind_of(replace(Recipe(), same_person=share, accumulate=2))
-    kinds = [kind(index) for index in range(4 * 40)]
-    assert all(len(set(kinds[step * 4 : step * 4 + 4])) == 1 for step in range(40))
+@pytest.mark.parametrize(("discriminator_batch", "taken"), [("fresh", 4), ("same", 2)])
+def test_both_updates_of_a_step_see_one_kind(share: float, discriminator_batch: str, taken: int) -> None:
+    recipe = replace(Recipe(), same_person=share, accumulate=2, discriminator_batch=discriminator_batch)
+    kind = kind_of(recipe)
+    kinds = [kind(index) for index in range(taken * 40)]
+    assert all(len(set(kinds[step * taken : (step + 1) * taken])) == 1 for step in range(40))
     assert kinds.count("same") == share * len(kinds)
 
 
@@ -77,6 +81,8 @@ def test_both_updates_of_a_step_see_one_kind(share: float) -> None:
         {"generator": "compact", "convolution": "separable"},
         {"generator": "diffusion", "condition_shrink": 8, "same_person": 1.0},
         {"gradient_penalty": 1e-5, "accumulate": 2, "io_space": "imagenet"},
+        {"output": "change", "discriminator_batch": "fresh"},
+        {"output": "change", "generator": "compact", "io_space": "imagenet"},
     ],
     ids=str,
 )
@@ -112,26 +118,22 @@ def test_a_step_teaches_both_networks_and_the_discriminator_gives_the_generator_
     assert any(not torch.equal(before[name], p) for name, p in ours.generator.named_parameters())
     assert any(not torch.equal(b, p) for b, p in zip(before_d, ours.discriminator.parameters(), strict=True))
     ours.optimiser_g.zero_grad()
-    loss, _ = ours.objective.discriminator_loss(batches[1], 0.0)
-    loss.backward()
+    ours.objective.discriminator_loss(batches[1], 0.0).loss.backward()
     assert all(p.grad is None for p in ours.generator.parameters())
 
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(planned: fit.Plan, tmp_path: Path) -> None:
     ours, batches = training(planned, tmp_path)
+    weight = next(ours.generator.parameters())
 
-    def loss_of(batch: Batch, a: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss_of(at: int, batch: Batch) -> Made:
         # A loss without batch normalisation, whose parts would differ from the whole.
-        weight = next(ours.generator.parameters())
-        return (weight.sum() * batch.target.float()).mean(), {}
+        return Made((weight.sum() * batch.target.float()).mean(), {"x": torch.ones(())}, weight)
 
-    ours.recipe = replace(ours.recipe, accumulate=2)
-    ours.optimiser_g.zero_grad()
-    ours._accumulate(loss_of, iter(batches[:2]), 0.0)
-    found = next(ours.generator.parameters()).grad
-    assert found is not None
+    ours._update(torch.optim.SGD([weight]), batches[:2], loss_of)
+    assert weight.grad is not None
     expected = torch.stack([batch.target.float().mean() for batch in batches[:2]]).mean()
-    assert torch.allclose(found, torch.full_like(found, expected.item()))
+    assert torch.allclose(weight.grad, torch.full_like(weight, expected.item()))
 
 
 def test_blocks_open_one_by_one_and_earlier_ones_freeze(planned: fit.Plan, tmp_path: Path) -> None:
@@ -143,6 +145,31 @@ def test_blocks_open_one_by_one_and_earlier_ones_freeze(planned: fit.Plan, tmp_p
     ours.step(iter(batches[2:]))
     assert ours.generator.active_blocks == 2
     assert all(torch.equal(b, p) for b, p in zip(frozen, ours.generator.BottleNeck[0].parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("choice", "forwards"), [("same", 1), ("fresh", 2)])
+def test_the_discriminator_learns_from_the_fakes_of_the_same_batch_or_of_another(
+    planned: fit.Plan, tmp_path: Path, choice: str, forwards: int
+) -> None:
+    ours, batches = training(with_recipe(planned, tmp_path, discriminator_batch=choice), tmp_path)
+    made: list[torch.Tensor] = []
+    ours.generator.register_forward_hook(lambda module, given, image: made.append(image.detach().clone()))
+    judged: list[torch.Tensor] = []
+    ours.discriminator.register_forward_hook(lambda module, given, verdicts: judged.append(given[0].detach()))
+    ours.step(iter(batches[:forwards]))
+    assert len(made) == forwards
+    assert torch.equal(judged[-1], made[-1])  # D's last look is at the newest fakes
+
+
+def test_compiled_networks_learn_the_same(planned: fit.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced, but not turned into machine code, which takes a compiler and a minute.
+    traced = functools.partialmethod(torch.nn.Module.compile, backend="eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    plain = with_recipe(planned, tmp_path / "plain", images=8)
+    compiled = with_recipe(planned, tmp_path / "compiled", images=8)
+    compiled = replace(compiled, request=replace(compiled.request, compile=True))
+    for one, other in zip(run(plain), run(compiled), strict=True):
+        assert one.losses == pytest.approx(other.losses, rel=1e-3)
 
 
 def test_nan_stops_the_run_and_leaves_the_batch(planned: fit.Plan, tmp_path: Path) -> None:
@@ -166,6 +193,16 @@ def test_another_recipe_or_policy_is_refused(planned: fit.Plan, tmp_path: Path) 
     path.write_text(path.read_text().replace(planned.facts["policy_hash"], "0" * 64))
     with pytest.raises(CheckpointError, match="data of another policy \\(0000"):
         run(with_recipe(planned, tmp_path, images=4))
+
+
+def test_a_damaged_checkpoint_stops_the_continuation_and_says_what_to_do(planned: fit.Plan, tmp_path: Path) -> None:
+    run(with_recipe(planned, tmp_path, images=8))
+    newest = checkpoint.path_of(tmp_path / "checkpoints", 8)
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"0008.safetensors is damaged .*: remove it, and the training continues"):
+        run(with_recipe(planned, tmp_path, images=12))
+    newest.unlink()
+    assert [status.images for status in run(with_recipe(planned, tmp_path, images=12))] == [8, 12]
 
 
 def test_a_longer_training_continues_a_shorter_one(planned: fit.Plan, tmp_path: Path) -> None:

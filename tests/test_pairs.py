@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dataset_sample import EMBEDDER, write_dataset
 
 from curate.faces.segment import binary_mask
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES, flip_mask, flip_points
 from manifests.reader import Dataset, decode_mask
-from tests.dataset_sample import EMBEDDER, write_dataset
 from train.errors import CheckpointError
 from train.latents import centre_of, read_latents
 from train.pairs import Kind, PairLoader, Pairs, Rows, derangement

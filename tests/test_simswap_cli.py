@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import ROOT, Cleaned
-from tests.dataset_sample import write_dataset
-from tests.tiny_training import write_recipe
+from conftest import ROOT, Cleaned
+from dataset_sample import write_dataset
+from tiny_training import write_recipe
 
 
 def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -18,7 +17,9 @@ def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([name, "--help"] for name in ("fit", "swap", "evaluate", "verify"))]
+)
 def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys, runpy; sys.argv = ['simswap', *{arguments!r}]\n"

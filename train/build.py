@@ -13,9 +13,9 @@ from train.errors import CheckpointError, RecipeError
 from train.networks.compact import CompactGenerator
 from train.networks.convolutions import Kind
 from train.networks.discriminator import MultiScalePatchGan
-from train.networks.generator import FaceGenerator, Generator, IoSpace
+from train.networks.generator import FaceGenerator, Generator, IoSpace, Output
 from train.networks.latent_diffusion import LatentDiffusion
-from train.objective import DiffusionObjective, Objective, Parts, SwapObjective
+from train.objective import DiffusionObjective, Objective, Parts, SwapObjective, layout
 
 
 def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
@@ -25,15 +25,16 @@ def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
         return LatentDiffusion(
             latent_dim, recipe.blocks, recipe.width, io_space, condition_shrink=recipe.condition_shrink
         )
-    kind = _one_of(recipe.convolution, Kind)
+    kind, output = _one_of(recipe.convolution, Kind), _one_of(recipe.output, Output)
     if recipe.generator == "compact":
-        return CompactGenerator(latent_dim, recipe.blocks, recipe.width, kind, io_space)
+        return CompactGenerator(latent_dim, recipe.blocks, recipe.width, kind, io_space, output)
     return Generator(
         latent_dim,
         recipe.blocks,
         recipe.width,
         convolution=kind,
         io_space=io_space,
+        output=output,
         progressive=recipe.images_per_block > 0,
     )
 
@@ -44,7 +45,7 @@ def build_discriminator(recipe: Recipe) -> MultiScalePatchGan:
 
 
 def build_parts(recipe: Recipe, embedder: Embedder, centre: Tensor, device: torch.device) -> Parts:
-    """Generator, discriminator and embedder on `device`, channels last, the first two in training mode."""
+    """Generator, discriminator and embedder on `device`, the first two in its best layout and in training mode."""
     generator = build_generator(recipe, embedder.dim)
     discriminator = build_discriminator(recipe)
     for network in (generator, discriminator):
@@ -52,7 +53,7 @@ def build_parts(recipe: Recipe, embedder: Embedder, centre: Tensor, device: torc
         for parameter in network.parameters():
             # Module.to would refuse the dynamic convolution's stack of kernels, which has five dimensions.
             if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+                parameter.data = parameter.data.contiguous(memory_format=layout(recipe, device))
     return Parts(recipe, generator, discriminator, embedder.to(device), centre.to(device))
 
 

@@ -156,19 +156,6 @@ class CheckpointWriter:
             raise error
 
 
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The state of torch's random numbers, on the CPU and on `device`."""
-    state = {"random.cpu": torch.get_rng_state()}
-    return state | ({"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
-
-
-def set_random_state(checkpoint: Checkpoint, device: torch.device) -> None:
-    """Go on with the random numbers of a checkpoint; those of a GPU only where it was made on one."""
-    torch.set_rng_state(checkpoint.tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in checkpoint.tensors:
-        torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"], device)
-
-
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     total = hashlib.sha256(facts.encode())
     for name in sorted(tensors):

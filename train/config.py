@@ -59,6 +59,9 @@ class Recipe:
     blocks: int = _number(9, 1, 64, "identity blocks")
     width: int = _number(64, 4, 512, "channels after the generator's first layer")
     io_space: str = _choice("rgb01_tanh", ("rgb01_tanh", "imagenet"), "pixel values that the generator takes and gives")
+    output: str = _choice(
+        "image", ("image", "change"), "what the generator's last layer gives: the image, or what is added to the target"
+    )
     images_per_block: int = _number(
         0, 0, 10**12, "progressive: images after which one more block opens and the earlier ones freeze; 0 opens all"
     )
@@ -89,7 +92,14 @@ class Recipe:
 
     images: int = _number(8_000_000, 1, 10**12, "target images that the generator is trained on in all")
     batch: int = _number(16, 1, 4096, "images of an update")
-    accumulate: int = _number(1, 1, 1024, "parts that a batch is computed in, to save memory")
+    accumulate: int = _number(
+        1, 1, 1024, "parts that a batch is computed in: one after another, to save memory, or on several processes"
+    )
+    discriminator_batch: str = _choice(
+        "same",
+        ("same", "fresh"),
+        "what D learns from: G's batch and the fakes made there, or, as published, a batch of its own",
+    )
     learning_rate: float = _number(4e-4, 0, 1, "of Adam, for both networks")
     beta1: float = _number(0.0, 0, 0.9999, "of Adam")
     beta2: float = _number(0.99, 0, 0.99999, "of Adam")
@@ -126,6 +136,8 @@ class Recipe:
         if self.images_per_block and self.generator != "simswap":
             raise RecipeError('images_per_block opens identity blocks: it needs generator = "simswap"')
 
+        if self.output == "change" and self.generator == "diffusion":
+            raise RecipeError('output = "change" adds to the target: it needs generator = "simswap" or "compact"')
         if self.generator == "diffusion" and (self.condition_shrink == 1) == (self.teacher == ""):
             raise RecipeError(
                 "diffusion needs a condition without the target's identity: either a teacher (a checkpoint) or "

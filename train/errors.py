@@ -23,3 +23,27 @@ class DivergedError(SwapsetError):
     """A loss is no longer a finite number."""
 
     exit_code = 11
+
+
+class MarkError(SwapsetError):
+    """A result cannot be marked as AI-made: a format that carries no records, a certificate that does not sign."""
+
+    exit_code = 13
+
+
+class TargetError(SwapsetError):
+    """A photo or video, or some of a folder, cannot be swapped: unreadable, no face, not of a known kind."""
+
+    exit_code = 14
+
+
+class SourceFaceError(SwapsetError):
+    """A photo that must show one person's face shows none, or several."""
+
+    exit_code = 15
+
+
+class ConsentError(SwapsetError):
+    """The source or the target shows somebody whom an exclusion gallery names."""
+
+    exit_code = 16

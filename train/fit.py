@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from train.latents import Latents, centre_of, read_latents
 from train.loop import Status, Training, facts_of, kind_of, run
 from train.pairs import Batch, PairLoader, Pairs, Rows
 from train.photos import Photos, read_photos
+from train.processes import Processes
 
 RUN = "run.json"
 _SAMPLES = 6
@@ -31,7 +33,10 @@ _SAMPLES = 6
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. workers: threads that decode; None takes one a core, at most 16."""
+    """What the user asked for. workers: threads of a process that decode; None shares out the cores, at most 16 each.
+
+    compile: pass the networks through torch.compile.
+    """
 
     data: Path
     recipe: Recipe
@@ -39,6 +44,7 @@ class Request:
     device: str
     workers: int | None = None
     deterministic: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,32 +97,40 @@ def describe(planned: Plan) -> list[str]:
     ]
 
 
-def fit(planned: Plan, say: Callable[[str], None], tell: Callable[[Status], None]) -> Path:
+def fit(
+    planned: Plan, say: Callable[[str], None], tell: Callable[[Status], None], processes: Processes | None = None
+) -> Path:
     """Train, from the newest checkpoint of the run's folder where there is one; returns that of the end.
 
-    `say` gets a line now and then, `tell` every log line's numbers. Raises CheckpointError: the folder is of another
-    recipe, policy or embedder, or its newest checkpoint is damaged. OutputError, BusyError, DivergedError.
+    `say` gets a line now and then; `tell` every log line's numbers, in the first of the `processes`. Without
+    `processes` this one is alone. Raises CheckpointError: the folder is of another recipe, policy or embedder, or its
+    newest checkpoint is damaged. OutputError, BusyError, DivergedError.
     """
     request, recipe = planned.request, planned.request.recipe
+    device = torch.device(request.device)
+    processes = processes or Processes(0, 1, device)
     if request.out.resolve().is_relative_to(request.data.resolve()):
         raise OutputError(
             f"{request.out} lies inside the dataset {request.data}, which a training only reads: choose another --out"
         )
     if request.deterministic:
         _deterministic(request.device)
-    with OutputLock(request.out):
-        _claim(planned)
-        remove_partials(request.out)
-        stored = read_latents(
-            planned.dataset, planned.photos, planned.embedder.to(request.device), request.out / "latents", _every(say)
-        )
+    with ExitStack() as locked:
+        with processes.first_then_others():
+            if processes.first:
+                locked.enter_context(OutputLock(request.out))
+                _claim(planned)
+                remove_partials(request.out)
+            cache = request.out / "latents"
+            stored = read_latents(planned.dataset, planned.photos, planned.embedder.to(device), cache, _every(say))
         held = planned.photos.held_out(recipe.held_out)
         rows = np.flatnonzero(~held)
         photos, latents = planned.photos.take(rows), stored[rows]
         torch.manual_seed(recipe.seed)
         centre = torch.from_numpy(centre_of(latents, recipe.centre_above))
-        training = Training(build_parts(recipe, planned.embedder, centre, torch.device(request.device)), request.out)
-        loader = _loader(planned, photos, latents, request)
+        parts = build_parts(recipe, planned.embedder, centre, device)
+        training = Training(parts, request.out, processes, compile=request.compile)
+        loader = _loader(planned, photos, latents, request, processes)
         newest = checkpoint.newest(request.out / "checkpoints")
         if newest is not None:
             found = checkpoint.read(newest)
@@ -154,8 +168,11 @@ def _first_part(dataset: Dataset) -> DatasetInfo:
     return next((Dataset.open(path).info for path in dataset.parts.values()), dataset.info)
 
 
-def _loader(planned: Plan, photos: Photos, latents: Latents, request: Request) -> PairLoader:
+def _loader(
+    planned: Plan, photos: Photos, latents: Latents, request: Request, processes: Processes | None = None
+) -> PairLoader:
     recipe = planned.request.recipe
+    number, count = (processes.number, processes.count) if processes else (0, 1)
     pairs = Pairs(photos, recipe.batch // recipe.accumulate, recipe.seed, recipe.flip)
     return PairLoader(
         pairs,
@@ -164,8 +181,9 @@ def _loader(planned: Plan, photos: Photos, latents: Latents, request: Request) -
         planned.embedder.template,
         recipe.size,
         mask=recipe.mask,  # type: ignore[arg-type]
-        workers=request.workers or min(16, len(os.sched_getaffinity(0))),
+        workers=request.workers or max(1, min(16, len(os.sched_getaffinity(0)) // count)),
         pin=request.device.startswith("cuda"),
+        turn=(number, count),
     )
 
 

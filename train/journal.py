@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from manifests.output import atomic, writable
+from train.marks.watermark import mark_sample
 
 
 class Journal:
@@ -35,10 +36,10 @@ class Journal:
                 self._events.add_scalar(name, value, row["images"])
 
     def grid(self, images: int, pixels: npt.NDArray[np.uint8]) -> Path:
-        """Write a sample grid, uint8 (H, W, 3), as PNG."""
+        """Write a sample grid, uint8 (H, W, 3), as PNG, with our invisible watermark: its faces are generated."""
         path = self.out / "samples" / f"{images:012d}.png"
         with atomic(path) as partial:
-            Image.fromarray(pixels).save(partial, "PNG")
+            Image.fromarray(mark_sample(pixels)).save(partial, "PNG")
         return path
 
     def close(self) -> None:

@@ -18,27 +18,20 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from manifests.output import atomic
 from train import mask_schedule
 from train.build import build_objective
-from train.checkpoint import (
-    Checkpoint,
-    CheckpointWriter,
-    path_of,
-    random_state,
-    restore,
-    set_random_state,
-    snapshot,
-)
+from train.checkpoint import Checkpoint, CheckpointWriter, path_of, restore, snapshot
 from train.config import Recipe
 from train.errors import DivergedError
 from train.journal import Journal
 from train.networks.generator import Generator
 from train.networks.identity_injection import Progression
-from train.objective import Parts, Terms, swap
+from train.objective import Made, Parts, swap
 from train.pairs import Batch, Kind, PairLoader
+from train.processes import Processes
 
 _EMA_RAMP = 0.05  # the moving average's half-life is at most this share of the images so far
 
@@ -57,81 +50,107 @@ class Status:
 def kind_of(recipe: Recipe) -> Callable[[int], Kind]:
     """Number of a batch -> its kind: both updates of a step see the same kind, `same_person` of the steps one person.
 
-    A step takes `accumulate` batches for the generator, then as many for the discriminator.
+    A step takes `accumulate` batches for the generator, then as many for the discriminator where that has its own.
     """
     share = recipe.same_person
+    taken = recipe.accumulate * (2 if recipe.discriminator_batch == "fresh" else 1)
 
     def kind(index: int) -> Kind:
-        step = index // (2 * recipe.accumulate)
+        step = index // taken
         return "same" if math.ceil((step + 1) * share) > math.ceil(step * share) else "cross"
 
     return kind
 
 
 class Training:
-    """Networks, optimisers and how far they are."""
+    """Networks, optimisers and how far they are; the same in each of the `processes`, this one alone by default."""
 
-    def __init__(self, parts: Parts, out: Path) -> None:
+    def __init__(self, parts: Parts, out: Path, processes: Processes | None = None, *, compile: bool = False) -> None:
         self.parts, self.recipe, self.out = parts, parts.recipe, out
         self.device = parts.centre.device
+        self.processes = processes or Processes(0, 1, self.device)
         self.objective = build_objective(parts)
         self.generator, self.discriminator = parts.generator.train(), parts.discriminator.train()
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         rates = {"lr": self.recipe.learning_rate, "betas": (self.recipe.beta1, self.recipe.beta2)}
         fused = self.device.type == "cuda"
+        if compile:
+            # In place, and after the copy: names in the checkpoint stay, and samples need no second compilation.
+            self.generator.compile()
+            self.discriminator.compile()
         self.optimiser_g = Adam(self.generator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
         self.optimiser_d = Adam(self.discriminator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
         self.images = 0
         self._unchecked: tuple[Tensor, list[str], list[Batch]] | None = None
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
-        self._terms: list[tuple[str, Tensor]] = []
         self._open_blocks()
 
     def step(self, batches: Iterator[Batch]) -> None:
         """One update of each network. Raises DivergedError where a loss of the step before was not finite."""
         self._open_blocks()
-        self._terms = []
         a = mask_schedule.alpha(self.images, self.recipe.images)
+        game = self.objective
 
         # L_G on a fresh batch. The discriminator only judges: its weights collect no gradients.
         self.discriminator.requires_grad_(False)
-        self.optimiser_g.zero_grad(set_to_none=True)
-        used = self._accumulate(self.objective.generator_loss, batches, a)
-        self.optimiser_g.step()
+        parts = self._take(batches)
+        fakes, names, values = self._update(self.optimiser_g, parts, lambda at, part: game.generator_loss(part, a))
 
-        # L_D on another one, whose fakes have no graph.
+        # L_D on another one, or on the same fakes; either way they have no graph.
         self.discriminator.requires_grad_(True)
-        self.optimiser_d.zero_grad(set_to_none=True)
-        used += self._accumulate(self.objective.discriminator_loss, batches, a)
-        self.optimiser_d.step()
+        fresh = self.recipe.discriminator_batch == "fresh"
+        others = self._take(batches) if fresh else parts
+        _, more, mores = self._update(
+            self.optimiser_d,
+            others,
+            lambda at, part: game.discriminator_loss(part, a, None if fresh else fakes[at]),
+        )
 
         self.images += self.recipe.batch
         self._average()
 
         # The numbers of this step are looked at one step later, so that a GPU is never waited for.
-        names, values = zip(*self._terms, strict=True)
-        before, self._unchecked = self._unchecked, (torch.stack(values), list(names), used)
+        used = [*parts, *others] if fresh else parts
+        before, self._unchecked = self._unchecked, (torch.cat([values, mores]), names + more, used)
         self._check(before)
 
-    def _accumulate(
-        self, loss_of: Callable[[Batch, float], tuple[Tensor, Terms]], batches: Iterator[Batch], a: float
-    ) -> list[Batch]:
-        """Gradients of the mean loss over the parts of a batch."""
-        used = []
-        for _ in range(self.recipe.accumulate):
-            batch = next(batches).to(self.device)
+    def _take(self, batches: Iterator[Batch]) -> list[Batch]:
+        """This process's parts of the next batch."""
+        return [next(batches).to(self.device) for _ in range(self.recipe.accumulate // self.processes.count)]
+
+    def _update(
+        self, optimiser: Optimizer, parts: list[Batch], loss_of: Callable[[int, Batch], Made]
+    ) -> tuple[list[Tensor], list[str], Tensor]:
+        """One step down the gradient of the mean loss over the parts of a batch, of all processes together.
+
+        Returns each part's fakes, and the names and values of the losses' terms.
+        """
+        optimiser.zero_grad(set_to_none=True)
+        fakes: list[Tensor] = []
+        names: list[str] = []
+        values: list[Tensor] = []
+        for at, part in enumerate(parts):
+            # What is random in a loss depends on the part alone: not on who computes it, nor on an earlier stop.
+            torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, 3, part.index]).generate_state(1)[0]))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                loss, terms = loss_of(batch, a)
-            (loss / self.recipe.accumulate).backward()  # type: ignore[no-untyped-call]
-            for name, term in terms.items():
-                self._sums[name].append(term)
-                self._terms.append((name, term))
-            used.append(batch)
-        return used
+                made = loss_of(at, part)
+            (made.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            fakes.append(made.fake)
+            names += made.terms
+            values += made.terms.values()
+        told = torch.stack(values).float()
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        self.processes.mean_([*gradients, told])
+        optimiser.step()
+        for name, value in zip(names, told, strict=True):
+            self._sums[name].append(value)
+        return fakes, names, told
 
     @torch.no_grad()
     def _average(self) -> None:
         """theta_ema = beta theta_ema + (1 - beta) theta, with half-life `ema_images`, less at the start."""
+        # Running statistics: the mean over the processes.
+        self.processes.mean_([buffer for name, buffer in self.generator.named_buffers() if "running_" in name])
         half_life = min(self.recipe.ema_images, _EMA_RAMP * self.images)
         beta = 0.5 ** (self.recipe.batch / half_life) if half_life else 0.0
         theirs: list[Tensor] = list(self.generator.parameters())
@@ -170,7 +189,8 @@ class Training:
             return
         values, names, batches = step
         bad = names[int((~values.isfinite()).nonzero()[0])]
-        path = self.out / "diverged" / f"{self.images:012d}.safetensors"
+        who = "" if self.processes.first else f"-{self.processes.number}"
+        path = self.out / "diverged" / f"{self.images:012d}{who}.safetensors"
         with atomic(path) as partial:
             save_file(_tensors(batches), partial)
         raise DivergedError(
@@ -197,7 +217,7 @@ class Training:
         return snapshot(
             {"generator": self.generator, "ema": self.ema, "discriminator": self.discriminator},
             {"optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d},
-            {"centre": self.parts.centre, **random_state(self.device)},
+            {"centre": self.parts.centre},
             {**facts, "images": self.images, "active_blocks": active, "loader": loader},
         )
 
@@ -211,7 +231,6 @@ class Training:
         self.parts.centre.copy_(found.tensors["centre"])
         self.images = int(found.facts["images"])
         self._open_blocks()
-        set_random_state(found, self.device)
 
 
 def run(
@@ -221,8 +240,11 @@ def run(
     facts: dict[str, Any],
     tell: Callable[[Status], None],
 ) -> None:
-    """Train until the recipe's images are reached, leaving log, grids and checkpoints in the training's folder."""
+    """Train until the recipe's images are reached; the first process leaves log, grids and checkpoints in `out`."""
     recipe, out = training.recipe, training.out
+    if not training.processes.first:
+        _follow(training, loader)
+        return
     journal = Journal(out, training.images)
     writer = CheckpointWriter(out / "checkpoints", recipe.checkpoints)
     next_save, next_grid = (
@@ -253,6 +275,16 @@ def run(
         # Also after Ctrl-C: what was handed over reaches the disk.
         writer.close()
         journal.close()
+
+
+def _follow(training: Training, loader: PairLoader) -> None:
+    """What the other processes do: the same steps, and nothing to be seen."""
+    steps = 0
+    while not training.finished():
+        training.step(loader)
+        steps += 1
+        if steps % training.recipe.log_steps == 0 or training.finished():
+            training.losses()
 
 
 def grid(batch: Batch, swapped: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -153,7 +153,8 @@ class PairLoader:
     """Iterator over batches number `position`, `position` + 1, ...; decodes ahead in `workers` threads.
 
     kind_of: number of a batch -> its kind. latents: (N, D), row for row as `pairs.photos`. mask: which binary mask, if
-    any. sources: decode the source photos as well. Raises DatasetError while iterating: a missing shard, a bad crop.
+    any. sources: decode the source photos as well. turn: (k, n) takes every n-th batch from `position` + k on, while
+    `position` counts them all. Raises DatasetError while iterating: a missing shard, a bad crop.
     """
 
     def __init__(
@@ -167,10 +168,12 @@ class PairLoader:
         sources: bool = False,
         workers: int = 1,
         pin: bool = False,
+        turn: tuple[int, int] = (0, 1),
     ) -> None:
         self.pairs, self.kind_of, self.latents, self.template = pairs, kind_of, latents, template
         self.size, self.mask, self.sources, self.pin = size, mask, sources, pin
         self.position = 0
+        self._mine, self._every = turn
         self._reader = PixelReader(pairs.photos.root)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="pairs")
         self._ahead: deque[Future[Batch]] = deque()
@@ -182,9 +185,10 @@ class PairLoader:
 
     def __next__(self) -> Batch:
         while len(self._ahead) < self._depth:
-            self._ahead.append(self._threads.submit(self.load, self.position + len(self._ahead)))
+            index = self.position + self._mine + self._every * len(self._ahead)
+            self._ahead.append(self._threads.submit(self.load, index))
         batch = self._ahead.popleft().result()
-        self.position += 1
+        self.position += self._every
         return batch
 
     def state_dict(self) -> dict[str, Any]:

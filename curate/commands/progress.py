@@ -37,6 +37,18 @@ class Bar:
         if self._bar is not None:
             self._bar.update(count)
 
+    def reach(self, done: int, total: int) -> None:
+        """So many are done, of so many (0: nobody knows)."""
+        if self._bar is not None:
+            self._bar.total = total or None
+            self._bar.update(done - self._bar.n)
+
+    def write(self, line: str) -> None:
+        """A line on stderr that the bar does not tear."""
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+
     def follow(self, words: str) -> "Callable[[int, int | None], None]":
         """A callback for steps that tell how much is done, and of how much."""
         before = 0

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, down, stem, to_pixels, up
-from train.networks.generator import FaceGenerator, IoSpace
+from train.networks.generator import FaceGenerator, IoSpace, Output
 from train.networks.identity_injection import STYLE_SPREAD, instance_norm
 
 
@@ -70,10 +70,11 @@ class CompactGenerator(FaceGenerator):
         width: int = 32,
         convolution: Kind = "separable",
         io_space: IoSpace = "rgb01_tanh",
+        output: Output = "image",
         *,
         code_dim: int = 128,
     ) -> None:
-        super().__init__(latent_dim, io_space)
+        super().__init__(latent_dim, io_space, output)
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.code = nn.Linear(latent_dim, code_dim)
         # Unit latents -> a code whose numbers have deviation 1, and then scales and shifts of deviation STYLE_SPREAD.
@@ -86,7 +87,7 @@ class CompactGenerator(FaceGenerator):
         self.decoder = nn.ModuleList(
             up(CONVOLUTIONS[convolution], wide, narrow, latent_dim) for wide, narrow in pairwise(widths[::-1])
         )
-        self.last_layer = to_pixels(width)
+        self.last_layer = to_pixels(width, small=output == "change")
         for block in self.blocks:
             assert isinstance(block, CompactBlock)
             nn.init.normal_(block.inject.of_person.weight, std=STYLE_SPREAD / code_dim**0.5)
@@ -102,4 +103,4 @@ class CompactGenerator(FaceGenerator):
             x = block(x, code)
         for stage in self.decoder:
             x = stage(x, latent)
-        return self._finish(self.last_layer(x, latent))
+        return self._finish(self.last_layer(x, latent), target)

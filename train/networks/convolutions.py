@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 Kind = Literal["standard", "separable", "modulated", "dynamic"]
 
+_SMALL = 0.1  # of the usual start of a last layer's weights: changes of about 0.03
+
 
 def is_channels_last(x: Tensor) -> bool:
     """Whether the channels of a pixel of x (N, C, H, W) lie together in memory, and x is not plain as well."""
@@ -173,6 +175,15 @@ def stem(channels_out: int) -> Stage:
     )
 
 
-def to_pixels(channels_in: int) -> Stage:
-    """Features (N, C, H, W) -> three channels (N, 3, H, W), no activation: reflected border, 7x7."""
-    return Stage(nn.ReflectionPad2d(3), nn.Conv2d(channels_in, 3, 7))
+def to_pixels(channels_in: int, *, small: bool = False) -> Stage:
+    """Features (N, C, H, W) -> three channels (N, 3, H, W), no activation: reflected border, 7x7.
+
+    `small`: numbers near 0 at first.
+    """
+    last = nn.Conv2d(channels_in, 3, 7)
+    if small:
+        with torch.no_grad():
+            last.weight.mul_(_SMALL)
+            assert last.bias is not None
+            last.bias.zero_()
+    return Stage(nn.ReflectionPad2d(3), last)

@@ -23,6 +23,10 @@ its deviation, in and out, nothing bounding the output, as the published trainin
 Variant = Literal["224", "deep", "512"]
 """224: three halvings. deep: a fourth, down4 and up4. 512: a stem of half the width, then down0 and up0."""
 
+Output = Literal["image", "change"]
+"""image: the last layer gives the image, as published. change: it gives what is added to the target, in either space,
+nothing bounding the sum; a new generator starts near the identity, so that what it learns first is the face."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -38,12 +42,15 @@ class FaceGenerator(nn.Module):
     std: Tensor
     multiple_of = 8
 
-    def __init__(self, latent_dim: int, io_space: IoSpace) -> None:
+    def __init__(self, latent_dim: int, io_space: IoSpace, output: Output = "image") -> None:
         super().__init__()
         if io_space not in get_args(IoSpace):
             raise ModelError(f"unknown io_space {io_space!r}; one of {', '.join(get_args(IoSpace))}")
+        if output not in get_args(Output):
+            raise ModelError(f"unknown output {output!r}; one of {', '.join(get_args(Output))}")
         self.latent_dim = latent_dim
         self.io_space: IoSpace = io_space
+        self.output: Output = output
         # Not in the state dict: its names are those of the published checkpoints.
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -56,9 +63,12 @@ class FaceGenerator(nn.Module):
         """The generator's own space -> RGB, [0, 1] but for what an unbounded output overshoots: clamp to store."""
         return image * self.std + self.mean if self.io_space == "imagenet" else image
 
-    def _finish(self, image: Tensor) -> Tensor:
-        """The last layer's numbers, any range -> the generator's space, float32."""
+    def _finish(self, image: Tensor, target: Tensor | None = None) -> Tensor:
+        """The last layer's numbers, any range, and the target they may change -> the generator's space, float32."""
         image = image.float()
+        if self.output == "change":
+            assert target is not None
+            return target + image
         return (image.tanh() + 1) / 2 if self.io_space == "rgb01_tanh" else image
 
     def _check(self, target: Tensor, latent: Tensor) -> None:
@@ -107,10 +117,11 @@ class Generator(FaceGenerator):
         convolution: Kind = "standard",
         variant: Variant = "224",
         io_space: IoSpace = "rgb01_tanh",
+        output: Output = "image",
         *,
         progressive: bool = False,
     ) -> None:
-        super().__init__(latent_dim, io_space)
+        super().__init__(latent_dim, io_space, output)
         if convolution not in CONVOLUTIONS:
             raise ModelError(f"unknown convolution {convolution!r}; one of {', '.join(CONVOLUTIONS)}")
         if variant not in get_args(Variant):
@@ -135,7 +146,7 @@ class Generator(FaceGenerator):
         self._up = [f"up{level}" for level in reversed(levels)]
         for name, wide, narrow in zip(self._up, widths[:0:-1], widths[-2::-1], strict=True):
             self.add_module(name, up(make, wide, narrow, latent_dim))
-        self.last_layer = to_pixels(widths[0])
+        self.last_layer = to_pixels(widths[0], small=output == "change")
 
         self._active = blocks
         self._frozen = 0
@@ -202,7 +213,7 @@ class Generator(FaceGenerator):
             x = block(x, latent)
         for name in self._up:
             x = self.get_submodule(name)(x, latent)
-        return self._finish(self.last_layer(x, latent))
+        return self._finish(self.last_layer(x, latent), target)
 
     def load_published(self, state: Mapping[str, Tensor], io_space: IoSpace) -> None:
         """Loads a state dict with the published names, strictly, and takes on `io_space`, which it does not tell.
@@ -211,6 +222,8 @@ class Generator(FaceGenerator):
         """
         if io_space not in get_args(IoSpace):
             raise ModelError(f"unknown io_space {io_space!r}; one of {', '.join(get_args(IoSpace))}")
+        if self.output != "image":
+            raise ModelError(f"published generators give the image, this one {self.output!r}: build it with 'image'")
         wanted, given = Shape.of(self.state_dict()), Shape.of(state)
         if given is None:
             raise ModelError(

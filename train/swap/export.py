@@ -1,0 +1,86 @@
+"""A checkpoint's generator -> an ONNX file that says itself what it wants."""
+
+import base64
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from curate.errors import ModelError
+from manifests.errors import OutputError
+from manifests.output import atomic
+from train.build import load_generator
+from train.errors import CheckpointError
+from train.networks.generator import FaceGenerator, Generator
+
+OPSET = 18
+
+
+class _Rgb(nn.Module):
+    """The generator with RGB in [0, 1] on both sides, whatever its own pixel space."""
+
+    def __init__(self, generator: FaceGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, target: Tensor, latent: Tensor) -> Tensor:
+        image = self.generator(self.generator.to_input(target), latent)
+        return self.generator.to_rgb01(image).clamp(0, 1)
+
+
+def export_generator(checkpoint: Path, out: Path) -> int:
+    """Write `out`; returns its size in bytes.
+
+    Inputs: `target` float32 (N, 3, S, S), RGB in [0, 1]; `latent` float32 (N, D), normalize(embedding - centre).
+    Output: `swapped`, like target. N is free. Metadata: swapset.size, .template, .embedder_id, .recipe
+    (JSON) and .centre (base64 of D little-endian float32).
+    Raises CheckpointError: no checkpoint, or one whose generator ONNX cannot hold. ModelError: the exporter is not
+    installed. OutputError: `out` exists.
+    """
+    if out.exists():
+        raise OutputError(f"{out} exists already: remove it, or choose another --out")
+    if importlib.util.find_spec("onnxscript") is None:
+        raise ModelError("torch's ONNX exporter needs the package onnxscript: install it, then run the same command")
+    generator, facts = load_generator(checkpoint)
+    recipe = facts["recipe"]
+    if recipe["generator"] == "diffusion" or recipe["masked"] == "input":
+        raise CheckpointError(
+            f"{checkpoint}: ONNX export is for generators that swap in one pass and see the whole target; this one is "
+            f"of recipe generator = {recipe['generator']!r}, masked = {recipe['masked']!r}"
+        )
+    size = int(recipe["size"])
+    example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, generator.latent_dim))
+    if isinstance(generator, Generator):
+        # Blocks that are not open yet are no part of what is computed.
+        generator = generator.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Rgb(generator).eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["target", "latent"],
+            output_names=["swapped"],
+            dynamic_shapes={"target": {0: "n"}, "latent": {0: "n"}},
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    centre = facts["centre"].float().numpy().astype("<f4").tobytes()
+    told = {
+        "size": str(size),
+        "template": recipe["template"],
+        "embedder_id": facts["embedder_id"],
+        "centre": base64.b64encode(centre).decode(),
+        "recipe": json.dumps(recipe, sort_keys=True),
+    }
+    onnx.helper.set_model_props(model, {f"swapset.{key}": value for key, value in told.items()})
+    onnx.checker.check_model(model)
+    with atomic(out) as partial:
+        partial.write_bytes(model.SerializeToString())
+    return out.stat().st_size
