@@ -73,9 +73,9 @@ class Mtcnn:
     below a third of the largest face found with a score of 0.9 or more. Faces that only finer levels propose may be
     missing, also among comparable ones. Where no face is found among those of a sixth of the photo's shorter side
     and more, the photo is looked at with a margin, for faces that fill the frame; then finer and finer, down to
-    `min_face`. Measured against "full" on 91 photos of six collections, as bench/detection.py does: the same main
-    face in all 91, its landmarks the same in most, the worst off by 2.5% of the eye distance; all 8 further faces of a
-    third of the largest one's side.
+    `min_face`. Measured against "full" on 128 photos of six collections, as bench/detection.py does: the same main
+    face in all, its landmarks the same at the 95th percentile; all 8 further faces of a third of the largest one's
+    side.
 
     refine_landmarks: the points are then looked at again on an upright crop (curate/faces/refine.py), for faces that
     fill the frame or are turned; boxes and scores stay the cascade's. False leaves the cascade's own points.
