@@ -10,8 +10,8 @@ DEMO ?= demo
 demo: setup  ## real faces with planted faults -> curate clean -> what was found
 	$(RUN) curate demo --out $(DEMO)
 
-test: setup  ## every test
-	$(RUN) pytest
+test: setup  ## every test, two files at a time
+	OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist loadfile
 
 lint: setup  ## style and types
 	$(RUN) ruff check

@@ -67,7 +67,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, where: str) -> None:
     else:
         data[20 if where == "header" else -3] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"a.safetensors is damaged .*the training continues from the one before"):
+    with pytest.raises(CheckpointError, match=r"a.safetensors is damaged .*continues from the one before"):
         read(path)
 
 

@@ -53,7 +53,8 @@ def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Pat
     ours, theirs = losses(tmp_path / "two"), losses(tmp_path / "one")
     assert len(ours) == 6
     for mine, wanted in zip(ours, theirs, strict=True):
-        assert mine == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+        # Other threads add up in another order, and each step builds on the last.
+        assert mine == pytest.approx(wanted, rel=1e-2, abs=2e-3)
     # Not because nothing changes: the identity loss moves by more than that from line to line.
     assert abs(ours[0]["identity"] - ours[1]["identity"]) > 0.01
     assert not list((tmp_path / "two").rglob("*.partial-*"))

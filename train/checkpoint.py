@@ -88,7 +88,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises CheckpointError: missing, damaged, or of another kind."""
-    advice = "remove it, and the training continues from the one before, if there is one"
+    advice = "give another checkpoint; a training whose newest is removed continues from the one before"
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
