@@ -73,8 +73,8 @@ class Mtcnn:
     below a third of the largest face found with a score of 0.9 or more. Faces that only finer levels propose may be
     missing, also among comparable ones. Where no face is found among those of a sixth of the photo's shorter side
     and more, the photo is looked at with a margin, for faces that fill the frame; then finer and finer, down to
-    `min_face`. Measured against "full" on 128 photos of six collections, as bench/detection.py does: the same main
-    face in all, its landmarks the same at the 95th percentile; all 8 further faces of a third of the largest one's
+    `min_face`. Measured against "full" on 551 photos of six collections, as bench/detection.py does: the same main
+    face in all, its landmarks the same at the 95th percentile; all 55 further faces of a third of the largest one's
     side.
 
     refine_landmarks: the points are then looked at again on an upright crop (curate/faces/refine.py), for faces that
