@@ -13,7 +13,7 @@ import sys
 BENCHES = {
     "curation": ["bench.curation", "--photos", "300"],
     "memory": ["bench.curation", "--memory", "1000", "10000"],
-    "detection": ["bench.detection", "--photos", "120"],
+    "detection": ["bench.detection", "--photos", "600"],
     "embedders": ["bench.embedders", "--photos", "1500"],
     "segmenter": ["bench.segmenter", "--data", "$SWAPSET_DATA"],
     "segmenter speed": ["bench.segmenter", "--data", "$SWAPSET_DATA", "--speed"],

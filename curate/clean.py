@@ -98,7 +98,8 @@ def verify_photos(planned: Plan, progress: Progress) -> Plan:
     For photos that changed and kept their size and modification time. Writes nothing.
     """
     job = planned.job
-    finished = [shard for shard in planned.shards if shard not in planned.todo]
+    todo = {shard.bucket for shard in planned.todo}
+    finished = [shard for shard in planned.shards if shard.bucket not in todo]
     source = open_source(job.kind, job.root)
     progress.start("hashing", sum(shard.photos for shard in finished))
     try:
@@ -106,8 +107,7 @@ def verify_photos(planned: Plan, progress: Progress) -> Plan:
     finally:
         progress.finish()
     shards = [replace(shard, stale=shard.bucket in changed) for shard in planned.shards]
-    again = {shard.bucket for shard in planned.todo} | changed
-    return replace(planned, shards=shards, todo=[shard for shard in shards if shard.bucket in again])
+    return replace(planned, shards=shards, todo=[shard for shard in shards if shard.bucket in todo | changed])
 
 
 def measure(planned: Plan, progress: Progress) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from curate.faces import detect
+from curate.faces.canvas import Canvas
 from curate.faces.detect import Detections, Mtcnn
 from curate.faces.mtcnn import PNet, load
 from curate.faces.refine import refine_landmarks
@@ -221,7 +222,7 @@ def test_the_fingerprint_is_that_of_the_settings():
 
 def test_resampling_is_area_interpolation():
     photo = np.random.default_rng(1).integers(0, 256, (61, 47, 3), np.uint8)
-    canvas = detect._Canvas([ASTRONAUT, photo], torch.device("cpu"))
+    canvas = Canvas([ASTRONAUT, photo], torch.device("cpu"))
     boxes = torch.tensor([[0, 0, 47, 61], [5, 7, 46, 20]])
     ours = canvas.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
     for (x0, y0, x1, y1), one in zip(boxes.tolist(), ours, strict=True):

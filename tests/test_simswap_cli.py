@@ -17,20 +17,22 @@ def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], *([name, "--help"] for name in ("fit", "swap", "evaluate", "verify"))]
-)
+COMMANDS = ("fit", "evaluate", "ablate", "swap", "export", "verify")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys, runpy; sys.argv = ['simswap', *{arguments!r}]\n"
         "try:\n    runpy.run_module('train.cli', run_name='__main__')\n"
         "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'cv2', 'pandas', 'pyarrow', 'numpy'} & sys.modules.keys()\n"
+        "heavy = {'torch', 'cv2', 'pandas', 'pyarrow', 'numpy', 'av', 'onnx'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+    assert arguments == ["--help"] or "Example: simswap" in done.stdout
 
 
 def test_every_command_and_option_is_explained() -> None:

@@ -1,7 +1,7 @@
 """What can go wrong with a training, one type for each mistake, each with its own exit code.
 
-`train/cli.py` turns these into one line on stderr and an exit code. Each message names the value, the place and the
-next step.
+`curate/program.py` turns these into one line on stderr and an exit code. Each message names the value, the place and
+the next step.
 """
 
 from manifests.errors import SwapsetError

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from curate.faces import mtcnn
+from curate.faces.canvas import LARGEST_COPY, Canvas, Copy
 from curate.faces.refine import refine_landmarks as look_again
 
 Photo = npt.NDArray[np.uint8]
@@ -32,7 +32,6 @@ _CELL = 12  # side of what a cell of PNet sees
 _THRESHOLDS = (0.6, 0.7, 0.7)
 _FIRST = 6  # coarse mode begins with faces of a sixth of the shorter side
 _CERTAIN = 0.9  # score of a face that ends the search
-_LARGEST_COPY = 2048 * 2048  # px; its tables of 255s still fit into 31 bits
 _CHUNK = {"cpu": 2_000_000, "cuda": 48_000_000}  # px of photos taken together
 _FRAME = {"cpu": 400_000, "cuda": 24_000_000}  # px of pyramid levels in one PNet call
 _CROPS = {"cpu": 32, "cuda": 4096}  # crops in one RNet or ONet call
@@ -98,7 +97,7 @@ class Mtcnn:
         self.min_face = min_face
         self.refine_landmarks = refine_landmarks
         self._pnet, self._rnet, self._onet, weights = mtcnn.load(self.device)
-        settings = (_REVISION, mode, max_faces, min_face, refine_landmarks, _FACTOR, _THRESHOLDS, _LARGEST_COPY)
+        settings = (_REVISION, mode, max_faces, min_face, refine_landmarks, _FACTOR, _THRESHOLDS, LARGEST_COPY)
         self._fingerprint = hashlib.sha256(f"{weights} {settings}".encode()).hexdigest()
 
     @property
@@ -152,32 +151,32 @@ class Mtcnn:
     ) -> None:
         """Adds to `found`, per photo, the faces that levels from `smallest` to under `below` px (N,) show."""
         chosen: list[int] = []
-        copies: list[_Copy] = []
+        copies: list[Copy] = []
         levels: list[tuple[int, float]] = []
         for index, photo in enumerate(photos):
             side = min(photo.shape[:2]) * (1 + 2 * margin)
             faces = [f for f in _faces(self.min_face, side) if smallest[index] <= f < below[index]]
             if not faces:
                 continue
-            copy = _Copy(photo, margin)
+            copy = Copy(photo, margin)
             smallest_seen = copy.shrink * self.min_face  # only a very large photo hides what was sought
             levels += [(len(copies), face / copy.shrink) for face in faces if face >= smallest_seen]
             chosen.append(index)
             copies.append(copy)
         if not copies:
             return
-        canvas = _Canvas([copy.pixels for copy in copies], self.device)
+        canvas = Canvas([copy.pixels for copy in copies], self.device)
         rows = _rows(self._cascade(canvas, levels))  # (K, 1 + 15)
         for number, (index, copy) in enumerate(zip(chosen, copies, strict=True)):
             mine = rows[rows[:, 0] == number, 1:]
             found[index] = np.concatenate([found[index], copy.in_photo(mine)])
 
-    def _cascade(self, canvas: "_Canvas", levels: list[tuple[int, float]]) -> _Candidates:
+    def _cascade(self, canvas: Canvas, levels: list[tuple[int, float]]) -> _Candidates:
         """`levels`: (photo, side in px of the faces to look for) -> what all three networks take for a face."""
         proposals = self._propose(canvas, levels)
         return self._output(canvas, self._refine(canvas, proposals))
 
-    def _propose(self, canvas: "_Canvas", levels: list[tuple[int, float]]) -> _Candidates:
+    def _propose(self, canvas: Canvas, levels: list[tuple[int, float]]) -> _Candidates:
         photos, groups, boxes, scores, shifts = [], [], [], [], []
         for frame in _frames(canvas, levels, _FRAME[self.device.type]):
             which = torch.tensor([level.photo for level in frame], device=self.device)
@@ -210,7 +209,7 @@ class Mtcnn:
         box = _square(box + shift * side.repeat(1, 2))
         return _Candidates(photo, box, score, torch.zeros(len(box), 5, 2, device=self.device))
 
-    def _refine(self, canvas: "_Canvas", found: _Candidates) -> _Candidates:
+    def _refine(self, canvas: Canvas, found: _Candidates) -> _Candidates:
         probability, shift = self._look(canvas, found, self._rnet, 24)
         ok = probability > _THRESHOLDS[1]
         photo, box, score, shift = found.photo[ok], found.boxes[ok], probability[ok], shift[ok]
@@ -218,7 +217,7 @@ class Mtcnn:
         box = _square(_shifted(box[keep], shift[keep]))
         return _Candidates(photo[keep], box, score[keep], found.points[: len(keep)])
 
-    def _output(self, canvas: "_Canvas", found: _Candidates) -> _Candidates:
+    def _output(self, canvas: Canvas, found: _Candidates) -> _Candidates:
         probability, shift, points = self._look(canvas, found, self._onet, 48)
         ok = probability > _THRESHOLDS[2]
         box = found.boxes[ok]
@@ -227,7 +226,7 @@ class Mtcnn:
         return _Candidates(found.photo[ok], _shifted(box, shift[ok]), probability[ok], points)
 
     def _look(
-        self, canvas: "_Canvas", found: _Candidates, network: Callable[[Tensor], tuple[Tensor, ...]], side: int
+        self, canvas: Canvas, found: _Candidates, network: Callable[[Tensor], tuple[Tensor, ...]], side: int
     ) -> tuple[Tensor, ...]:
         """What `network` says of each box's pixels, resized to side x side; a box outside its photo scores 0."""
         size = canvas.size[found.photo.long()].flip(1)  # (K, 2): width, height
@@ -248,94 +247,6 @@ class Mtcnn:
         return probability * inside, *rest
 
 
-class _Copy:
-    """A photo, given a margin and, where very large, made smaller by a whole number: `pixels` uint8, `shrink`."""
-
-    def __init__(self, photo: Photo, margin: float) -> None:
-        """margin: in units of the shorter side, on every side."""
-        height, width = photo.shape[:2]
-        shrink = 1
-        while (height // shrink) * (width // shrink) > _LARGEST_COPY:
-            shrink += 1
-        shrink = min(shrink, height, width)
-        self.pixels = np.ascontiguousarray(photo)
-        self._scale = np.ones(2, np.float32)
-        if shrink > 1:
-            size = width // shrink, height // shrink
-            self._scale = np.array([width / size[0], height / size[1]], np.float32)
-            self.pixels = np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-        self.shrink = shrink
-        self._border = round(margin * min(self.pixels.shape[:2]))
-        if self._border:
-            self.pixels = _framed(self.pixels, self._border)
-
-    def in_photo(self, rows: Rows) -> Rows:
-        """Faces (K, 15) found on the copy -> the same in px of the photo."""
-        places = rows.copy()
-        x, y = [0, 2, *range(5, 15, 2)], [1, 3, *range(6, 15, 2)]
-        for columns, scale in ((x, self._scale[0]), (y, self._scale[1])):
-            places[:, columns] = (rows[:, columns] - self._border + 0.5) * scale - 0.5
-        return places
-
-
-def _framed(pixels: Photo, border: int) -> Photo:
-    """Pixels with a border of mid grey, which is 0 to the networks."""
-    grey = cv2.copyMakeBorder(pixels, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
-    return np.asarray(grey, np.uint8)
-
-
-class _Canvas:
-    """Pictures as one flat buffer of summed-area tables. `sizes`: their [(height, width)], `size`: the same as int64
-    (B, 2) on the device."""
-
-    def __init__(self, copies: Sequence[Photo], device: torch.device) -> None:
-        self.sizes = [copy.shape[:2] for copy in copies]
-        self.size = torch.tensor(self.sizes, dtype=torch.long, device=device).reshape(-1, 2)
-        areas = [(height + 1) * (width + 1) for height, width in self.sizes]
-        starts = np.cumsum([0, *areas])
-        self.start = torch.tensor(starts[:-1], device=device)
-        sums = np.empty((starts[-1], 4), np.int32)
-        for copy, start, stop in zip(copies, starts[:-1], starts[1:], strict=True):
-            height, width = copy.shape[:2]
-            table = sums[start:stop].reshape(height + 1, width + 1, 4)
-            cv2.integral(cv2.cvtColor(copy, cv2.COLOR_RGB2RGBA), table, sdepth=cv2.CV_32S)
-        # Four int32 a pixel travel as one 16-byte number: one look-up in place of four.
-        self._sums = torch.view_as_complex(torch.from_numpy(sums.view(np.float64)).to(device))
-
-    def resample(self, which: Tensor, boxes: Tensor, size: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Mean colours of a grid laid over each box, as networks want them.
-
-        which: int64 (K,) photo of each; boxes: int64 (K, 4) x0, y0, x1, y1, end exclusive, inside the photo; size:
-        int64 (K, 2) rows and columns of its grid; shape: (H, W), at least as many. Returns float32 (K, 3, H, W),
-        channels last in memory; pixels beyond a grid smaller than `shape` are finite and meaningless.
-        """
-        height, width = shape
-        start, stride = self.start[which], self.size[which, 1] + 1
-        top, bottom = _bins(boxes[:, 1], boxes[:, 3], size[:, 0], height)  # (K, H)
-        left, right = _bins(boxes[:, 0], boxes[:, 2], size[:, 1], width)  # (K, W)
-        count = ((bottom - top)[:, :, None] * (right - left)[:, None, :]).float()
-        top = top * stride[:, None] + start[:, None]
-        bottom = bottom * stride[:, None] + start[:, None]
-        total = self._at(bottom, right) - self._at(bottom, left) - self._at(top, right) + self._at(top, left)
-        pixels = (total[..., :3] / count[..., None] - 127.5) * 0.0078125
-        return pixels.permute(0, 3, 1, 2)
-
-    def _at(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Table entries at row starts (K, H) and columns (K, W) -> int32 (K, H, W, 4)."""
-        where = rows[:, :, None] + columns[:, None, :]
-        entries = torch.index_select(self._sums, 0, where.flatten())
-        return torch.view_as_real(entries).view(torch.int32).reshape(*where.shape, 4)
-
-
-def _bins(low: Tensor, high: Tensor, count: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Ranges [low, high) (K,) split into `count` (K,) bins -> first and end of each (K, most), pixels may be shared."""
-    step = torch.arange(most, device=low.device).minimum(count[:, None] - 1)  # (K, most)
-    length = (high - low)[:, None]
-    first = low[:, None] + step * length // count[:, None]
-    end = low[:, None] - (-(step + 1) * length // count[:, None])
-    return first, end
-
-
 @dataclass(frozen=True)
 class _Level:
     """One level of one photo's pyramid: `scale` photo px -> level px, `size` (height, width) of the level."""
@@ -354,7 +265,7 @@ def _faces(smallest: float, side: int) -> list[float]:
     return faces[:-1]
 
 
-def _frames(canvas: _Canvas, levels: list[tuple[int, float]], budget: int) -> list[list[_Level]]:
+def _frames(canvas: Canvas, levels: list[tuple[int, float]], budget: int) -> list[list[_Level]]:
     """Levels that may go through PNet together: similar in size (at most a quarter is padding), few enough px."""
     made = []
     for index, (photo, face) in enumerate(levels):
