@@ -39,6 +39,9 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
         ("batch = 1.5", "batch = 1.5 must be a whole number"),
         ('mask = "hair"', "mask = 'hair' must be none or box or face or face_hair; did you mean"),
         ("size = 100", "size = 100 must be a multiple of 8 and at most 224"),
+        ('shrink = 2\noutput = "change"\nsize = 120', "size = 120 must be a multiple of 16 and at most 224"),
+        ("shrink = 2", 'shrink = 2 loses details that only output = "change" keeps'),
+        ('generator = "compact"\nidentity_map = 4', 'identity_map is a part of generator = "simswap"'),
         ("size = 64", "discriminator_scales = 2 needs crops of 96 px, size is 64"),
         ("accumulate = 3", "batch = 16 cannot be computed in accumulate = 3 equal parts"),
         ('masked = "input"', 'masked = "input" needs a mask'),
@@ -64,7 +67,7 @@ def test_a_wrong_name_gets_a_suggestion() -> None:
 def test_what_may_change_between_a_training_and_its_continuation() -> None:
     told = vars(load_recipe("tiny"))
     assert load_recipe("tiny", images=80_000).differences(told) == []
-    assert load_recipe("tiny", batch=8).differences(told) == ["batch: 4, here 8"]
+    assert load_recipe("tiny", batch=8).differences(told) == ["batch: 16, here 8"]
     masked = vars(load_recipe("seg-mask"))
     # The mask's schedule is a share of all images.
     assert load_recipe("seg-mask", images=9).differences(masked) == ["images: 8000000, here 9"]
@@ -72,5 +75,5 @@ def test_what_may_change_between_a_training_and_its_continuation() -> None:
 
 def test_every_key_is_described() -> None:
     lines = load_recipe("tiny").describe()
-    assert any(line.startswith("batch") and " 4 " in line for line in lines)
+    assert any(line.startswith("batch") and " 16 " in line for line in lines)
     assert all(len(line.split()) > 3 for line in lines)

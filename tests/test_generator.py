@@ -191,9 +191,47 @@ def test_a_change_is_added_to_the_target_and_small_at_first(name: str, io_space:
     assert all(p.grad is not None for p in made[name].parameters())
 
 
-def test_a_published_generator_gives_no_change() -> None:
+def test_a_published_generator_gives_no_change_and_has_no_identity_map() -> None:
     with pytest.raises(ModelError, match="published generators give the image, this one 'change'"):
         tiny(output="change").load_published(tiny().state_dict(), "rgb01_tanh")
+    with pytest.raises(ModelError, match="published generators have no identity map"):
+        tiny(identity_map=2).load_published(tiny().state_dict(), "rgb01_tanh")
+
+
+@pytest.mark.parametrize("name", ["simswap", "compact"])
+def test_a_shrunk_target_is_changed_as_a_small_one_would_be(name: str) -> None:
+    made: dict[str, FaceGenerator] = {
+        "simswap": tiny(output="change", shrink=2),
+        "compact": CompactGenerator(16, 2, 4, output="change", shrink=2, code_dim=8),
+    }
+    generator = made[name].eval()
+    target, latent = faces(size=64)
+    with torch.no_grad():
+        change = generator(target, latent) - target
+        small = F.avg_pool2d(target, 2)
+        generator.shrink = 1
+        smaller = generator(small, latent) - small
+    torch.testing.assert_close(change, F.interpolate(smaller, scale_factor=2, mode="bilinear"), atol=1e-6, rtol=1e-4)
+    with pytest.raises(ValueError, match="multiples of 16, got 40x40"):
+        tiny(output="change", shrink=2)(faces(size=40)[0], latent)
+
+
+def test_an_image_cannot_come_from_a_shrunk_target() -> None:
+    with pytest.raises(ModelError, match="shrunk by 2 must give a change"):
+        tiny(shrink=2)
+
+
+def test_the_identity_map_tells_places_and_people_apart_and_fits_any_size() -> None:
+    generator = tiny(identity_map=2)
+    assert generator.identity_map is not None
+    layer = generator.identity_map
+    flat = torch.zeros(2, 8, 48, 48)
+    with torch.no_grad():
+        first, second = layer(flat, faces()[1]) - layer.mix.bias[:, None, None]
+        doubled = layer(flat, 2 * faces()[1])[0] - layer.mix.bias[:, None, None]
+    assert (first - second).abs().mean() > 0.1 * first.abs().mean()
+    assert first.std((1, 2)).min() > 0
+    torch.testing.assert_close(doubled, 2 * first)
 
 
 def test_pixel_spaces() -> None:
@@ -211,11 +249,12 @@ def every() -> dict[str, FaceGenerator]:
     made: dict[str, FaceGenerator] = {kind: tiny(convolution=kind) for kind in CONVOLUTIONS}
     made["deep"] = tiny(variant="deep")
     made["512"] = tiny(variant="512")
+    made["shrunk and mapped"] = tiny(output="change", shrink=2, identity_map=2)
     made["compact"] = CompactGenerator(16, blocks=2, width=4, code_dim=8)
     return made
 
 
-@pytest.mark.parametrize("name", [*CONVOLUTIONS, "deep", "512", "compact"])
+@pytest.mark.parametrize("name", [*CONVOLUTIONS, "deep", "512", "shrunk and mapped", "compact"])
 def test_every_generator_learns_with_all_it_has_and_depends_on_both_inputs(name: str) -> None:
     generator = every()[name]
     target, latent = faces()

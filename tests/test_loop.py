@@ -83,6 +83,7 @@ def test_both_updates_of_a_step_see_one_kind(share: float, discriminator_batch: 
         {"gradient_penalty": 1e-5, "accumulate": 2, "io_space": "imagenet"},
         {"output": "change", "discriminator_batch": "fresh"},
         {"output": "change", "generator": "compact", "io_space": "imagenet"},
+        {"output": "change", "shrink": 2, "identity_map": 4, "latent_rate": 10.0},
     ],
     ids=str,
 )
@@ -94,6 +95,19 @@ def test_every_recipe_trains(planned: fit.Plan, tmp_path: Path, changes: dict[st
     assert facts["latent_dim"] == planned.embedder.dim
     side = planned.request.recipe.size
     assert generator(torch.zeros(1, 3, side, side), torch.ones(1, planned.embedder.dim)).shape == (1, 3, side, side)
+
+
+def test_layers_that_read_the_latent_learn_at_their_own_rate(planned: fit.Plan, tmp_path: Path) -> None:
+    changed = with_recipe(planned, tmp_path, latent_rate=10.0, identity_map=2)
+    ours, batches = training(changed, tmp_path)
+    before = {name: p.detach().clone() for name, p in ours.generator.named_parameters()}
+    ours.step(iter(batches))
+    # Adam's first step moves each weight by the learning rate.
+    moved = {name: (p - before[name]).abs().max().item() for name, p in ours.generator.named_parameters()}
+    rate = changed.request.recipe.learning_rate
+    readers = {name for name, distance in moved.items() if distance > 5 * rate}
+    assert readers == {name for name in moved if ".style" in name or name == "identity_map.linear.weight"}
+    assert max(moved.values()) == pytest.approx(10 * rate, rel=0.01)
 
 
 def test_a_run_leaves_log_grid_and_checkpoints(planned: fit.Plan, tmp_path: Path) -> None:

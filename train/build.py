@@ -27,7 +27,7 @@ def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
         )
     kind, output = _one_of(recipe.convolution, Kind), _one_of(recipe.output, Output)
     if recipe.generator == "compact":
-        return CompactGenerator(latent_dim, recipe.blocks, recipe.width, kind, io_space, output)
+        return CompactGenerator(latent_dim, recipe.blocks, recipe.width, kind, io_space, output, recipe.shrink)
     return Generator(
         latent_dim,
         recipe.blocks,
@@ -35,6 +35,8 @@ def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
         convolution=kind,
         io_space=io_space,
         output=output,
+        shrink=recipe.shrink,
+        identity_map=recipe.identity_map,
         progressive=recipe.images_per_block > 0,
     )
 

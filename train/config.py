@@ -62,6 +62,12 @@ class Recipe:
     output: str = _choice(
         "image", ("image", "change"), "what the generator's last layer gives: the image, or what is added to the target"
     )
+    shrink: int = _number(
+        1, 1, 8, "with output change: the target is averaged over so many px before G, and G's change enlarged as much"
+    )
+    identity_map: int = _number(
+        0, 0, 256, "channels of a map, linear in the latent, that is added in the up path; 0 none, as published"
+    )
     images_per_block: int = _number(
         0, 0, 10**12, "progressive: images after which one more block opens and the earlier ones freeze; 0 opens all"
     )
@@ -101,6 +107,9 @@ class Recipe:
         "what D learns from: G's batch and the fakes made there, or, as published, a batch of its own",
     )
     learning_rate: float = _number(4e-4, 0, 1, "of Adam, for both networks")
+    latent_rate: float = _number(
+        1.0, 0, 1000, "times the learning rate for layers that read the latent, whose numbers are small"
+    )
     beta1: float = _number(0.0, 0, 0.9999, "of Adam")
     beta2: float = _number(0.99, 0, 0.99999, "of Adam")
     ema_images: float = _number(
@@ -120,9 +129,10 @@ class Recipe:
         for entry in fields(self):
             _check(entry.name, getattr(self, entry.name), "Recipe")
         side = TEMPLATES[self.template].size[0]
-        if self.size % 8 or self.size > side:
+        step = 8 * self.shrink
+        if self.size % step or self.size > side:
             raise RecipeError(
-                f"size = {self.size} must be a multiple of 8 and at most {side}, the side of {self.template}"
+                f"size = {self.size} must be a multiple of {step} and at most {side}, the side of {self.template}"
             )
         if self.size < 48 * 2 ** (self.discriminator_scales - 1):
             raise RecipeError(
@@ -135,7 +145,10 @@ class Recipe:
             raise RecipeError('masked = "input" needs a mask: set mask to box, face or face_hair')
         if self.images_per_block and self.generator != "simswap":
             raise RecipeError('images_per_block opens identity blocks: it needs generator = "simswap"')
-
+        if self.shrink > 1 and self.output != "change":
+            raise RecipeError(f'shrink = {self.shrink} loses details that only output = "change" keeps: set output')
+        if self.identity_map and self.generator != "simswap":
+            raise RecipeError('identity_map is a part of generator = "simswap"')
         if self.output == "change" and self.generator == "diffusion":
             raise RecipeError('output = "change" adds to the target: it needs generator = "simswap" or "compact"')
         if self.generator == "diffusion" and (self.condition_shrink == 1) == (self.teacher == ""):

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from manifests.output import atomic
@@ -27,6 +27,7 @@ from train.checkpoint import Checkpoint, CheckpointWriter, path_of, restore, sna
 from train.config import Recipe
 from train.errors import DivergedError
 from train.journal import Journal
+from train.networks.convolutions import LatentLinear
 from train.networks.generator import Generator
 from train.networks.identity_injection import Progression
 from train.objective import Made, Parts, swap
@@ -72,13 +73,16 @@ class Training:
         self.objective = build_objective(parts)
         self.generator, self.discriminator = parts.generator.train(), parts.discriminator.train()
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        rates = {"lr": self.recipe.learning_rate, "betas": (self.recipe.beta1, self.recipe.beta2)}
+        rate = self.recipe.learning_rate
+        rates = {"lr": rate, "betas": (self.recipe.beta1, self.recipe.beta2)}
         fused = self.device.type == "cuda"
         if compile:
             # In place, and after the copy: names in the checkpoint stay, and samples need no second compilation.
             self.generator.compile()
             self.discriminator.compile()
-        self.optimiser_g = Adam(self.generator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
+        of_latent, others = _by_input(self.generator)
+        groups = [{"params": others}, {"params": of_latent, "lr": rate * self.recipe.latent_rate}]
+        self.optimiser_g = Adam(groups, fused=fused, **rates)  # type: ignore[arg-type]
         self.optimiser_d = Adam(self.discriminator.parameters(), fused=fused, **rates)  # type: ignore[arg-type]
         self.images = 0
         self._unchecked: tuple[Tensor, list[str], list[Batch]] | None = None
@@ -275,6 +279,13 @@ def run(
         # Also after Ctrl-C: what was handed over reaches the disk.
         writer.close()
         journal.close()
+
+
+def _by_input(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The network's parameters: those of layers that read the latent, and the others."""
+    readers = [p for module in network.modules() if isinstance(module, LatentLinear) for p in module.parameters()]
+    known = {id(parameter) for parameter in readers}
+    return readers, [parameter for parameter in network.parameters() if id(parameter) not in known]
 
 
 def _follow(training: Training, loader: PairLoader) -> None:

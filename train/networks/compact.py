@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, down, stem, to_pixels, up
+from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, LatentLinear, down, stem, to_pixels, up
 from train.networks.generator import FaceGenerator, IoSpace, Output
 from train.networks.identity_injection import STYLE_SPREAD, instance_norm
 
@@ -71,12 +71,13 @@ class CompactGenerator(FaceGenerator):
         convolution: Kind = "separable",
         io_space: IoSpace = "rgb01_tanh",
         output: Output = "image",
+        shrink: int = 1,
         *,
         code_dim: int = 128,
     ) -> None:
-        super().__init__(latent_dim, io_space, output)
+        super().__init__(latent_dim, io_space, output, shrink)
         widths = [width, 2 * width, 4 * width, 8 * width]
-        self.code = nn.Linear(latent_dim, code_dim)
+        self.code = LatentLinear(latent_dim, code_dim)
         # Unit latents -> a code whose numbers have deviation 1, and then scales and shifts of deviation STYLE_SPREAD.
         nn.init.normal_(self.code.weight)
         self.first_layer = stem(width)
@@ -95,7 +96,7 @@ class CompactGenerator(FaceGenerator):
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)
-        x: Tensor = self.first_layer(target, latent)
+        x: Tensor = self.first_layer(self._shrunk(target), latent)
         for stage in self.encoder:
             x = stage(x, latent)
         code = self.code(latent)

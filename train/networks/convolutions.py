@@ -31,6 +31,14 @@ class Conditioned(nn.Module):
     """A layer that is called with the features and the identity latent (N, D); `Stage` knows it by this type."""
 
 
+class LatentLinear(nn.Linear):
+    """A linear layer that reads the latent itself; a recipe's `latent_rate` finds it by this type.
+
+    The numbers of a unit vector are about 1 / sqrt(D). Adam moves every weight by the learning rate, so what this layer
+    gives moves by a rate sqrt(D) times smaller than a layer's whose inputs have deviation 1.
+    """
+
+
 class Stage(nn.Sequential):
     """Layers one after another, the latent handed to those that take it; None will do where none does."""
 
@@ -63,7 +71,7 @@ class Modulated(Conditioned):
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1, *, latent_dim: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
-        self.style = nn.Linear(latent_dim, channels_in)
+        self.style = LatentLinear(latent_dim, channels_in)
         nn.init.ones_(self.style.bias)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.errors import ModelError
 from train.networks.convolutions import CONVOLUTIONS, Kind, down, stem, to_pixels, up
-from train.networks.identity_injection import IdentityBlock
+from train.networks.identity_injection import IdentityBlock, IdentityMap
 
 IoSpace = Literal["rgb01_tanh", "imagenet"]
 """rgb01_tanh: RGB in [0, 1] in, (tanh + 1) / 2 out, as published checkpoints. imagenet: RGB less ImageNet's mean, over
@@ -25,7 +26,8 @@ Variant = Literal["224", "deep", "512"]
 
 Output = Literal["image", "change"]
 """image: the last layer gives the image, as published. change: it gives what is added to the target, in either space,
-nothing bounding the sum; a new generator starts near the identity, so that what it learns first is the face."""
+nothing bounding the sum; a new generator starts near the identity, so that what it learns first is the face. It may
+do so on a smaller copy of the target (`shrink`): details that it does not change stay as sharp as they are."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,15 +44,18 @@ class FaceGenerator(nn.Module):
     std: Tensor
     multiple_of = 8
 
-    def __init__(self, latent_dim: int, io_space: IoSpace, output: Output = "image") -> None:
+    def __init__(self, latent_dim: int, io_space: IoSpace, output: Output = "image", shrink: int = 1) -> None:
         super().__init__()
         if io_space not in get_args(IoSpace):
             raise ModelError(f"unknown io_space {io_space!r}; one of {', '.join(get_args(IoSpace))}")
         if output not in get_args(Output):
             raise ModelError(f"unknown output {output!r}; one of {', '.join(get_args(Output))}")
+        if shrink > 1 and output != "change":
+            raise ModelError(f"a generator that sees its target shrunk by {shrink} must give a change, not {output!r}")
         self.latent_dim = latent_dim
         self.io_space: IoSpace = io_space
         self.output: Output = output
+        self.shrink = shrink
         # Not in the state dict: its names are those of the published checkpoints.
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -63,18 +68,25 @@ class FaceGenerator(nn.Module):
         """The generator's own space -> RGB, [0, 1] but for what an unbounded output overshoots: clamp to store."""
         return image * self.std + self.mean if self.io_space == "imagenet" else image
 
+    def _shrunk(self, target: Tensor) -> Tensor:
+        """The target as the first layer sees it: each pixel the mean of `shrink` by `shrink`."""
+        return F.avg_pool2d(target, self.shrink) if self.shrink > 1 else target
+
     def _finish(self, image: Tensor, target: Tensor | None = None) -> Tensor:
         """The last layer's numbers, any range, and the target they may change -> the generator's space, float32."""
         image = image.float()
         if self.output == "change":
             assert target is not None
+            if self.shrink > 1:
+                image = F.interpolate(image, size=target.shape[2:], mode="bilinear", align_corners=False)
             return target + image
         return (image.tanh() + 1) / 2 if self.io_space == "rgb01_tanh" else image
 
     def _check(self, target: Tensor, latent: Tensor) -> None:
         height, width = target.shape[-2:]
-        if height % self.multiple_of or width % self.multiple_of:
-            raise ValueError(f"sides must be multiples of {self.multiple_of}, got {height}x{width}")
+        sides = self.multiple_of * self.shrink
+        if height % sides or width % sides:
+            raise ValueError(f"sides must be multiples of {sides}, got {height}x{width}")
         if latent.shape != (len(target), self.latent_dim):
             raise ValueError(f"latents must be ({len(target)}, {self.latent_dim}), got {tuple(latent.shape)}")
 
@@ -105,8 +117,9 @@ class Shape:
 class Generator(FaceGenerator):
     """Encoder, identity blocks, decoder.
 
-    `width` is that of the published network, 64; `convolution` is the kind in the down and up path. With
-    `progressive`, blocks after the first start as the identity, so that opening one (`active_blocks`) disturbs nothing.
+    `width` is that of the published network, 64; `convolution` is the kind in the down and up path. `identity_map`: so
+    many channels of an `IdentityMap` before the last stage of the up path, none as published. With `progressive`,
+    blocks after the first start as the identity, so that opening one (`active_blocks`) disturbs nothing.
     """
 
     def __init__(
@@ -118,10 +131,12 @@ class Generator(FaceGenerator):
         variant: Variant = "224",
         io_space: IoSpace = "rgb01_tanh",
         output: Output = "image",
+        shrink: int = 1,
         *,
+        identity_map: int = 0,
         progressive: bool = False,
     ) -> None:
-        super().__init__(latent_dim, io_space, output)
+        super().__init__(latent_dim, io_space, output, shrink)
         if convolution not in CONVOLUTIONS:
             raise ModelError(f"unknown convolution {convolution!r}; one of {', '.join(CONVOLUTIONS)}")
         if variant not in get_args(Variant):
@@ -146,6 +161,7 @@ class Generator(FaceGenerator):
         self._up = [f"up{level}" for level in reversed(levels)]
         for name, wide, narrow in zip(self._up, widths[:0:-1], widths[-2::-1], strict=True):
             self.add_module(name, up(make, wide, narrow, latent_dim))
+        self.identity_map = IdentityMap(widths[1], latent_dim, identity_map) if identity_map else None
         self.last_layer = to_pixels(widths[0], small=output == "change")
 
         self._active = blocks
@@ -206,12 +222,14 @@ class Generator(FaceGenerator):
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)
-        x: Tensor = self.first_layer(target, latent)
+        x: Tensor = self.first_layer(self._shrunk(target), latent)
         for name in self._down:
             x = self.get_submodule(name)(x, latent)
         for block in self.BottleNeck[: self._active]:
             x = block(x, latent)
         for name in self._up:
+            if name == self._up[-1] and self.identity_map is not None:
+                x = self.identity_map(x, latent)
             x = self.get_submodule(name)(x, latent)
         return self._finish(self.last_layer(x, latent), target)
 
@@ -224,6 +242,8 @@ class Generator(FaceGenerator):
             raise ModelError(f"unknown io_space {io_space!r}; one of {', '.join(get_args(IoSpace))}")
         if self.output != "image":
             raise ModelError(f"published generators give the image, this one {self.output!r}: build it with 'image'")
+        if self.identity_map is not None:
+            raise ModelError("published generators have no identity map: build this one with identity_map=0")
         wanted, given = Shape.of(self.state_dict()), Shape.of(state)
         if given is None:
             raise ModelError(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.convolutions import Conditioned, full_precision, is_channels_last
+from train.networks.convolutions import Conditioned, LatentLinear, full_precision, is_channels_last
 
 EPSILON = 1e-8
 """Added to the variance in instance normalisation; below what float16 can tell from zero, hence float32 throughout."""
@@ -31,7 +31,7 @@ class Style(nn.Module):
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(latent_dim, 2 * channels)
+        self.linear = LatentLinear(latent_dim, 2 * channels)
         nn.init.normal_(self.linear.weight, std=STYLE_SPREAD)
         nn.init.zeros_(self.linear.bias)
 
@@ -63,6 +63,29 @@ class IdentityBlock(Conditioned):
             self.style2.linear.weight.zero_()
             self.style2.linear.bias.zero_()
             self.style2.linear.bias[: self.style2.linear.out_features // 2] = -1
+
+
+class IdentityMap(Conditioned):
+    """Adds to the features a map that is linear in the latent: (N, C, H, W) + mix(resized(M latent)).
+
+    AdaIN says the same at every place, so a network must first find out where the eyes are. In an aligned crop a place
+    is always the same part of the face, and what a person has there is learned directly, from few images. Not in
+    SimSwap; the learned input of StyleGAN is its relative.
+    """
+
+    SIDE = 32
+
+    def __init__(self, channels: int, latent_dim: int, map_channels: int) -> None:
+        super().__init__()
+        self.linear = LatentLinear(latent_dim, map_channels * self.SIDE**2, bias=False)
+        nn.init.normal_(self.linear.weight, std=STYLE_SPREAD)
+        self.mix = nn.Conv2d(map_channels, channels, 1)
+
+    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        places = self.linear(latent).view(len(x), -1, self.SIDE, self.SIDE)
+        places = F.interpolate(places, size=x.shape[2:], mode="bilinear", align_corners=False)
+        added: Tensor = x + self.mix(places)
+        return added
 
 
 @dataclass(frozen=True)
