@@ -67,8 +67,17 @@ def restore(checkpoint: Checkpoint, networks: Mapping[str, nn.Module], optimiser
                 number, _, moment = key.partition(".")
                 moments.setdefault(int(number), {})[moment] = tensor
             optimiser.load_state_dict({"state": moments, "param_groups": checkpoint.facts["optimisers"][name]})
+            _lay_out_as_parameters(optimiser)
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"the checkpoint does not fit this training: {error}") from error
+
+
+def _lay_out_as_parameters(optimiser: Optimizer) -> None:
+    """Moments in the memory order of their weights: a fused update pairs them by place in memory, not by index."""
+    for parameter, moments in optimiser.state.items():
+        for name, moment in moments.items():
+            if moment.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(moment)
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
