@@ -1,6 +1,6 @@
 """Does cleaning help training? Faults are planted in photos of known people; one recipe is trained on what is left.
 
-    python -m bench.ablation --photos 3000 --images 40000 --seeds 3 --out ablated
+    python -m bench.ablation --photos 3000 --images 20000 --seeds 3 --out ablated
 
 The photos: so many of celebs-112 and of lfw-gray each, people with more than their share cut to it. Planted among the
 people who are trained on: 20% wrong persons (a photo lies in another person's folder, drawn as often as it has photos)
@@ -55,7 +55,7 @@ def main() -> None:
     )
     parser.add_argument("--blurred", type=float, default=0.1)
     parser.add_argument("--recipe", default="tiny")
-    parser.add_argument("--images", type=int, default=40_000, help="that each arm is trained on")
+    parser.add_argument("--images", type=int, default=20_000, help="that each arm is trained on")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", type=float, default=0.1, help="share of the people who are judged on")
     parser.add_argument("--pairs", type=int, default=500, help="that are judged")

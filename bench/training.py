@@ -1,12 +1,13 @@
 """Training against the published loop, loading against an ImageFolder, and the memory of a step.
 
-    SWAPSET_DATA=DIR python -m bench.training step    [--size 224] [--batch 2] [--rounds 3]
+    SWAPSET_DATA=DIR python -m bench.training step    [--size 224] [--batch 2] [--rounds 3] [--bfloat16]
     SWAPSET_DATA=DIR python -m bench.training loader  [--images 3000] [--workers 2]
     SWAPSET_DATA=DIR python -m bench.training memory  [--recipes baseline dynamic diffusion] [--batch 16]
 
 step: one update of G and one of D, ours and a plain one (bench/published_loop.py), in turn, in one process, on the
-same faces with the same embedder, in float32. loader: the same JPEGs as files in folders, and as a shard that is read
-by offset. memory: a process for each recipe makes one step; its peak resident memory, less what it held before.
+same faces with the same embedder, in float32, and with --bfloat16 ours in that as well. loader: the same JPEGs as
+files in folders, and as a shard that is read by offset. memory: a process for each recipe makes one step; its peak
+resident memory, less what it held before.
 Prints Markdown. Ratios are of CPU time, which other programs on the machine disturb less than the clock.
 """
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bfloat16", action="store_true", help="slow where the CPU has it not in its hardware")
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--recipes", nargs="+", default=["baseline", "dynamic", "diffusion"])
@@ -59,22 +61,24 @@ def main() -> None:
     elif given.way:
         print(*_load(given.way, given.root, given.images, given.workers))
     elif given.part == "step":
-        steps(given.size, given.batch or 2, given.rounds)
+        steps(given.size, given.batch or 2, given.rounds, given.bfloat16)
     elif given.part == "loader":
         loaders(given.images, given.workers)
     else:
         memory(given.recipes, given.batch or 16)
 
 
-def steps(size: int, batch: int, rounds: int) -> None:
+def steps(size: int, batch: int, rounds: int, bfloat16: bool) -> None:
     """Both loops, and ours with both ways to feed the discriminator; then where ours spends its time."""
     embedder = load_embedder("builtin")
     recipe = replace(Recipe(), size=size, batch=batch)
     faces = [_batch(recipe, embedder, index, "same" if index < 2 else "cross") for index in range(4)]
     ways: dict[str, Callable[[int], object]] = {"published": PublishedLoop(recipe, embedder, faces).step}
-    for choice in ("fresh", "same"):
-        ours = _training(replace(recipe, discriminator_batch=choice), embedder)
-        ways[f"ours, {choice} batch for D"] = lambda turn, ours=ours: ours.step(iter(_of_turn(faces, turn)))  # type: ignore[misc]
+    kinds = [("fresh", False), ("same", False), *([("same", True)] if bfloat16 else [])]
+    for choice, half in kinds:
+        ours = _training(replace(recipe, discriminator_batch=choice), embedder, bfloat16=half)
+        name = f"ours, {choice} batch for D{', bfloat16' if half else ''}"
+        ways[name] = lambda turn, ours=ours: ours.step(iter(_of_turn(faces, turn)))  # type: ignore[misc]
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     wall: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
@@ -85,7 +89,7 @@ def steps(size: int, batch: int, rounds: int) -> None:
                 cpu[name].append(time.process_time() - began)
                 wall[name].append(time.perf_counter() - clock)
     first = float(np.mean(cpu["published"]))
-    print(f"{size} px, batch {batch}, float32, {torch.get_num_threads()} threads, means of {rounds} steps\n")
+    print(f"{size} px, batch {batch}, {torch.get_num_threads()} threads, means of {rounds} steps\n")
     print("| loop | CPU s a step | s a step | images/s | times as fast (CPU) |")
     print("|---|---:|---:|---:|---:|")
     for name in ways:
@@ -210,9 +214,10 @@ def _one_step(recipe: Recipe) -> tuple[int, int]:
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _training(recipe: Recipe, embedder: Embedder) -> Training:
+def _training(recipe: Recipe, embedder: Embedder, bfloat16: bool = False) -> Training:
     torch.manual_seed(0)
-    return Training(build_parts(recipe, embedder, torch.zeros(embedder.dim), torch.device("cpu")), Path())
+    parts = build_parts(recipe, embedder, torch.zeros(embedder.dim), torch.device("cpu"))
+    return Training(parts, Path(), bfloat16=bfloat16)
 
 
 def _of_turn(faces: list[Batch], turn: int) -> list[Batch]:

@@ -97,6 +97,15 @@ def test_every_recipe_trains(planned: fit.Plan, tmp_path: Path, changes: dict[st
     assert generator(torch.zeros(1, 3, side, side), torch.ones(1, planned.embedder.dim)).shape == (1, 3, side, side)
 
 
+def test_a_few_hundred_images_teach_a_generator_with_an_identity_map_whom_to_show(
+    planned: fit.Plan, tmp_path: Path
+) -> None:
+    recipe = {"output": "change", "identity_map": 8, "learning_rate": 1e-3, "latent_rate": 10.0, "beta1": 0.5}
+    told = run(with_recipe(planned, tmp_path, images=320, batch=8, same_person=0.0, identity=20.0, **recipe))
+    losses = [status.losses["identity"] for status in told]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.15
+
+
 def test_layers_that_read_the_latent_learn_at_their_own_rate(planned: fit.Plan, tmp_path: Path) -> None:
     changed = with_recipe(planned, tmp_path, latent_rate=10.0, identity_map=2)
     ours, batches = training(changed, tmp_path)
@@ -108,6 +117,15 @@ def test_layers_that_read_the_latent_learn_at_their_own_rate(planned: fit.Plan, 
     readers = {name for name, distance in moved.items() if distance > 5 * rate}
     assert readers == {name for name in moved if ".style" in name or name == "identity_map.linear.weight"}
     assert max(moved.values()) == pytest.approx(10 * rate, rel=0.01)
+
+
+def test_bfloat16_computes_nearly_the_same(planned: fit.Plan, tmp_path: Path) -> None:
+    told = {}
+    for half in (False, True):
+        one = with_recipe(planned, tmp_path / str(half), images=4)
+        told[half] = run(replace(one, request=replace(one.request, bfloat16=half)))[0].losses
+    assert told[True] != told[False]
+    assert told[True] == pytest.approx(told[False], rel=0.1, abs=0.05)
 
 
 def test_a_run_leaves_log_grid_and_checkpoints(planned: fit.Plan, tmp_path: Path) -> None:

@@ -88,6 +88,24 @@ def test_the_summary_tells_the_means_and_a_as_the_report_defines_it(evaluated: E
     assert any(line.startswith("A, fall of the cosine distance against the baseline: ") for line in lines)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'mask = "face_hair"\nmasked = "input"',
+        'generator = "diffusion"\ncondition_shrink = 8\nsame_person = 1.0',
+        "images_per_block = 4",
+        'output = "change"\nshrink = 2\nidentity_map = 2',
+    ],
+    ids=["input-mask", "diffusion", "progressive", "identity map"],
+)
+def test_every_kind_of_generator_is_judged(cleaned: Cleaned, tmp_path: Path, lines: str) -> None:
+    checkpoint = trained(cleaned, tmp_path, f"images = 8\nheld_out = 0.5\n{lines}")
+    summary = evaluate(Request(checkpoint, cleaned.out, tmp_path / "out", "cpu", pairs=4), print)
+    told = summary["metrics"]["checkpoint"]
+    assert 0 < told["distance"]["value"] < 2
+    assert 3 < told["psnr"]["value"] < 60
+
+
 def test_who_judges_and_who_is_judged_is_said(evaluated: Evaluated) -> None:
     assert any(line.startswith("judged on 3 held-out people") for line in evaluated.said)
     # Without packs on the machine the built-in embedder is the only one there is; where one is there it judges.

@@ -35,7 +35,7 @@ _SAMPLES = 6
 class Request:
     """What the user asked for. workers: threads of a process that decode; None shares out the cores, at most 16 each.
 
-    compile: pass the networks through torch.compile.
+    compile: pass the networks through torch.compile. bfloat16: whether autocast is on; None on a GPU only.
     """
 
     data: Path
@@ -45,6 +45,7 @@ class Request:
     workers: int | None = None
     deterministic: bool = False
     compile: bool = False
+    bfloat16: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def fit(
         torch.manual_seed(recipe.seed)
         centre = torch.from_numpy(centre_of(latents, recipe.centre_above))
         parts = build_parts(recipe, planned.embedder, centre, device)
-        training = Training(parts, request.out, processes, compile=request.compile)
+        training = Training(parts, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)
         loader = _loader(planned, photos, latents, request, processes)
         newest = checkpoint.newest(request.out / "checkpoints")
         if newest is not None:

@@ -64,12 +64,24 @@ def kind_of(recipe: Recipe) -> Callable[[int], Kind]:
 
 
 class Training:
-    """Networks, optimisers and how far they are; the same in each of the `processes`, this one alone by default."""
+    """Networks, optimisers and how far they are; the same in each of the `processes`, this one alone by default.
 
-    def __init__(self, parts: Parts, out: Path, processes: Processes | None = None, *, compile: bool = False) -> None:
+    bfloat16: what autocast computes G and D in; None where the device is a GPU.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        out: Path,
+        processes: Processes | None = None,
+        *,
+        compile: bool = False,
+        bfloat16: bool | None = None,
+    ) -> None:
         self.parts, self.recipe, self.out = parts, parts.recipe, out
         self.device = parts.centre.device
         self.processes = processes or Processes(0, 1, self.device)
+        self.bfloat16 = self.device.type == "cuda" if bfloat16 is None else bfloat16
         self.objective = build_objective(parts)
         self.generator, self.discriminator = parts.generator.train(), parts.discriminator.train()
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -136,7 +148,7 @@ class Training:
         for at, part in enumerate(parts):
             # What is random in a loss depends on the part alone: not on who computes it, nor on an earlier stop.
             torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, 3, part.index]).generate_state(1)[0]))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 made = loss_of(at, part)
             (made.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             fakes.append(made.fake)
@@ -210,7 +222,7 @@ class Training:
         images = []
         for row in range(len(batch.targets)):
             one = batch.row(row).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 images.append(self.ema.to_rgb01(swap(self.parts, self.ema, one, a)))
         pixels = (torch.cat(images).clamp(0, 1) * 255).round().to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).cpu().numpy()

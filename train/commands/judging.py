@@ -39,7 +39,7 @@ def evaluate(
 
     Leaves OUT/pairs.parquet (a row for each pair), OUT/summary.json and OUT/index.html, whose pictures are watermarked.
 
-    Example: simswap evaluate --checkpoint runs/tiny/checkpoints/000000040000.safetensors --data curated/x --out judged
+    Example: simswap evaluate --checkpoint runs/tiny/checkpoints/000000020000.safetensors --data curated/x --out judged
     """
     from curate.models import check_device
     from train.evaluate import Request, describe
@@ -60,7 +60,7 @@ def ablate(
         str,
         typer.Option(help="Policies or TOML files, by commas, that decide the data anew. Default: as it was decided."),
     ] = "",
-    images: Annotated[int, typer.Option(min=1, help="Images that each arm is trained on.")] = 40_000,
+    images: Annotated[int, typer.Option(min=1, help="Images that each arm is trained on.")] = 20_000,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each arm.")] = 1,
     held_out: Annotated[float, typer.Option(min=0.001, max=0.9, help="Share of the people who are judged on.")] = 0.1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images of an update. Default: the recipe's.")] = None,

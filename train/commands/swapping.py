@@ -184,7 +184,7 @@ def export(
     The file's metadata says which crops and latents it wants (size, template, embedder, centre). What it makes
     carries no marks: whoever uses it outside of `simswap swap` has to mark the results.
 
-    Example: simswap export --checkpoint runs/tiny/checkpoints/000000040000.safetensors --out generator.onnx
+    Example: simswap export --checkpoint runs/tiny/checkpoints/000000020000.safetensors --out generator.onnx
     """
     from train.swap.export import export_generator
 

@@ -1,5 +1,6 @@
 """`simswap fit`: options in, lines out. Heavy things are imported when needed."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,17 @@ import typer
 
 if TYPE_CHECKING:
     from train.loop import Status
+
+
+class Precision(StrEnum):
+    """What G and D compute in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+_BFLOAT16 = {Precision.AUTO: None, Precision.FLOAT32: False, Precision.BFLOAT16: True}
 
 
 def fit(
@@ -31,6 +43,13 @@ def fit(
     compile: Annotated[
         bool, typer.Option("--compile", help="Pass the networks through torch.compile: slow to start, then faster.")
     ] = False,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="auto: bfloat16 on a GPU, float32 on a CPU. On a CPU, bfloat16 pays only where it is in the hardware "
+            "(AMX, AVX512-BF16); elsewhere it is slower."
+        ),
+    ] = Precision.AUTO,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="CPU only: the same numbers in every run with as many threads.")
     ] = False,
@@ -60,7 +79,9 @@ def fit(
     with joined(check_device(device)) as processes:
         on = str(processes.device)
         with processes.first_then_others():
-            request = Request(data, shared(chosen, processes.count), folder, on, workers, deterministic, compile)
+            request = Request(
+                data, shared(chosen, processes.count), folder, on, workers, deterministic, compile, _BFLOAT16[precision]
+            )
             planned = plan(request)
 
         def say(line: str) -> None:
