@@ -16,7 +16,14 @@ from train.errors import CheckpointError
 from train.swap.export import export_generator
 
 
-@pytest.mark.parametrize("recipe", [{"blocks": 1}, {"io_space": "imagenet", "blocks": 1}])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"blocks": 1},
+        {"io_space": "imagenet", "blocks": 1},
+        {"output": "change", "shrink": 2, "identity_map": 2, "blocks": 1},
+    ],
+)
 def test_onnxruntime_agrees_with_torch(tmp_path: Path, recipe: dict[str, object]) -> None:
     path, out = tmp_path / "a.safetensors", tmp_path / "g.onnx"
     write_checkpoint(path, **recipe)
