@@ -11,7 +11,7 @@ from curate.program import run
 EPILOG = (
     "Exit codes: 0 done, 1 something else went wrong, 2 wrong usage, 3 the source, 4 the output (disk full, read-only, "
     "inside the source), 5 another run is using the output, 6 a model, 7 a dataset, 8 a policy, override or "
-    "calibration, 9 a worker died, 130 stopped with Ctrl-C."
+    "calibration, 9 a worker died or memory ran out, 130 stopped with Ctrl-C."
 )
 
 app = typer.Typer(
@@ -43,7 +43,8 @@ app.add_typer(export_app, name="export", rich_help_panel=None)
 
 def main() -> None:
     """Runs the command; errors of ours become one line on stderr and their exit code."""
-    run(app, "curate", "Finished shards are kept; run the same command again to continue.")
+    kept = "Finished shards are kept; run the same command again"
+    run(app, "curate", f"{kept} to continue.", f"{kept} with fewer --workers, or with --device cpu.")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,9 @@ def load(choice: Choice, device: str) -> Models:
     from curate.faces.arcface import load_embedder
     from curate.faces.segment import Segmenter
 
+    if torch.device(device).type == "cuda":
+        # Networks that need float32 would get convolutions in TF32, whose mantissa is no longer than float16's.
+        torch.backends.cudnn.allow_tf32 = False
     embedder = load_embedder(Path(choice.embedder) if choice.embedder else choice.pack, device)
     return Models(load_detector(choice, device), embedder, Segmenter.load(device), torch.device(device))
 
@@ -121,8 +124,10 @@ def check_device(name: str | None) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"--device {name}: unknown; choose cpu, cuda or cuda:N") from error
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise ModelError(f"--device {name}: unknown; choose cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu"

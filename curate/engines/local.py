@@ -114,10 +114,11 @@ def _drain(pending: set[Future[None]], counter: Any, tick: Callable[[int], None]
 
 _work: Work[Any] | None = None
 _counter: Any = None
+_failed: Exception | None = None
 
 
 def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) -> None:
-    global _work, _counter
+    global _work, _counter, _failed
     # Ctrl-C reaches the whole process group; the parent alone decides what to do about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -126,10 +127,16 @@ def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) ->
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
     _set_threads(threads)
     _counter = counter
-    _work = setup()
+    try:
+        _work = setup()
+    except Exception as error:  # noqa: BLE001
+        # Raised here, it would be told as a worker that somebody killed; it is raised with the first task.
+        _failed = error
 
 
 def _do(task: Any) -> None:
+    if _failed is not None:
+        raise _failed
     assert _work is not None
 
     def tick(count: int) -> None:
