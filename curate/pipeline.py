@@ -140,7 +140,24 @@ class Pipeline:
     def __call__(self, entries: Iterable[Entry]) -> Iterator[Measured]:
         """Entries of one shard, in order -> measured batches, in order. The next batch is decoded meanwhile."""
         for photos in self.batches(entries):
-            yield self._measure(photos)
+            yield from self._within_memory(photos)
+
+    def _within_memory(self, photos: list[Photo]) -> Iterator[Measured]:
+        """A batch measured whole or, where the GPU's memory does not hold it, in halves, down to single photos."""
+        try:
+            measured = self._measure(photos)
+        except torch.OutOfMemoryError:
+            if len(photos) == 1:
+                raise
+            measured = None
+        if measured is not None:
+            yield measured
+            return
+        # Not in the handler: the error's traceback would hold on to the tensors.
+        torch.cuda.empty_cache()
+        half = len(photos) // 2
+        yield from self._within_memory(photos[:half])
+        yield from self._within_memory(photos[half:])
 
     def batches(self, entries: Iterable[Entry]) -> Iterator[list[Photo]]:
         batch: list[Photo] = []
