@@ -46,6 +46,10 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
         ("accumulate = 3", "batch = 16 cannot be computed in accumulate = 3 equal parts"),
         ('masked = "input"', 'masked = "input" needs a mask'),
         ('generator = "diffusion"', "either a teacher"),
+        (
+            'generator = "diffusion"\nteacher = "x"\nsame_person = 1.0\nbatch = 4\naccumulate = 4',
+            "parts of one image has no next one",
+        ),
         ('generator = "diffusion"\noutput = "change"', "adds to the target: it needs generator"),
         ('extends = "x.toml"', "extend each other in a circle"),
         ("= 1", "not valid TOML"),

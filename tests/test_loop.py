@@ -15,15 +15,17 @@ import pytest
 import torch
 from conftest import ROOT, Cleaned
 from PIL import Image
+from swap_sample import write_checkpoint
 from tiny_training import write_recipe
+from torch.nn.functional import normalize
 
 from train import checkpoint, fit
 from train.build import build_parts, load_generator
 from train.config import Recipe, load_recipe
-from train.errors import CheckpointError, DivergedError
+from train.errors import CheckpointError, DivergedError, RecipeError
 from train.loop import Status, Training, kind_of
 from train.networks.generator import Generator
-from train.objective import Made
+from train.objective import DiffusionObjective, Made
 from train.pairs import Batch
 
 
@@ -191,6 +193,27 @@ def test_the_discriminator_learns_from_the_fakes_of_the_same_batch_or_of_another
     ours.step(iter(batches[:forwards]))
     assert len(made) == forwards
     assert torch.equal(judged[-1], made[-1])  # D's last look is at the newest fakes
+
+
+def test_a_teacher_gets_latents_as_its_own_training_made_them(planned: fit.Plan, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "teacher.safetensors", planned.embedder.embedder_id)
+    changed = with_recipe(
+        planned, tmp_path, generator="diffusion", same_person=1.0, teacher=str(tmp_path / "teacher.safetensors")
+    )
+    ours, batches = training(changed, tmp_path)
+    assert isinstance(ours.objective, DiffusionObjective)
+    generator, facts = load_generator(tmp_path / "teacher.safetensors")
+    assert facts["centre"].norm() > 0.1  # this training's is zero
+    rgb01 = batches[0].target.float() / 255
+    wanted = generator(rgb01, normalize(batches[0].latents.roll(1, 0) - facts["centre"]))
+    torch.testing.assert_close(ours.objective._condition(rgb01, batches[0]), wanted.clamp(0, 1))
+    ours.step(iter(batches))
+
+
+def test_what_cannot_be_compiled_is_refused(planned: fit.Plan, tmp_path: Path) -> None:
+    penalised = with_recipe(planned, tmp_path, gradient_penalty=1e-3).request
+    with pytest.raises(RecipeError, match="gradient_penalty differentiates twice"):
+        fit.plan(replace(penalised, compile=True))
 
 
 def test_compiled_networks_learn_the_same(planned: fit.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

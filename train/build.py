@@ -15,7 +15,7 @@ from train.networks.convolutions import Kind
 from train.networks.discriminator import MultiScalePatchGan
 from train.networks.generator import FaceGenerator, Generator, IoSpace, Output
 from train.networks.latent_diffusion import LatentDiffusion
-from train.objective import DiffusionObjective, Objective, Parts, SwapObjective, layout
+from train.objective import DiffusionObjective, Objective, Parts, SwapObjective, Teacher, layout
 
 
 def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
@@ -72,7 +72,8 @@ def build_objective(parts: Parts) -> Objective:
             f"{recipe.teacher}: its latents are of embedder {facts['embedder_id']}, this training's of "
             f"{parts.embedder.embedder_id}: train the teacher with the same embedder"
         )
-    return DiffusionObjective(parts, teacher.to(parts.centre.device))
+    device = parts.centre.device
+    return DiffusionObjective(parts, Teacher(teacher.to(device), facts["centre"].to(device)))
 
 
 def load_generator(path: Path) -> tuple[FaceGenerator, dict[str, Any]]:

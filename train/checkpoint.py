@@ -132,7 +132,7 @@ class CheckpointWriter:
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         self._waiting: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
-        self._error: OutputError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
@@ -153,11 +153,11 @@ class CheckpointWriter:
                 continue
             try:
                 write(path_of(self.folder, checkpoint.facts["images"]), checkpoint)
-            except OutputError as error:
+                for old in sorted(self.folder.glob("*.safetensors"))[: -self.keep]:
+                    old.unlink(missing_ok=True)
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is: the training must hear of it, and not wait for a thread that has ended.
                 self._error = error
-                continue
-            for old in sorted(self.folder.glob("*.safetensors"))[: -self.keep]:
-                old.unlink(missing_ok=True)
 
     def _raise(self) -> None:
         if self._error is not None:

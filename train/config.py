@@ -156,6 +156,11 @@ class Recipe:
                 "diffusion needs a condition without the target's identity: either a teacher (a checkpoint) or "
                 f"condition_shrink above 1, not both; now {self.teacher!r} and {self.condition_shrink}"
             )
+        if self.teacher and self.batch == self.accumulate:
+            raise RecipeError(
+                "a teacher swaps each target with the next one's identity: a batch in parts of one image has no next "
+                "one; take fewer parts or processes, or a larger batch"
+            )
         if self.generator == "diffusion" and (self.masked == "input" or self.same_person < 1):
             raise RecipeError(
                 'diffusion learns from photos of one person: set same_person = 1, masked = "discriminator"'

@@ -20,7 +20,7 @@ from manifests.reader import Dataset
 from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe
-from train.errors import CheckpointError
+from train.errors import CheckpointError, RecipeError
 from train.latents import Latents, centre_of, read_latents
 from train.loop import Status, Training, facts_of, kind_of, run
 from train.pairs import Batch, PairLoader, Pairs, Rows
@@ -67,7 +67,12 @@ def plan(request: Request) -> Plan:
     """Check everything that can be checked before anything is written.
 
     Raises DatasetError: not a dataset, nothing kept, another template, a missing shard. ModelError: the embedder.
+    RecipeError: what cannot be compiled.
     """
+    if request.compile and request.recipe.gradient_penalty:
+        raise RecipeError(
+            "gradient_penalty differentiates twice, which torch.compile cannot: leave out --compile, or set it to 0"
+        )
     dataset = Dataset.open(request.data)
     photos = read_photos(dataset, request.recipe.template)
     embedder = _embedder(dataset, request.recipe.embedder)
@@ -143,6 +148,8 @@ def fit(
             run(training, loader, _samples(planned, stored, held), planned.facts, tell)
         finally:
             loader.close()
+        # The first process may still be writing the last checkpoint.
+        processes.wait()
     last = checkpoint.newest(request.out / "checkpoints")
     assert last is not None
     return last

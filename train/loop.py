@@ -63,6 +63,23 @@ def kind_of(recipe: Recipe) -> Callable[[int], Kind]:
     return kind
 
 
+class _Told:
+    """The losses of a step by name, and its batches; whether all are finite is on its way to the CPU at once."""
+
+    def __init__(self, names: list[str], values: Tensor, batches: list[Batch]) -> None:
+        self.names, self.values, self.batches = names, values, batches
+        self._finite = values.isfinite().all().to("cpu", non_blocking=True)
+        self._copied = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._copied is not None:
+            self._copied.record()
+
+    def finite(self) -> bool:
+        """Waits for this step alone, not for what was begun after it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return bool(self._finite)
+
+
 class Training:
     """Networks, optimisers and how far they are; the same in each of the `processes`, this one alone by default.
 
@@ -97,7 +114,7 @@ class Training:
         self.optimiser_g = Adam(groups, fused=True, **rates)  # type: ignore[arg-type]
         self.optimiser_d = Adam(self.discriminator.parameters(), fused=True, **rates)  # type: ignore[arg-type]
         self.images = 0
-        self._unchecked: tuple[Tensor, list[str], list[Batch]] | None = None
+        self._unchecked: _Told | None = None
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
         self._open_blocks()
 
@@ -125,9 +142,9 @@ class Training:
         self.images += self.recipe.batch
         self._average()
 
-        # The numbers of this step are looked at one step later, so that a GPU is never waited for.
+        # The numbers of this step are looked at one step later, when a GPU has long made them.
         used = [*parts, *others] if fresh else parts
-        before, self._unchecked = self._unchecked, (torch.cat([values, mores]), names + more, used)
+        before, self._unchecked = self._unchecked, _Told(names + more, torch.cat([values, mores]), used)
         self._check(before)
 
     def _take(self, batches: Iterator[Batch]) -> list[Batch]:
@@ -200,10 +217,10 @@ class Training:
         self._sums.clear()
         return means
 
-    def _check(self, step: tuple[Tensor, list[str], list[Batch]] | None) -> None:
-        if step is None or bool(step[0].isfinite().all()):
+    def _check(self, step: "_Told | None") -> None:
+        if step is None or step.finite():
             return
-        values, names, batches = step
+        names, values, batches = step.names, step.values, step.batches
         bad = names[int((~values.isfinite()).nonzero()[0])]
         who = "" if self.processes.first else f"-{self.processes.number}"
         path = self.out / "diverged" / f"{self.images:012d}{who}.safetensors"

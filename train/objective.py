@@ -139,6 +139,20 @@ class SwapObjective:
         return Made(*p.discriminator_terms(p.seen(target, batch, a), p.seen(fake, batch, a)), fake)
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A trained generator that makes the condition; `centre` (D,) is what its own training took off every latent."""
+
+    generator: FaceGenerator
+    centre: Tensor
+
+    @torch.no_grad()
+    def swap(self, rgb01: Tensor, latents: Tensor) -> Tensor:
+        """Targets (N, 3, S, S) and embeddings (N, D) -> swapped targets; RGB in [0, 1] in and out."""
+        identity = F.normalize(latents - self.centre)
+        return self.generator.to_rgb01(self.generator(self.generator.to_input(rgb01), identity)).clamp(0, 1)
+
+
 class DiffusionObjective:
     """L_G = lambda_noise L_noise + lambda_rec L_rec + lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id.
 
@@ -147,7 +161,7 @@ class DiffusionObjective:
     `teacher`, with the next row's identity, or the target, which the generator then coarsens itself.
     """
 
-    def __init__(self, parts: Parts, teacher: FaceGenerator | None = None) -> None:
+    def __init__(self, parts: Parts, teacher: Teacher | None = None) -> None:
         if not isinstance(parts.generator, LatentDiffusion):
             raise TypeError(f"the diffusion objective trains LatentDiffusion, not {type(parts.generator).__name__}")
         self.parts, self.generator, self.teacher = parts, parts.generator, teacher
@@ -182,8 +196,6 @@ class DiffusionObjective:
     def _condition(self, target: Tensor, batch: Batch) -> Tensor:
         if self.teacher is None:
             return target
-        with torch.no_grad():
-            p = self.parts
-            seen = self.teacher.to_input(p.generator.to_rgb01(target))
-            swapped = self.teacher(seen, p.identity(batch.latents.roll(1, 0)))
-            return p.generator.to_input(self.teacher.to_rgb01(swapped).clamp(0, 1))
+        p = self.parts
+        swapped = self.teacher.swap(p.generator.to_rgb01(target), batch.latents.roll(1, 0))
+        return p.generator.to_input(swapped)

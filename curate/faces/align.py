@@ -122,13 +122,14 @@ def warp_crops(crops: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor
     """
     height, width = crops.shape[2:]
     fine = max(1, round(height / size[0]))
-    back = torch.linalg.inv(matrices[:, :, :2].double())
+    # Neither this inverse nor what follows makes a GPU wait for the CPU.
+    back = torch.linalg.inv_ex(matrices[:, :, :2].double()).inverse
     y = (torch.arange(size[0] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
     x = (torch.arange(size[1] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
     target = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2)  # (fine h, fine w, 2)
     source = (target[None] - matrices[:, None, None, :, 2].double()) @ back[:, None].mT
-    side = torch.tensor([width, height], device=crops.device, dtype=torch.float64)
-    grid = ((source + 0.5) * 2 / side - 1).to(crops.dtype)
+    x, y = source.unbind(-1)
+    grid = torch.stack([(x + 0.5) * 2 / width - 1, (y + 0.5) * 2 / height - 1], -1).to(crops.dtype)
     sampled = F.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return F.avg_pool2d(sampled, fine) if fine > 1 else sampled
 

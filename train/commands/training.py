@@ -41,7 +41,10 @@ def fit(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode. Default: one a core.")] = None,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Pass the networks through torch.compile: slow to start, then faster.")
+        bool,
+        typer.Option(
+            "--compile", help="torch.compile for both networks (of diffusion, D): slow to start, then faster."
+        ),
     ] = False,
     precision: Annotated[
         Precision,
