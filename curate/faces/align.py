@@ -103,15 +103,14 @@ def warp(
     photos: uint8 (H, W, 3), any sizes; which: int (N,), the photo of each face; matrices: (N, 2, 3); size: (h, w).
     A matrix with NaN gives a black crop.
     """
-    device = torch.device(device)
     faces = np.asarray(which, np.int64).reshape(-1)
-    if device.type != "cpu":
-        return _warp_gathered(photos, faces, matrices, size, device)
     crops = np.zeros((len(faces), *size, 3), np.uint8)
     shrinks = _shrink(matrices)
     for face in np.flatnonzero(np.isfinite(matrices).all((1, 2))):
         _warp_one(photos[int(faces[face])], matrices[face], int(shrinks[face]), crops[face])
-    return torch.from_numpy(crops).permute(0, 3, 1, 2)
+    # Crops are small: warped here, by tenths of a millisecond each, they are the same on every device, and the photos,
+    # a hundred times as large, stay where they were decoded.
+    return torch.from_numpy(crops).to(device).permute(0, 3, 1, 2)
 
 
 def warp_crops(crops: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
@@ -165,66 +164,3 @@ def _warp_one(photo: Photo, matrix: Matrices, shrink: int, crop: Photo) -> None:
         matrix[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
         matrix[:, :2] *= shrink
     cv2.warpAffine(photo, matrix, (width, height), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-
-
-def _warp_gathered(
-    photos: Sequence[Photo],
-    which: npt.NDArray[np.int64],
-    matrices: Matrices,
-    size: tuple[int, int],
-    device: torch.device,
-) -> Tensor:
-    """What `warp` does, for all faces at once by look-ups in one buffer of every photo's pixels."""
-    starts = np.cumsum([0, *(photo.shape[0] * photo.shape[1] for photo in photos)])
-    buffer = np.zeros((starts[-1], 4), np.uint8)  # four bytes a pixel: each look-up is one int32
-    for photo, start, stop in zip(photos, starts[:-1], starts[1:], strict=True):
-        buffer[start:stop, :3] = photo.reshape(-1, 3)
-    pixels = torch.from_numpy(buffer.view(np.int32)[:, 0]).to(device)
-    sides = np.array([photo.shape[:2] for photo in photos], np.int64).reshape(-1, 2)
-    crops = torch.zeros(len(which), *size, 3, dtype=torch.uint8, device=device)
-    back = invert(matrices)
-    usable = np.isfinite(back).all((1, 2))
-    shrinks = np.where(usable, _shrink(matrices), 0)
-    for shrink in np.unique(shrinks[usable]):
-        chosen = np.flatnonzero(shrinks == shrink)
-        crops[torch.from_numpy(chosen).to(device)] = _gather(
-            pixels,
-            torch.from_numpy(starts[which[chosen]]).to(device),
-            torch.from_numpy(sides[which[chosen]]).to(device),
-            torch.from_numpy(back[chosen]).to(device),
-            size,
-            int(shrink),
-        )
-    return crops.permute(0, 3, 1, 2)
-
-
-def _gather(pixels: Tensor, start: Tensor, sides: Tensor, back: Tensor, size: tuple[int, int], fine: int) -> Tensor:
-    """Crops uint8 (N, h, w, 3): the mean of fine x fine bilinear samples a pixel.
-
-    pixels: int32, RGB and a spare byte of all photos; start: (N,) each photo's first; sides: (N, 2) its height and
-    width; back: float64 (N, 2, 3) crop -> photo.
-    """
-    device = pixels.device
-    rows, columns = torch.meshgrid(
-        torch.arange(size[0], device=device, dtype=torch.float64),
-        torch.arange(size[1], device=device, dtype=torch.float64),
-        indexing="ij",
-    )
-    height, width = sides[:, 0, None, None], sides[:, 1, None, None]
-    sum_ = torch.zeros(len(start), *size, 3, device=device)
-    offsets = [(step + 0.5) / fine - 0.5 for step in range(fine)]
-    for down in offsets:
-        for right in offsets:
-            place = torch.stack([columns + right, rows + down, torch.ones_like(rows)])  # (3, h, w)
-            at = torch.einsum("nij,jhw->nihw", back, place)
-            whole = at.floor()
-            part = (at - whole).float()
-            x, y = whole[:, 0].long(), whole[:, 1].long()
-            for dy in (0, 1):
-                for dx in (0, 1):
-                    inside = (x + dx >= 0) & (x + dx < width) & (y + dy >= 0) & (y + dy < height)
-                    index = torch.where(inside, start[:, None, None] + (y + dy) * width + x + dx, 0)
-                    weight = (part[:, 0] if dx else 1 - part[:, 0]) * (part[:, 1] if dy else 1 - part[:, 1])
-                    colour = pixels[index].view(torch.uint8).reshape(*index.shape, 4)[..., :3]
-                    sum_ += colour * (weight * inside)[..., None]
-    return (sum_ / fine**2).round().to(torch.uint8)
