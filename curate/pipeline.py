@@ -149,8 +149,7 @@ class Pipeline:
         except torch.OutOfMemoryError:
             if len(photos) == 1:
                 raise
-            measured = None
-        if measured is not None:
+        else:
             yield measured
             return
         # Not in the handler: the error's traceback would hold on to the tensors.

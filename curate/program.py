@@ -26,6 +26,9 @@ def run(app: Callable[[], object], name: str, stopped: str, smaller: str) -> Non
     except SwapsetError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (`head`) has gone; not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # torch.OutOfMemoryError by name: torch is not imported here.
         if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
@@ -35,9 +38,6 @@ def run(app: Callable[[], object], name: str, stopped: str, smaller: str) -> Non
     except Interrupted:
         print(f"{name}: stopped. {stopped}", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output (`head`) has gone; not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, frame: object) -> None:

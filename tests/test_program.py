@@ -1,5 +1,7 @@
 """How programs end: one line and an exit code, also where memory runs out or a worker cannot start."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +37,13 @@ def test_other_errors_of_ours_are_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(app, "curate", "stopped", "")
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    # In a process of its own, whose standard output it takes away.
+    program = "from curate.program import run\ndef app(): raise BrokenPipeError\nrun(app, 'curate', '', '')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def broken() -> Work[int]:

@@ -1,4 +1,4 @@
-"""The training loop: one update of the generator and one of the discriminator a step, each on a fresh batch.
+"""The training loop: one update of the generator and one of the discriminator a step, on one batch or on one each.
 
 Progress counts images: those that the generator was trained on.
 """

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.commands.options import Device
+
 if TYPE_CHECKING:
     from train.loop import Status
 
@@ -17,7 +19,6 @@ JudgeOption = Annotated[
     ),
 ]
 PairsOption = Annotated[int, typer.Option(min=2, help="Pairs of two people, and of one, at most.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")]
 
 
 def evaluate(

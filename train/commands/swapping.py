@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.commands.options import Device
 from curate.commands.progress import Bar
 from curate.program import Interrupted
 
@@ -75,7 +76,7 @@ def swap(
     detection: Annotated[
         str, typer.Option(help="Built-in detector: full finds every face, coarse is faster.")
     ] = "full",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")] = None,
+    device: Device = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode and encode. Default: one a core.")
     ] = None,

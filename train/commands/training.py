@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.commands.options import Device
+
 if TYPE_CHECKING:
     from train.loop import Status
 
@@ -38,7 +40,7 @@ def fit(
         str | None,
         typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint. Default: the recipe's."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")] = None,
+    device: Device = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode. Default: one a core.")] = None,
     compile: Annotated[
         bool,

@@ -37,7 +37,7 @@ class FaceGenerator(nn.Module):
     """What training and swapping need of a generator, whatever is inside: pixel spaces, and target + latent -> image.
 
     Subclasses have `forward(target, latent)`: target (N, 3, S, S) in the generator's own space, S a multiple of
-    `multiple_of`; latent (N, `latent_dim`) of unit norm; the image comes back in the same space, float32.
+    `multiple_of` times `shrink`; latent (N, `latent_dim`) of unit norm; the image comes back in that space, float32.
     """
 
     mean: Tensor
