@@ -4,12 +4,13 @@
 
 The photos: so many of celebs-112 and of lfw-gray each, people with more than their share cut to it. Planted among the
 people who are trained on: 20% wrong persons (a photo lies in another person's folder, drawn as often as it has photos)
-and 10% blur (the rungs of curate/degradations.py that must be called blurred). The held-out people stay as they are,
-and every arm is judged on those of their photos that the default policy keeps of the unplanted set. Arms: the planted
-set with all its faults (keep-all), the planted set cleaned (default), and the unplanted one with nothing cleaned away.
+and 10% blur (the rungs of curate/evaluate/degradations.py that must be called blurred). The held-out people stay as
+they are, and every arm is judged on those of their photos that the default policy keeps of the unplanted set. Arms:
+the planted set with all its faults (keep-all), the planted set cleaned (default), and the unplanted one with nothing
+cleaned away.
 The noise floor is how far the seeds of the first arm lie apart.
 
-Killed, the same command continues. OUT keeps photos/, curated/, ablation/ (see train/ablate.py) and truth.parquet.
+Killed, the same command continues. OUT keeps photos/, curated/, ablation/ (see train/ablate/ablate.py), truth.parquet.
 """
 
 import argparse
@@ -24,21 +25,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.photos import data
-from curate.decode import decode
-from curate.degradations import EYE_DISTANCE
-from curate.evaluate import read_collection
-from curate.models import check_device
-from curate.planting import BLURS
-from curate.policy import load_policy
-from curate.spoil import Order, spoiled
-from curate.view import make_view
+from curate.decide.policy import load_policy
+from curate.decide.view import make_view
+from curate.decode.decode import decode
+from curate.evaluate.degradations import EYE_DISTANCE
+from curate.evaluate.evaluate import read_collection
+from curate.evaluate.planting import BLURS
+from curate.evaluate.spoil import Order, spoiled
+from curate.faces.models import check_device
 from manifests.landmarks import TEMPLATES
 from manifests.output import atomic
 from manifests.reader import Dataset
-from train.ablate import Arm, Request, ablate, often_saved
-from train.ablation_table import write_tables
+from train.ablate.ablate import Arm, Request, ablate, often_saved
+from train.ablate.table import write_tables
 from train.config import Recipe, load_recipe
-from train.photos import read_photos
+from train.data.faces import read_photos
 
 COLLECTIONS = ("celebs-112", "lfw-gray")
 LEAST_OF_A_PERSON = 6

@@ -70,13 +70,13 @@ def main() -> None:
 def run_child(step: str, out: Path) -> None:
     start = time.perf_counter()
     if step == "decide":
-        from curate.decide import decide
-        from curate.policy import load_policy
+        from curate.decide.decide import decide
+        from curate.decide.policy import load_policy
 
         decided = decide(out, load_policy("default"))
         found = f"{decided.kept:,} kept"
     else:
-        from curate.relate import relate
+        from curate.relate.relate import relate
 
         related = relate(out, embedder_id=EMBEDDER)
         found = f"{len(related.copies.rows):,} photos in duplicate groups"

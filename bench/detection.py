@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
-from curate.faces.detect import Detections, Mtcnn, Photo
+from curate.faces.detectors.mtcnn import Detections, Mtcnn, Photo
 
 COLLECTIONS = ("celebs-color", "celebamask/images", "web-raw", "sjtu-png", "lfw-gray", "celebs-112")
 BATCH = 32

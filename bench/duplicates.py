@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 
 from bench.photos import data
-from curate import clean
-from curate.decode import decode
-from curate.models import Choice
-from curate.planting import COPIES
-from curate.relate import relate, settings_for
-from curate.spoil import Order, spoiled
+from curate.decode.decode import decode
+from curate.evaluate.planting import COPIES
+from curate.evaluate.spoil import Order, spoiled
+from curate.faces.models import Choice
+from curate.measure import plan as clean
+from curate.relate.relate import relate, settings_for
 from manifests.reader import Dataset
 
 KINDS = COPIES[1:]

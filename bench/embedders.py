@@ -27,8 +27,8 @@ import numpy.typing as npt
 import torch
 
 from curate.faces import align
-from curate.faces.arcface import Embedder, load_embedder
-from curate.faces.detect import Detections, Mtcnn
+from curate.faces.detectors.mtcnn import Detections, Mtcnn
+from curate.faces.embedder import Embedder, load_embedder
 from curate.faces.weights import DLIB_RESNET, Calibration, locate
 from manifests.landmarks import TEMPLATES, Template
 

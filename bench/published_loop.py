@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from curate.faces.arcface import Embedder
+from curate.faces.embedder import Embedder
 from train import losses
 from train.build import build_discriminator
 from train.config import Recipe
-from train.pairs import Batch
+from train.data.pairs import Batch
 
 
 class Styled(nn.Module):

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.collection import COLUMNS, Bucket
-from curate.policy import load_policy
-from curate.relate import Settings, calibrated, relate_collection, relation_rows
+from curate.decide.policy import load_policy
+from curate.relate.centroids import COLUMNS, Bucket
+from curate.relate.relate import Settings, calibrated, relate_collection, relation_rows
 from manifests.reader import Dataset
 
 NATURAL_ERRORS = {

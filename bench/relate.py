@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def run_child(dataset: Path) -> None:
-    from curate.relate import relate
+    from curate.relate.relate import relate
 
     start = time.perf_counter()
     relate(dataset, embedder_id=EMBEDDER)

@@ -26,14 +26,14 @@ from cleanvision.issue_managers.image_property import BlurrinessProperty
 from PIL import Image
 
 from bench.photos import data
-from curate import degradations
-from curate.calibrate import BRIGHTNESS, Face, calibrate
-from curate.degradations import LADDER
+from curate.decide.sharpness_limit import collection_limit
+from curate.evaluate import degradations
+from curate.evaluate.calibrate import BRIGHTNESS, Face, calibrate
+from curate.evaluate.degradations import LADDER
 from curate.faces import align
-from curate.faces.detect import Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.segment import Segmenter
 from curate.measure.sharpness import Calibration, load_calibration, sharpness
-from curate.measure.softness import collection_limit
 from manifests.landmarks import TEMPLATES
 
 TEMPLATE = TEMPLATES["simswap-224"]

@@ -28,18 +28,18 @@ from torch import Tensor
 
 from bench.photos import sample
 from curate.faces import align
-from curate.faces.arcface import load_embedder
+from curate.faces.embedder import load_embedder
+from curate.faces.models import Choice
 from curate.faces.segment import Segmenter, binary_mask
-from curate.models import Choice
 from train.build import build_generator
 from train.config import load_recipe
 from train.marks.marking import Marker, Marking
 from train.swap.album import Album
 from train.swap.faces import load_finder
-from train.swap.generator import SwapModel
 from train.swap.paths import photos_of
 from train.swap.swapper import Swapper
 from train.swap.video import swap_video
+from train.trained import SwapModel
 
 Pixels = np.ndarray
 

@@ -30,15 +30,15 @@ from PIL import Image
 from bench.photos import data, sample
 from bench.published_loop import PublishedLoop
 from curate.faces.align import fit
-from curate.faces.arcface import Embedder, load_embedder
+from curate.faces.embedder import Embedder, load_embedder
 from manifests.landmarks import TEMPLATES
 from manifests.writer import FacesWriter
 from train import complexity, losses
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe, load_recipe
+from train.data.faces import Photos
+from train.data.pairs import Batch, Kind, PairLoader, Pairs
 from train.loop import Training
-from train.pairs import Batch, Kind, PairLoader, Pairs
-from train.photos import Photos
 
 SIDE = TEMPLATES["simswap-224"].size[0]
 

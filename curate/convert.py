@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from curate.decode import MAX_PIXELS, Colour, decode
+from curate.decode.decode import MAX_PIXELS, Colour, decode
+from curate.decode.png import stored
 from curate.errors import DecodeError, OutputError
-from curate.png import stored
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curate import demo
+from curate.evaluate import demo
 
 ROOT = Path(__file__).parent.parent
 

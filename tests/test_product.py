@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from conftest import ROOT, Cleaned
-from tiny_training import write_recipe
+
+from tests.conftest import ROOT, Cleaned
+from tests.samples.tiny_training import write_recipe
 
 
 def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from curate.faces.arcface import Embedder
+from curate.faces.embedder import Embedder
 from train import checkpoint
 from train.config import Recipe
 from train.errors import CheckpointError, RecipeError

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from curate.errors import ModelError
-from curate.faces.arcface import Embedder, load_embedder
+from curate.faces.embedder import Embedder, load_embedder
 from manifests.errors import DatasetError, OutputError
 from manifests.layout import DatasetInfo
 from manifests.output import OutputLock, atomic, remove_partials
@@ -20,11 +20,11 @@ from manifests.reader import Dataset
 from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe
+from train.data.faces import Photos, read_photos
+from train.data.latents import Latents, centre_of, read_latents
+from train.data.pairs import Batch, PairLoader, Pairs, Rows
 from train.errors import CheckpointError, RecipeError
-from train.latents import Latents, centre_of, read_latents
 from train.loop import Status, Training, facts_of, kind_of, run
-from train.pairs import Batch, PairLoader, Pairs, Rows
-from train.photos import Photos, read_photos
 from train.processes import Processes
 
 RUN = "run.json"

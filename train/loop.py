@@ -25,13 +25,13 @@ from train import mask_schedule
 from train.build import build_objective
 from train.checkpoint import Checkpoint, CheckpointWriter, path_of, restore, snapshot
 from train.config import Recipe
+from train.data.pairs import Batch, Kind, PairLoader
 from train.errors import DivergedError
 from train.journal import Journal
 from train.networks.convolutions import LatentLinear
 from train.networks.generator import Generator
 from train.networks.identity_injection import Progression
 from train.objective import Made, Parts, swap
-from train.pairs import Batch, Kind, PairLoader
 from train.processes import Processes
 
 _EMA_RAMP = 0.05  # the moving average's half-life is at most this share of the images so far

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curate.faces.align import warp_crops
-from curate.faces.arcface import Embedder
+from curate.faces.embedder import Embedder
 from train.networks.discriminator import Discriminator, Verdicts
 
 

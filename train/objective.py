@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curate.faces.arcface import Embedder
+from curate.faces.embedder import Embedder
 from train import losses, mask_schedule
 from train.config import Recipe
+from train.data.pairs import Batch
 from train.networks.discriminator import MultiScalePatchGan
 from train.networks.generator import FaceGenerator
 from train.networks.latent_diffusion import LatentDiffusion
-from train.pairs import Batch
 
 Terms = dict[str, Tensor]
 """Scalars by name, unweighted, without a graph: what the log shows."""

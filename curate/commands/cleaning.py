@@ -31,9 +31,9 @@ from curate.commands.options import (
 from curate.commands.progress import Bar
 
 if TYPE_CHECKING:
-    from curate.clean import Plan, Request
+    from curate.decide.policy import Policy
+    from curate.measure.plan import Plan, Request
     from curate.measure.sharpness import Calibration
-    from curate.policy import Policy
 
 
 def clean(
@@ -64,7 +64,7 @@ def clean(
     request = request_of(
         source, root, out, models, embedder, detection, template, device, workers, limit, buckets, max_pixels
     )
-    from curate.policy import load_policy
+    from curate.decide.policy import load_policy
 
     chosen, blur = load_policy(policy), calibration_of(calibration)
     if measured(request, dry_run, verify):
@@ -103,7 +103,7 @@ def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> 
 
 def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: CalibrationOption = None) -> None:
     """Decide again what to keep, from what was measured; overrides.csv is applied last. Takes seconds."""
-    from curate.policy import load_policy
+    from curate.decide.policy import load_policy
 
     decided(dataset, load_policy(policy), calibration_of(calibration))
 
@@ -115,8 +115,8 @@ def report(dataset: Dataset) -> None:
 
 def measured(request: "Request", dry_run: bool = False, verify: bool = False) -> bool:
     """Measures what is left; False when only asked what would be done."""
-    from curate.clean import make_plan, verify_photos
-    from curate.clean import measure as measure_all
+    from curate.measure.plan import make_plan, verify_photos
+    from curate.measure.plan import measure as measure_all
     from manifests.output import OutputLock
 
     planned = make_plan(request)
@@ -124,7 +124,7 @@ def measured(request: "Request", dry_run: bool = False, verify: bool = False) ->
         planned = verify_photos(planned, Bar())
     _say_plan(planned)
     if dry_run:
-        from curate.estimate import estimate
+        from curate.measure.estimate import estimate
 
         print(estimate(planned).words())
         return False
@@ -151,9 +151,9 @@ def _say_plan(planned: "Plan") -> None:
 
 
 def related(dataset: Path, exclude: list[Path], device: str) -> None:
-    from curate.gallery import read_galleries
-    from curate.relate import relate as relate_all
-    from curate.relate import settings_for
+    from curate.relate.gallery import read_galleries
+    from curate.relate.relate import relate as relate_all
+    from curate.relate.relate import settings_for
     from manifests.output import OutputLock
     from manifests.reader import Dataset as Opened
 
@@ -165,7 +165,7 @@ def related(dataset: Path, exclude: list[Path], device: str) -> None:
 
 
 def decided(dataset: Path, policy: "Policy", calibration: "Calibration | None" = None) -> None:
-    from curate.decide import decide as decide_all
+    from curate.decide.decide import decide as decide_all
     from manifests.output import OutputLock
 
     began = time.monotonic()
@@ -191,6 +191,6 @@ def reported(dataset: Path) -> None:
 
 
 def duration(seconds: float) -> str:
-    from curate.estimate import duration
+    from curate.measure.estimate import duration
 
     return duration(seconds)

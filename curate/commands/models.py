@@ -9,7 +9,7 @@ from curate.commands.progress import Bar
 
 def list_models() -> None:
     """Every network the program knows: what it does, its licence, whether its file is here."""
-    from curate.faces import packs
+    from curate.faces.packs import insightface as packs
     from curate.faces.weights import REGISTRY, place
 
     assert packs.PACKS  # they register themselves on import
@@ -21,7 +21,7 @@ def list_models() -> None:
 
 def fetch(name: Annotated[str, typer.Argument(help="buffalo_l or buffalo_s.")]) -> None:
     """Download an insightface pack (non-commercial research use); its hash is recorded and checked ever after."""
-    from curate.faces import packs
+    from curate.faces.packs import insightface as packs
 
     bar = Bar(unit="B")
     try:
@@ -34,11 +34,11 @@ def fetch(name: Annotated[str, typer.Argument(help="buffalo_l or buffalo_s.")]) 
 def verify(name: Annotated[str, typer.Argument(help="A pack, or a name from `curate models list`.")]) -> None:
     """Check the files' hashes; for a pack also that our networks compute what onnxruntime does, on real faces."""
     from curate.errors import ModelError
-    from curate.faces.packs import PACKS
+    from curate.faces.packs.insightface import PACKS
     from curate.faces.weights import REGISTRY, file_sha256, locate
 
     if name in PACKS:
-        from curate.faces.pack_parity import verify as compare
+        from curate.faces.packs.parity import verify as compare
 
         rows = compare(name)
         for row in rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from curate.clean import Request
+    from curate.measure.plan import Request
     from curate.measure.sharpness import Calibration
 
 SOURCES = ("vggface2", "sjtu", "folder")
@@ -99,11 +99,18 @@ def request_of(
     # A wrong path is said before anything slow is loaded.
     open_source(source, root)
     if workers != 1 and not (device or "").startswith("cuda"):
-        warm_up(("curate.shards", "curate.faces.detect", "curate.faces.dlib_resnet", "curate.faces.segment"))
+        warm_up(
+            (
+                "curate.measure.shards",
+                "curate.faces.detectors.mtcnn",
+                "curate.faces.embedders.dlib_resnet",
+                "curate.faces.segment",
+            )
+        )
 
-    from curate.clean import Request, pinned_choice
-    from curate.models import resolve
-    from curate.pipeline import Settings
+    from curate.faces.models import resolve
+    from curate.measure.pipeline import Settings
+    from curate.measure.plan import Request, pinned_choice
 
     pinned = pinned_choice(out) if models is None and embedder is None else None
     choice = pinned or resolve(models or "auto", embedder, detection)
@@ -120,7 +127,7 @@ def check_source(source: str) -> None:
 
 
 def device_of(device: str | None) -> str:
-    from curate.models import check_device
+    from curate.faces.models import check_device
 
     return check_device(device)
 

@@ -50,12 +50,12 @@ def calibrate(
     check_source(source)
     root = root or Path(os.environ.get("SWAPSET_ROOT", ".")) / source
 
-    from curate.calibrate import calibrate as learn
-    from curate.clean import check_apart
+    from curate.evaluate.calibrate import calibrate as learn
+    from curate.evaluate.portraits import Portraits, spread
+    from curate.faces.models import load_detector, resolve
     from curate.faces.segment import Segmenter
+    from curate.measure.plan import check_apart
     from curate.measure.sharpness import load_calibration
-    from curate.models import load_detector, resolve
-    from curate.portraits import Portraits, spread
     from curate.sources import open_source
     from manifests.output import atomic
 
@@ -111,11 +111,11 @@ def evaluate(
 
     Example: curate evaluate folder --root photos --limit 2000
     """
-    from curate.clean import check_apart
-    from curate.evaluate import EVALUATION, Experiment
-    from curate.evaluate import evaluate as evaluate_all
-    from curate.outcome import render
-    from curate.policy import load_policy
+    from curate.decide.policy import load_policy
+    from curate.evaluate.evaluate import EVALUATION, Experiment
+    from curate.evaluate.evaluate import evaluate as evaluate_all
+    from curate.evaluate.outcome import render
+    from curate.measure.plan import check_apart
     from manifests.output import OutputLock
 
     out = out or Path("evaluated") / source
@@ -150,8 +150,8 @@ def demo(
     planted blur, wrong persons, copies and broken files. It is cleaned into OUT/curated, and what was found is told
     against what was planted.
     """
-    from curate import demo as show
-    from curate.policy import load_policy
+    from curate.decide.policy import load_policy
+    from curate.evaluate import demo as show
 
     photos, curated = out / "vggface2", out / "curated"
     planted = show.build(photos, limit)

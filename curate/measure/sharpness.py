@@ -4,7 +4,7 @@ All statistics are taken on the luma of the 224 px crop, where the eyes are abou
 size, as ratios of energies (so that light and contrast cancel), averaged over the face without its outline (so that
 neither a blurred background nor a sharp one counts). No one of them is enough: noise hides a blur from the fine ones,
 a dim photo weakens the noise-proof ones. `fuse` weighs them with weights fitted on synthetic degradations
-(`curate.calibrate`).
+(`curate.evaluate.calibrate`).
 """
 
 import json

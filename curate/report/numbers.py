@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.policy import Policy
+from curate.decide.policy import Policy
 from manifests.layout import POLICY, SHARPNESS_LIMIT
 from manifests.schema import REASONS
 

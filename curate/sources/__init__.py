@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curate.errors import SourceError
-from curate.sources import folder, sjtu, tar, vggface2
 from curate.sources.entry import LOOSE, PHOTO_EXTENSIONS, Entry, Source, decode_name, encode_name
+from curate.sources.layouts import folder, sjtu, vggface2
+from curate.sources.stores import tar
 
 __all__ = ["KINDS", "LOOSE", "PHOTO_EXTENSIONS", "Entry", "Source", "decode_name", "encode_name", "open_source"]
 

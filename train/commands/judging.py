@@ -42,9 +42,9 @@ def evaluate(
 
     Example: simswap evaluate --checkpoint runs/tiny/checkpoints/000000020000.safetensors --data curated/x --out judged
     """
-    from curate.models import check_device
-    from train.evaluate import Request, describe
-    from train.evaluate import evaluate as judge_swaps
+    from curate.faces.models import check_device
+    from train.judge.evaluate import Request, describe
+    from train.judge.evaluate import evaluate as judge_swaps
 
     request = Request(checkpoint, data, out, check_device(device), baseline, judge, embedder, pairs)
     print("\n".join(describe(judge_swaps(request, _line))))
@@ -82,10 +82,10 @@ def ablate(
     """
     import tempfile
 
-    from curate.models import check_device
-    from train.ablate import Request, arms_of, describe, views_of
-    from train.ablate import ablate as train_arms
-    from train.ablation_table import write_tables
+    from curate.faces.models import check_device
+    from train.ablate.ablate import Request, arms_of, describe, views_of
+    from train.ablate.ablate import ablate as train_arms
+    from train.ablate.table import write_tables
 
     with tempfile.TemporaryDirectory() as scratch:
         # A dry run counts photos in views of its own, elsewhere.

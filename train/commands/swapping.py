@@ -90,7 +90,7 @@ def swap(
     Example: simswap swap --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors --source anna.jpg --target
     holiday --out swapped
     """
-    from curate.models import check_device
+    from curate.faces.models import check_device
     from train.swap.job import Request, prepare
 
     request = Request(

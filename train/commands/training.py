@@ -75,7 +75,7 @@ def fit(
     # A wrong recipe is said before anything slow is loaded.
     chosen = load_recipe(recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder)
 
-    from curate.models import check_device
+    from curate.faces.models import check_device
     from train.fit import Request, describe, plan
     from train.fit import fit as train
     from train.processes import joined, shared

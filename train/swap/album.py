@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Literal
 
 from curate.errors import DecodeError
-from curate.sources.walk import read_file
+from curate.sources.stores.walk import read_file
 from manifests.output import atomic
 from train.errors import MarkError
 from train.marks.marking import Marker

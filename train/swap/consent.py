@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from curate.exclude import Gallery, match
+from curate.relate.exclude import Gallery, match
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from curate.faces import align
-from curate.faces.arcface import Embedder
-from curate.faces.detect import Mtcnn
-from curate.faces.packs import PACKS, load_scrfd
+from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces.embedder import Embedder
+from curate.faces.packs.insightface import PACKS, load_scrfd
 from manifests.landmarks import Template
 
 if TYPE_CHECKING:
-    from curate.models import Choice, Detector
+    from curate.faces.models import Choice, Detector
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

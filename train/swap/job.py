@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from curate import models as choices
-from curate.clean import Progress
-from curate.exclude import Gallery
-from curate.faces.arcface import Embedder
+from curate.faces import models as choices
+from curate.faces.embedder import Embedder
+from curate.faces.models import Models
 from curate.faces.segment import MaskKind, Segmenter
-from curate.gallery import gallery_of
-from curate.models import Models
+from curate.measure.plan import Progress
+from curate.relate.exclude import Gallery
+from curate.relate.gallery import gallery_of
 from manifests.output import OutputLock, remove_partials
 from train.errors import ConsentError, TargetError
 from train.marks.label import Corner, Language
@@ -23,13 +23,13 @@ from train.swap import run_record
 from train.swap.album import REPORT, Album, Outcome
 from train.swap.consent import Consent
 from train.swap.faces import FaceFinder, load_finder
-from train.swap.generator import load_model
 from train.swap.paths import Target, is_video, photos_of, require_apart
 from train.swap.person import Person
 from train.swap.run_record import RunRecord
 from train.swap.source import Source, read_source
 from train.swap.swapper import Swapper
 from train.swap.video import Clip, output_name, swap_video
+from train.trained import load_model
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import SourceError
-from curate.sources.walk import photos_under
+from curate.sources.stores.walk import photos_under
 from manifests.errors import OutputError
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode import decode
+from curate.decode.decode import decode
 from curate.errors import DecodeError, SourceError
-from curate.faces.arcface import Embedder
-from curate.sources.walk import photos_under
+from curate.faces.embedder import Embedder
+from curate.sources.stores.walk import photos_under
 from train.errors import SourceFaceError
 from train.swap.faces import FaceFinder, Faces, Pixels, embed
 

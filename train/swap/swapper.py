@@ -12,9 +12,9 @@ from torch import Tensor
 from curate.faces.segment import CLASSES, MaskKind, Segmenter, binary_mask
 from train.swap.consent import Consent
 from train.swap.faces import FaceFinder, Faces, embed
-from train.swap.generator import SwapModel, shrink
 from train.swap.paste import inside_photo, match_colour, own_side, paste, soften
 from train.swap.person import Person
+from train.trained import SwapModel, shrink
 
 Pixels = npt.NDArray[np.uint8]
 

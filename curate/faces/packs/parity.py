@@ -1,0 +1,126 @@
+"""A pack's files on real photos: what ours says against what onnxruntime and insightface say of the same pixels."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from curate.errors import ModelError
+from curate.faces.detectors.mtcnn import Detections, Photo
+from curate.faces.detectors.scrfd import Scrfd
+from curate.faces.packs.insightface import load_arcface, locate
+from curate.faces.weights import file_sha256
+
+_SIZE = 640
+_THRESHOLD = 0.5
+_CROPS = 16  # of one photo
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One file's comparison: `compared` faces, the largest absolute difference and what is allowed, in `unit`."""
+
+    file: str
+    sha256: str
+    compared: int
+    difference: float
+    allowed: float
+    unit: str
+
+    @property
+    def agrees(self) -> bool:
+        return self.difference <= self.allowed
+
+    def __str__(self) -> str:
+        verdict = "agrees" if self.agrees else "DIFFERS"
+        return (
+            f"{self.file}: {verdict}, {self.difference:.2g} {self.unit} at most ({self.allowed:g} allowed) "
+            f"over {self.compared} faces; sha256 {self.sha256}"
+        )
+
+
+def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch.device = "cpu") -> list[Parity]:
+    """Run the pack's detector and embedder both ways on `photos` (uint8 RGB; None: photos in insightface's wheel).
+
+    Detector: corners, landmarks (px) and scores of all faces found at 640 px against insightface's `SCRFD`; a face
+    that only one of them finds is an infinite difference. Embedder: components of the unit vectors of the same
+    aligned crops against insightface's `ArcFaceONNX`. Both of those run in onnxruntime on the CPU; ours in float32.
+    Raises ModelError where the pack is not complete or no face was found to compare.
+    """
+    from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+    from insightface.model_zoo.scrfd import SCRFD
+    from insightface.utils.face_align import norm_crop
+    from onnxruntime import InferenceSession
+
+    detector_file, embedder_file = locate(name)
+    photos = _sample() if photos is None else photos
+    cpu = ["CPUExecutionProvider"]
+
+    detector = Scrfd(detector_file, device, sizes=(_SIZE,), threshold=_THRESHOLD, max_faces=10_000)
+    theirs = SCRFD(str(detector_file), session=InferenceSession(str(detector_file), providers=cpu))
+    theirs.prepare(-1, det_thresh=_THRESHOLD, nms_thresh=detector.overlap, input_size=(_SIZE, _SIZE))
+    found, apart, crops = 0, 0.0, []
+    with _exact():
+        ours = detector(photos)
+    for photo, faces in zip(photos, ours, strict=True):
+        bgr = np.ascontiguousarray(photo[..., ::-1])
+        boxes, points = theirs.detect(bgr, input_size=(_SIZE, _SIZE))
+        found += len(boxes)
+        apart = max(apart, _apart(faces, boxes, points))
+        crops += [norm_crop(bgr, landmark, 112) for landmark in points[:_CROPS]]
+    if not crops:
+        raise ModelError(f"{name}: no face found in {len(photos)} photos; verify with photos that show faces")
+
+    embedder = load_arcface(name, device)
+    reference = ArcFaceONNX(str(embedder_file), session=InferenceSession(str(embedder_file), providers=cpu))
+    expected = np.concatenate([reference.get_feat(crop) for crop in crops])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    pixels = torch.from_numpy(np.stack(crops)[..., ::-1].copy()).permute(0, 3, 1, 2).to(device)
+    with _exact(), torch.inference_mode():
+        vectors = embedder(pixels.float() / 255).cpu().numpy()
+    difference = float(np.abs(vectors - expected).max())
+    return [
+        Parity(detector_file.name, file_sha256(detector_file), found, apart, 0.5, "px"),
+        Parity(embedder_file.name, file_sha256(embedder_file), len(crops), difference, 2e-5, "of a unit vector"),
+    ]
+
+
+def _apart(ours: Detections, boxes: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
+    """Largest difference of two lists of the same faces, each of ours against the nearest of theirs, each used once."""
+    if len(ours.boxes) != len(boxes):
+        return float("inf")
+    left, worst = list(range(len(boxes))), 0.0
+    for box, landmarks, score in zip(ours.boxes, ours.landmarks, ours.scores, strict=True):
+        gaps = [float(np.abs(boxes[index, :4] - box).max()) for index in left]
+        nearest = left.pop(int(np.argmin(gaps)))
+        worst = max(worst, min(gaps), float(np.abs(points[nearest] - landmarks).max()))
+        worst = max(worst, float(abs(boxes[nearest, 4] - score)))
+    return worst
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """While it lasts, convolutions and products on CUDA keep all of float32's digits."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _sample() -> list[Photo]:
+    """The photos of faces that come with insightface."""
+    folder = files("insightface") / "data" / "images"
+    photos = []
+    for name in ("t1.jpg", "Tom_Hanks_54745.png"):
+        image = cv2.imdecode(np.frombuffer((folder / name).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ModelError(f"{folder / name}: not decodable; reinstall insightface")
+        photos.append(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
+    return photos

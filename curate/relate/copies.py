@@ -1,0 +1,234 @@
+"""The main faces of a dataset in; out, the photos that are copies of another: same bytes, or same picture."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.relate.centroids import Bucket, Faces, Read
+from curate.relate.duplicates import (
+    Limits,
+    Pictures,
+    agreeing,
+    banded_pairs,
+    best_first,
+    close_pairs,
+    exact_pairs,
+    groups,
+)
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+Confirm = Callable[[Sequence[str], Sequence[str]], Flags]
+"""face_ids of near duplicates, first and second of each pair -> (P,) whether their pixels agree."""
+
+_GRAIN = 65536
+_BLOCK = 512
+_DENSE = 16_384
+"""Photos of an identity up to which all its pairs are compared; above that, banding alone finds candidates."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Photos in a group, by row of the dataset: group number, image_id of the kept one and kind (null for that itself).
+
+    start: (buckets + 1,) first row of each bucket. rows: (G,) ascending.
+    """
+
+    start: Rows
+    rows: Rows
+    group: Rows
+    of: pa.Array
+    kind: pa.Array
+
+    def of_bucket(self, bucket: int) -> tuple[Rows, pa.Array, pa.Array]:
+        """Group (-1: none), duplicate_of and duplicate_kind of every row of a bucket."""
+        low, high = self.start[bucket], self.start[bucket + 1]
+        here = slice(*np.searchsorted(self.rows, [low, high]))
+        group = np.full(high - low, -1, np.int64)
+        at = np.full(high - low, -1, np.int64)
+        group[self.rows[here] - low] = self.group[here]
+        at[self.rows[here] - low] = np.arange(here.start, here.stop)
+        take = pa.array(at, mask=at < 0)
+        return group, self.of.take(take), self.kind.take(take)
+
+
+def find_copies(
+    faces: list[Faces], read: Read, limits: Limits, confirm: Confirm | None = None, claim: Rows | None = None
+) -> Copies:
+    """Faces of all buckets -> Copies.
+
+    claim: for each row another identity that it may belong to (counted bucket by bucket), -1 for none: its photos are
+    compared with it as those of its own are. Reads every bucket's vectors once more, and again those few whose hashes
+    come close across identities.
+    """
+    start = np.cumsum([0, *(len(part.face) for part in faces)]).astype(np.int64)
+    main = np.concatenate([part.main for part in faces])
+    hashed = np.flatnonzero(main & np.concatenate([part.hashed for part in faces]))
+    hashes = np.concatenate([part.hashes for part in faces])[hashed]
+    pictures = Pictures(*(np.ascontiguousarray(hashes[:, i]) for i in range(3)))
+    first = np.cumsum([0, *(len(part.names) for part in faces)])
+    identity = np.concatenate([part.identity + first[b] for b, part in enumerate(faces)])
+    claimed = np.full(len(hashed), -1, np.int64) if claim is None else claim[hashed]
+    near = _near_pairs(pictures, read, start, hashed, identity[hashed], claimed, limits)
+    if confirm is not None and len(near):
+        involved = np.unique(near)
+        ids = _told(read, start, hashed[involved], "face_id")
+        at = np.searchsorted(involved, near)
+        near = near[confirm([ids[i] for i in at[:, 0]], [ids[i] for i in at[:, 1]])]
+
+    sha256 = np.concatenate([part.sha256 for part in faces])
+    known = np.flatnonzero(main & np.concatenate([part.decoded for part in faces]) & (sha256 != b""))
+    exact = exact_pairs(sha256[known], known)
+    links = np.concatenate([hashed[near], exact])
+    place = np.full(len(main), -1, np.int64)
+    place[hashed] = np.arange(len(hashed))
+    linked = np.unique(links)
+    vectors, ids = _vectors(read, start, linked), _told(read, start, linked, "face_id")
+    seen = np.unique(near.min(axis=1) * len(hashed) + near.max(axis=1))
+
+    def direct(pairs: Rows) -> Flags:
+        """Whether two photos are copies without anybody between them: by a link, looser limits, or their pixels."""
+        ends = place[pairs]
+        both = (ends >= 0).all(axis=1)
+        alike = np.zeros(len(pairs), bool)
+        cosine = _cosine(vectors, np.searchsorted(linked, pairs[both]))
+        alike[both] = limits.chained().agree(*pictures.distance(ends[both]), cosine)
+        alike |= np.isin(ends.min(axis=1) * len(hashed) + ends.max(axis=1), seen) & both
+        alike |= (sha256[pairs[:, 0]] == sha256[pairs[:, 1]]) & (sha256[pairs[:, 0]] != b"")
+        left = np.flatnonzero(both & ~alike)
+        if confirm is not None and len(left):
+            # A mirrored copy and a cropped one have no hash in common, whatever they are copies of.
+            at = np.searchsorted(linked, pairs[left])
+            alike[left] = confirm([ids[i] for i in at[:, 0]], [ids[i] for i in at[:, 1]])
+        return alike
+
+    numbers = np.concatenate([part.rank for part in faces])
+    nobody = np.zeros(len(linked), np.int64)
+    order = best_first(nobody, nobody, nobody + 0.0, *_ranked(numbers[linked]), linked)
+    rank = np.zeros(len(main), np.int64)
+    rank[linked[order]] = np.arange(len(linked))
+    rows, group = groups(links, direct, rank)
+    return _settled(faces, read, start, identity, sha256, numbers, rows, group)
+
+
+def _settled(
+    faces: list[Faces],
+    read: Read,
+    start: Rows,
+    identity: Rows,
+    sha256: npt.NDArray[np.bytes_],
+    numbers: Floats,
+    rows: Rows,
+    group: Rows,
+) -> Copies:
+    """Groups -> which photo of each is kept, by `duplicates.best_first`."""
+    own = np.concatenate([part.own for part in faces])[rows]
+    image_ids = np.array(_told(read, start, rows, "image_id"), dtype=object)
+    name = np.argsort(np.argsort(image_ids, kind="stable"), kind="stable")
+    order = best_first(group, identity[rows], own, *_ranked(numbers[rows]), name)
+    kept = order[np.searchsorted(group[order], group)]
+    itself = kept == np.arange(len(rows))
+    same = sha256[rows] == sha256[rows[kept]]
+    of = pa.array(image_ids[kept], pa.string(), mask=itself)
+    kind = pa.array(np.where(same & (sha256[rows] != b""), "exact", "near"), pa.string(), mask=itself)
+    return Copies(start, rows, group, of, kind)
+
+
+def _near_pairs(
+    pictures: Pictures, read: Read, start: Rows, rows: Rows, identity: Rows, claim: Rows, limits: Limits
+) -> Rows:
+    """Photos that may be one picture: all such pairs within identities and with claimed ones, by banding elsewhere.
+
+    pictures, rows, identity, claim: of the H hashed photos. Returns (P, 2) of these, ascending, once each.
+    """
+    count = len(rows)
+    bounds = (
+        np.flatnonzero(np.concatenate([[True], identity[1:] != identity[:-1], [True]])) if count else np.zeros(1, int)
+    )
+    size = np.diff(bounds)
+    dense = np.repeat(size > _DENSE, size)
+    banded = banded_pairs(pictures, limits)
+    # Pairs within an identity are all looked at below, unless it is too large for that.
+    banded = banded[(identity[banded[:, 0]] != identity[banded[:, 1]]) | dense[banded[:, 0]]]
+    involved = np.unique(banded)
+    cosine = _cosine(_vectors(read, start, rows[involved]), np.searchsorted(involved, banded))
+    found = [banded[limits.agree(*pictures.distance(banded), cosine)]]
+
+    claims = np.flatnonzero(claim >= 0)
+    claims = claims[np.argsort(claim[claims], kind="stable")]
+    order = np.argsort(claims)
+    of_claims = np.empty((len(claims), 0), np.float16)
+    if len(claims):
+        held = _vectors(read, start, rows[claims[order]])
+        of_claims = held[np.argsort(order)]
+    aimed = claim[claims]
+    for bucket in range(len(start) - 1):
+        here = slice(*np.searchsorted(rows, start[bucket : bucket + 2]))
+        if here.start == here.stop:
+            continue
+        vectors = _of_rows(read(bucket), rows[here] - start[bucket]).astype(np.float32)
+        low, high = np.searchsorted(bounds, [here.start, here.stop])
+        for a, b in pairwise(bounds[low : high + 1].tolist()):
+            if b - a > _DENSE:
+                continue
+            own = vectors[a - here.start : b - here.start]
+            found.append(close_pairs(pictures.part(slice(a, b)), own, limits) + a)
+            to = slice(*np.searchsorted(aimed, [identity[a], identity[a] + 1]))
+            for block in range(to.start, to.stop, _BLOCK):
+                block_rows = slice(block, min(block + _BLOCK, to.stop))
+                suspects = of_claims[block_rows].astype(np.float32)
+                ours, theirs = agreeing(pictures, claims[block_rows], suspects, np.arange(a, b), own, limits)
+                found.append(np.sort(np.stack([ours, theirs], axis=1), axis=1))
+    pairs = np.concatenate(found)
+    code = np.unique(pairs[:, 0] * count + pairs[:, 1])
+    return np.stack([code // max(count, 1), code % max(count, 1)], axis=1)
+
+
+def _cosine(vectors: npt.NDArray[np.float16], pairs: Rows) -> Floats:
+    found = np.zeros(len(pairs), np.float32)
+    for row in range(0, len(pairs), _GRAIN):
+        a, b = pairs[row : row + _GRAIN].T
+        found[row : row + _GRAIN] = np.einsum("nd,nd->n", vectors[a].astype(np.float32), vectors[b].astype(np.float32))
+    return found
+
+
+def _vectors(read: Read, start: Rows, rows: Rows) -> npt.NDArray[np.float16]:
+    """Vectors of some rows of the dataset, ascending; zeros for a row without a face."""
+    parts = [_of_rows(read(bucket), here) for bucket, here in _by_bucket(start, rows)]
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
+
+
+def _of_rows(held: Bucket, rows: Rows) -> npt.NDArray[np.float16]:
+    face = np.asarray(held.measures["face_id"].is_valid().to_numpy(), bool)
+    at = np.where(face, np.cumsum(face) - 1, -1)[rows]
+    part = np.zeros((len(rows), held.vectors.shape[1]), np.float16)
+    part[at >= 0] = held.vectors[at[at >= 0]]
+    return part
+
+
+def _told(read: Read, start: Rows, rows: Rows, column: str) -> list[str]:
+    """A column of the measures at some rows of the dataset, ascending."""
+    return [
+        value
+        for bucket, here in _by_bucket(start, rows)
+        for value in read(bucket).measures[column].take(here).to_pylist()
+    ]
+
+
+def _by_bucket(start: Rows, rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """Rows of the dataset, ascending -> each bucket that holds some, and which of its rows they are."""
+    for bucket in range(len(start) - 1):
+        here = rows[slice(*np.searchsorted(rows, start[bucket : bucket + 2]))] - start[bucket]
+        if len(here):
+            yield bucket, here
+
+
+def _ranked(numbers: Floats) -> tuple[Floats, Floats, Rows]:
+    eyes, sharpness, size = numbers.T
+    return eyes, sharpness, np.nan_to_num(size).astype(np.int64)

@@ -1,0 +1,62 @@
+"""Another calibration: the same statistics, another score, another verdict, and the manifest says which."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from curate.decide.decide import decide
+from curate.decide.policy import Policy
+from curate.decide.rescore import calibration_sha256, rescored
+from curate.errors import PolicyError
+from curate.measure.sharpness import load_calibration
+from manifests.layout import CALIBRATION_HASH, POLICY_HASH
+from manifests.reader import Dataset, footer
+from manifests.schema import FACE_NUMBERS, arrow_schema
+from tests.conftest import Cleaned
+
+SHIPPED = load_calibration()
+STRICTER = dataclasses.replace(SHIPPED, bias=SHIPPED.bias - 100)
+
+
+def test_rows_without_a_face_have_no_score_and_upscale_counts_at_224_px() -> None:
+    schema = arrow_schema("measures")
+    face = {column.name: 0.1 for column in FACE_NUMBERS if pa.types.is_floating(column.dtype)}
+    rows = pa.Table.from_pylist([{**face, "upscale": 6.0}, {}, {**face, "upscale": 6.0 * 512 / 224}], schema)
+    small, none, _ = rescored(rows, SHIPPED, 224)["sharpness"].to_pylist()
+    assert none is None
+    assert 0 <= small <= 1
+    assert rescored(rows, SHIPPED, 512)["sharpness"].to_pylist()[2] == pytest.approx(small, abs=1e-6)
+    assert rescored(rows, STRICTER, 224)["sharpness"][0].as_py() < small
+    assert rescored(rows, SHIPPED, 224).schema == schema
+
+
+def test_a_calibration_is_told_by_its_numbers_not_by_its_file(tmp_path: Path) -> None:
+    SHIPPED.save(tmp_path / "copy.json")
+    assert calibration_sha256(load_calibration(tmp_path / "copy.json")) == calibration_sha256(SHIPPED)
+    assert calibration_sha256(STRICTER) != calibration_sha256(SHIPPED)
+    with pytest.raises(PolicyError, match=r"none\.json is no blur calibration .*make one by `curate calibrate`"):
+        load_calibration(tmp_path / "none.json")
+
+
+def test_deciding_by_another_calibration(cleaned: Cleaned, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(cleaned.out, out)
+    as_measured = pd.read_parquet(out / "manifest.parquet")
+    before = footer(out / "manifest.parquet") or {}
+    assert CALIBRATION_HASH not in before
+
+    decide(out, Policy(), SHIPPED)
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "manifest.parquet"), as_measured)
+
+    found = decide(out, Policy(adapt_sharpness=False), STRICTER)
+    told = footer(out / "manifest.parquet") or {}
+    assert told[CALIBRATION_HASH] == calibration_sha256(STRICTER)
+    # A training run that goes by the policy's hash sees that these are other verdicts.
+    assert Dataset.open(out).policy_hash() == told[POLICY_HASH] != before[POLICY_HASH]
+    faces = pd.read_parquet(out / "manifest.parquet").query("face_id.notna()")
+    assert found.reasons["blurred"] == len(faces)
+    assert (faces.sharpness < 0.01).all()

@@ -1,0 +1,244 @@
+"""curate/faces/detectors/mtcnn.py: parity with the original, batches, full frames, odd photos."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from curate.faces.detectors import mtcnn as detect
+from curate.faces.detectors.canvas import Canvas
+from curate.faces.detectors.mtcnn import Detections, Mtcnn
+from curate.faces.detectors.mtcnn_networks import PNet, load
+from curate.faces.detectors.refine import refine_landmarks
+
+
+def wheel_photo(package: str, path: str) -> np.ndarray:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return read(Path(spec.submodule_search_locations[0], path))
+
+
+def read(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    shared = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
+
+
+def eye_distance(landmarks: np.ndarray) -> float:
+    return float(np.linalg.norm(landmarks[1] - landmarks[0]))
+
+
+ASTRONAUT = wheel_photo("skimage", "data/astronaut.png")  # one face, 512 x 512
+GROUP = wheel_photo("insightface", "data/images/t1.jpg")  # six people, 886 x 1280
+SMALL = cv2.resize(GROUP, (640, 443), interpolation=cv2.INTER_AREA)
+MOTLEY = [SMALL, ASTRONAUT, ASTRONAUT[:300, 100:400], ASTRONAUT[20:201, 150:333], np.zeros((90, 70, 3), np.uint8)]
+
+
+@pytest.fixture(scope="module")
+def full() -> Mtcnn:
+    return Mtcnn(mode="full", max_faces=20)
+
+
+@pytest.fixture(scope="module")
+def cascade() -> Mtcnn:
+    """The original's steps and no more."""
+    return Mtcnn(mode="full", max_faces=20, refine_landmarks=False)
+
+
+@pytest.fixture(scope="module")
+def coarse() -> Mtcnn:
+    return Mtcnn()
+
+
+@pytest.fixture(scope="module")
+def original():
+    facenet_pytorch = pytest.importorskip("facenet_pytorch")
+    return facenet_pytorch.MTCNN(keep_all=True)
+
+
+def sample(folder: str, count: int) -> list[np.ndarray]:
+    """`count` photos spread evenly over a folder of $SWAPSET_DATA."""
+    root = os.environ.get("SWAPSET_DATA")
+    if not root:
+        pytest.skip("SWAPSET_DATA is not set: no collection of real photos to test on")
+    paths = sorted(path for path in Path(root, folder).rglob("*") if path.suffix in (".jpg", ".png"))
+    return [read(path) for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def assert_as_original(ours: Detections, photo: np.ndarray, original) -> None:
+    boxes, scores, landmarks = original.detect(photo, landmarks=True)
+    if boxes is None:
+        assert len(ours.boxes) == 0
+        return
+    assert len(ours.boxes) == len(boxes)
+    np.testing.assert_allclose(ours.boxes, boxes.astype(np.float32), atol=1)
+    np.testing.assert_allclose(ours.landmarks, landmarks.astype(np.float32), atol=1)
+    np.testing.assert_allclose(ours.scores, scores.astype(np.float32), atol=1e-3)
+
+
+@pytest.mark.parametrize("photo", [ASTRONAUT, SMALL, ASTRONAUT[:211, 90:391]], ids=["astronaut", "group", "odd size"])
+def test_full_mode_is_the_original(photo, cascade, original):
+    assert_as_original(cascade([photo])[0], photo, original)
+
+
+def test_full_mode_is_the_original_on_collected_photos(cascade, original):
+    photos = sample("celebs-color", 4) + sample("web-raw", 2) + sample("celebs-112", 6)
+    for photo, ours in zip(photos, cascade(photos), strict=True):
+        assert_as_original(ours, photo, original)
+
+
+@pytest.mark.parametrize("mode", ["full", "coarse"])
+def test_a_photo_does_not_depend_on_its_batch(mode):
+    detector = Mtcnn(mode=mode)
+    together = detector(MOTLEY)
+    assert [len(found.boxes) for found in together][:2] == [4, 1]
+    for photo, found in zip(MOTLEY, together, strict=True):
+        (alone,) = detector([photo])
+        assert alone.boxes.shape == found.boxes.shape
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
+        # The second look's crops are whole grey levels, so that the last bit of a point can move the next by more.
+        np.testing.assert_allclose(alone.landmarks, found.landmarks, atol=0.02)
+
+
+def test_coarse_finds_the_main_face_of_full(coarse, full):
+    photos = [ASTRONAUT, SMALL] + (sample("celebs-color", 10) if "SWAPSET_DATA" in os.environ else [])
+    for quick, slow in zip(coarse(photos), full(photos), strict=True):
+        assert iou(quick.boxes[0], slow.boxes[0]) > 0.7
+        off = np.linalg.norm(quick.landmarks[0] - slow.landmarks[0], axis=1).mean()
+        assert off < 0.03 * eye_distance(slow.landmarks[0])
+
+
+def test_coarse_finds_several_faces_of_like_size(coarse, full):
+    quick, slow = coarse([GROUP])[0], full([SMALL])[0]
+    assert len(quick.boxes) == 4
+    for box in quick.boxes:
+        assert max(iou(box / 2, other) for other in slow.boxes) > 0.6
+
+
+def test_a_small_face_in_a_large_photo_is_found(coarse):
+    photo = np.full((1400, 2100, 3), 90, np.uint8)
+    photo[900:1028, 1500:1628] = cv2.resize(ASTRONAUT, (128, 128), interpolation=cv2.INTER_AREA)
+    (found,) = coarse([photo])
+    truth = coarse([ASTRONAUT])[0].boxes[0] / 4 + [1500, 900, 1500, 900]
+    assert len(found.boxes) == 1
+    assert iou(found.boxes[0], truth) > 0.7
+
+
+def test_a_face_that_fills_the_frame_is_found(coarse):
+    (whole,) = coarse([ASTRONAUT])
+    x0, y0, x1, y1 = whole.boxes[0].round().astype(int)
+    tight = np.ascontiguousarray(ASTRONAUT[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4])
+    (found,) = coarse([tight])
+    assert len(found.boxes) == 1
+    off = np.linalg.norm(found.landmarks[0] + [x0 + 4, y0 + 4] - whole.landmarks[0], axis=1)
+    assert off.max() < 0.12 * eye_distance(whole.landmarks[0])
+
+
+def test_points_of_a_cut_or_turned_face_are_mended_by_a_second_look(coarse, cascade):
+    (whole,) = coarse([ASTRONAUT])
+    x0, y0, x1, y1 = whole.boxes[0].round().astype(int)
+    cut = np.ascontiguousarray(ASTRONAUT[y0 + 10 : y1, x0:x1])
+    turn = cv2.getRotationMatrix2D((256, 256), 25, 1)
+    turned = cv2.warpAffine(ASTRONAUT, turn, (512, 512))
+    points = whole.landmarks[0]
+    for photo, truth in ((cut, points - [x0, y0 + 10]), (turned, points @ turn[:, :2].T + turn[:, 2])):
+        rough, better = (
+            np.linalg.norm(detector([photo])[0].landmarks[0] - truth, axis=1).mean() / eye_distance(truth)
+            for detector in (cascade, coarse)
+        )
+        assert better < 0.03
+        assert better < 0.3 * rough
+
+
+def test_a_face_that_the_second_look_does_not_confirm_keeps_its_points():
+    device = torch.device("cpu")
+    points = np.array([[[30, 30], [60, 30], [45, 50], [33, 65], [57, 65]]], np.float64)
+    grey = np.full((90, 90, 3), 127, np.uint8)
+    again = refine_landmarks(load(device)[2], [grey], np.array([0]), points, device)
+    assert np.array_equal(again, points)
+
+
+def test_faces_that_fill_the_frame_in_a_collection(coarse):
+    found = coarse(sample("celebs-112", 60))
+    assert np.mean([len(one.boxes) > 0 for one in found]) >= 0.95
+
+
+@pytest.mark.parametrize("mode", ["full", "coarse"])
+@pytest.mark.parametrize("shape", [(1, 1), (10, 5000), (5000, 1), (12, 12), (19, 400), (20, 20), (37, 38)])
+def test_photos_without_a_face_give_empty_results(mode, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 1), np.uint8).repeat(3, 2)
+    (found,) = Mtcnn(mode=mode)([noise])
+    assert found.boxes.shape == (0, 4)
+    assert found.landmarks.shape == (0, 5, 2)
+    assert found.scores.shape == (0,)
+    assert found.boxes.dtype == found.landmarks.dtype == found.scores.dtype == np.float32
+
+
+def test_nothing_gives_nothing(coarse):
+    assert coarse([]) == []
+
+
+def test_grey_and_read_only_and_strided_photos_are_searched(coarse):
+    grey = cv2.cvtColor(ASTRONAUT, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
+    grey.setflags(write=False)
+    mirrored = ASTRONAUT[:, ::-1]
+    found = coarse([grey, mirrored, ASTRONAUT])
+    assert iou(found[0].boxes[0], found[2].boxes[0]) > 0.8
+    back = found[1].boxes[0] * [-1, 1, -1, 1] + [511, 0, 511, 0]
+    assert iou(back[[2, 1, 0, 3]], found[2].boxes[0]) > 0.8
+    for one in found:  # image-left first, in a mirrored face too
+        assert one.landmarks[0, 0, 0] < one.landmarks[0, 1, 0]
+        assert one.landmarks[0, 3, 0] < one.landmarks[0, 4, 0]
+
+
+def test_the_largest_face_comes_first_and_max_faces_holds(full):
+    (found,) = full([SMALL])
+    sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
+    assert len(sizes) >= 6
+    assert (np.diff(sizes) <= 0).all()
+    (two,) = Mtcnn(mode="full", max_faces=2)([SMALL])
+    np.testing.assert_array_equal(two.boxes, found.boxes[:2])
+
+
+def test_the_fingerprint_is_that_of_the_settings():
+    assert Mtcnn().fingerprint == Mtcnn().fingerprint
+    others = {
+        Mtcnn(refine_landmarks=False).fingerprint,
+        Mtcnn(mode="full").fingerprint,
+        Mtcnn(max_faces=3).fingerprint,
+        Mtcnn(min_face=40).fingerprint,
+    }
+    assert len(others | {Mtcnn().fingerprint}) == 5
+    assert all(len(one) == 64 for one in others)
+
+
+def test_resampling_is_area_interpolation():
+    photo = np.random.default_rng(1).integers(0, 256, (61, 47, 3), np.uint8)
+    canvas = Canvas([ASTRONAUT, photo], torch.device("cpu"))
+    boxes = torch.tensor([[0, 0, 47, 61], [5, 7, 46, 20]])
+    ours = canvas.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
+    for (x0, y0, x1, y1), one in zip(boxes.tolist(), ours, strict=True):
+        part = torch.from_numpy(photo[y0:y1, x0:x1]).permute(2, 0, 1)[None].float()
+        theirs = torch.nn.functional.interpolate(part, size=(24, 24), mode="area")
+        torch.testing.assert_close(one, (theirs[0] - 127.5) / 128, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (31, 44), (40, 53)])
+def test_a_picture_in_a_larger_frame_gives_the_same_cells(size):
+    pnet = load(torch.device("cpu"))[0]
+    picture = torch.rand(1, 3, *size) * 2 - 1
+    frame = torch.rand(1, 3, 60, 70)
+    frame[..., : size[0], : size[1]] = picture
+    alone, _ = pnet(picture)
+    framed, _ = pnet(frame, detect._beyond(torch.tensor([size]) - 2, 58, 68))
+    rows, columns = (PNet.cells(side) for side in size)
+    assert alone.shape == (1, rows, columns)
+    torch.testing.assert_close(framed[:, :rows, :columns], alone, atol=1e-5, rtol=0)

@@ -1,0 +1,215 @@
+"""Bringing a pack: over a server on this machine that cuts, refuses and lies; the packs' files are stand-ins."""
+
+import io
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from curate.errors import ModelError
+from curate.faces.packs import insightface as packs
+from curate.faces.weights import REGISTRY, file_sha256
+
+FILES = {"det_500m.onnx": b"detector" * 40_000, "w600k_mbf.onnx": b"embedder" * 50_000, "genderage.onnx": b"more"}
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        for name, content in members.items():
+            bundle.writestr(name, content)
+    return buffer.getvalue()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `body` at any path. `cut`: bytes after which one answer ends; `ranges`: whether Range is heeded."""
+
+    body = archive(FILES)
+    cut: int | None = None
+    ranges = True
+    asked: list[str | None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append(wanted)
+        body, start = self.server.body, 0
+        if wanted and self.server.ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        self.wfile.write(body[start : None if self.server.cut is None else start + self.server.cut])
+        self.server.cut = None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.server_port}/buffalo_s.zip"
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SWAPSET_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_fetch_brings_every_model_and_leaves_nothing_else(url: str, models: Path) -> None:
+    steps: list[tuple[int, int | None]] = []
+    assert not packs.is_present("buffalo_s")
+    assert packs.fetch("buffalo_s", lambda done, total: steps.append((done, total)), url) == models / "buffalo_s"
+    assert packs.is_present("buffalo_s")
+    assert {path.name: path.read_bytes() for path in (models / "buffalo_s").iterdir()} == FILES
+    assert sorted(path.name for path in models.iterdir()) == ["buffalo_s", packs.PINS]
+    assert steps[-1] == (len(Server.body), len(Server.body))
+
+
+def test_fetch_continues_where_it_was_cut_off(server: Server, url: str, models: Path) -> None:
+    server.cut = 300_000
+    with pytest.raises(ModelError, match=r"cut off after 300,000 of [\d,]+ bytes; fetch again, it continues"):
+        packs.fetch("buffalo_s", url=url)
+    assert not packs.is_present("buffalo_s")
+    packs.fetch("buffalo_s", url=url)
+    assert server.asked == [None, "bytes=300000-"]
+    assert (models / "buffalo_s" / "w600k_mbf.onnx").read_bytes() == FILES["w600k_mbf.onnx"]
+
+
+def test_a_part_that_is_whole_already_is_not_fetched_again(server: Server, url: str, models: Path) -> None:
+    models.mkdir()
+    (models / "buffalo_s.zip.part").write_bytes(server.body)
+    packs.fetch("buffalo_s", url=url)
+    assert server.asked == [f"bytes={len(server.body)}-"]
+
+
+def test_a_server_that_ignores_ranges_sends_all_of_it_and_all_of_it_is_taken(
+    server: Server, url: str, models: Path
+) -> None:
+    server.ranges = False
+    models.mkdir()
+    (models / "buffalo_s.zip.part").write_bytes(b"what another server sent")
+    packs.fetch("buffalo_s", url=url)
+    assert packs.is_present("buffalo_s")
+
+
+def test_fetching_what_is_there_asks_nobody(server: Server, url: str) -> None:
+    packs.fetch("buffalo_s", url=url)
+    packs.fetch("buffalo_s", url=url)
+    assert len(server.asked) == 1
+
+
+def test_offline_says_in_one_line_what_to_bring_and_where(models: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        packs.fetch("buffalo_s", url="http://127.0.0.1:9/buffalo_s.zip")
+    message = str(error.value)
+    assert "\n" not in message
+    assert f"bring buffalo_s.zip ({packs.PACKS['buffalo_s'].url}) to {models} and fetch again" in message
+    assert "refused" in message
+
+
+def test_a_zip_brought_by_hand_is_unpacked_and_kept(models: Path) -> None:
+    models.mkdir()
+    # As some tools pack it: inside a folder.
+    (models / "buffalo_s.zip").write_bytes(archive({f"buffalo_s/{name}": body for name, body in FILES.items()}))
+    packs.fetch("buffalo_s", url="http://127.0.0.1:9/")
+    assert packs.is_present("buffalo_s")
+    assert (models / "buffalo_s.zip").is_file()
+
+
+@pytest.mark.parametrize("member", ["../escaped.onnx", "/escaped.onnx", "a/../../escaped.onnx", "..\\escaped.onnx"])
+def test_a_zip_that_would_leave_its_folder_is_refused_whole(
+    server: Server, url: str, models: Path, member: str
+) -> None:
+    server.body = archive({**FILES, member: b"!"})
+    with pytest.raises(ModelError, match=re.escape("leaves the folder")):
+        packs.fetch("buffalo_s", url=url)
+    assert not packs.is_present("buffalo_s")
+    assert not list(models.parent.rglob("*escaped*"))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html>not found</html>", "not a whole zip file"),
+        (archive({"det_500m.onnx": b"x"}), "holds no w600k_mbf.onnx; it is not the pack buffalo_s"),
+        (archive(FILES).replace(b"embedder", b"Embedder", 1), "not a whole zip file (Bad CRC-32"),
+    ],
+)
+def test_what_is_not_the_pack_is_refused(server: Server, url: str, body: bytes, words: str) -> None:
+    server.body = body
+    with pytest.raises(ModelError, match=re.escape(words)):
+        packs.fetch("buffalo_s", url=url)
+    assert not packs.is_present("buffalo_s")
+    server.body = archive(FILES)
+    packs.fetch("buffalo_s", url=url)  # nothing of the wrong one stands in the way of the right one
+
+
+def test_an_incomplete_folder_is_not_a_pack(url: str, models: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist; run `curate models fetch buffalo_s`"):
+        packs.locate("buffalo_s")
+    (models / "buffalo_s").mkdir(parents=True)
+    (models / "buffalo_s" / "det_500m.onnx").write_bytes(FILES["det_500m.onnx"])
+    assert not packs.is_present("buffalo_s")
+    with pytest.raises(ModelError, match=r"buffalo_s is incomplete: without w600k_mbf\.onnx; run"):
+        packs.locate("buffalo_s")
+    packs.fetch("buffalo_s", url=url)
+    assert packs.is_present("buffalo_s")
+
+
+def test_a_file_is_trusted_on_first_use_and_held_to_it(models: Path) -> None:
+    folder = models / "buffalo_s"
+    folder.mkdir(parents=True)
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    files = packs.locate("buffalo_s")
+    first = file_sha256(files[1])
+    assert json.loads((models / packs.PINS).read_text())["buffalo_s/w600k_mbf.onnx"] == first
+    packs.locate("buffalo_s")
+    files[1].write_bytes(b"another network")
+    with pytest.raises(ModelError) as error:
+        packs.locate("buffalo_s")
+    assert first in str(error.value)
+    assert file_sha256(files[1]) in str(error.value)
+    assert json.loads((models / packs.PINS).read_text())["buffalo_s/w600k_mbf.onnx"] == first
+
+
+def test_an_unknown_pack_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="unknown pack 'buffalo_xl'; one of buffalo_l, buffalo_s"):
+        packs.fetch("buffalo_xl")
+
+
+@pytest.mark.parametrize("pack", packs.PACKS.values(), ids=packs.PACKS)
+def test_the_weights_table_holds_both_files_of_each_pack(pack: packs.Pack) -> None:
+    for weights in (pack.detector, pack.embedder):
+        assert REGISTRY[weights.name] is weights
+        assert weights.url == pack.url
+        assert "non-commercial" in weights.licence
+        assert weights.mean == (127.5,) * 3
+    assert (pack.detector.std, pack.embedder.std) == ((128.0,) * 3, (127.5,) * 3)

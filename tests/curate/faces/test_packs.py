@@ -1,0 +1,238 @@
+"""Packs in torch against onnxruntime and insightface, on networks of the packs' shapes with random weights."""
+
+import warnings
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from insightface.model_zoo.scrfd import SCRFD
+from onnxruntime import InferenceSession
+
+from curate.errors import ModelError
+from curate.faces.detectors.mtcnn import Photo
+from curate.faces.detectors.scrfd import Scrfd, letterbox
+from curate.faces.embedder import load_embedder
+from curate.faces.onnx.graph import OnnxGraph
+from curate.faces.packs import insightface as packs
+from curate.faces.packs.parity import verify
+from tests.samples.pack_networks import IResNet, MobileFaceNet, ScrfdNetwork, randomise
+
+CPU = ["CPUExecutionProvider"]
+
+
+def export(network: torch.nn.Module, path: Path, size: int, **dynamic: dict[int, str]) -> Path:
+    """As the packs were: traced at batch 1, opset 11, IR 6."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter is deprecated; the files in the world come from it
+        torch.onnx.export(
+            network, (torch.zeros(1, 3, size, size),), str(path), input_names=["input.1"],
+            opset_version=11, dynamo=False, dynamic_axes={"input.1": dynamic["free"]} if dynamic else None,
+        )  # fmt: skip
+    return path
+
+
+def detector(kind: str, layout: str = "position-first") -> ScrfdNetwork:
+    network = randomise(ScrfdNetwork(kind, layout))
+    with torch.no_grad():
+        for _, box, _ in network.outputs:
+            box.bias.fill_(2.5)  # faces some 5 cells wide, rather than boxes inside out
+    return network
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name in packs.PACKS:
+        (folder / name).mkdir()
+    free = {2: "?", 3: "?"}
+    export(detector("10g"), folder / "buffalo_l" / "det_10g.onnx", 64, free=free)
+    export(randomise(IResNet(width=32)), folder / "buffalo_l" / "w600k_r50.onnx", 112)
+    export(detector("500m"), folder / "buffalo_s" / "det_500m.onnx", 64, free=free)
+    export(randomise(MobileFaceNet()), folder / "buffalo_s" / "w600k_mbf.onnx", 112)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def model_folder(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWAPSET_MODELS", str(models))
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Photo]:
+    """Three sizes: a landscape of six faces, its portrait-shaped middle, and one photo smaller than the network."""
+    data = np.frombuffer((files("insightface") / "data/images/t1.jpg").read_bytes(), np.uint8)
+    image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return [image, image[:, 400:800].copy(), image[100:333, 500:687].copy()]
+
+
+def session(path: Path) -> InferenceSession:
+    return InferenceSession(str(path), providers=CPU)
+
+
+def test_the_stand_ins_are_files_of_the_packs_vintage(models: Path) -> None:
+    for path in models.glob("*/*.onnx"):
+        model = onnx.load(path)
+        assert (model.opset_import[0].version, model.ir_version) == (11, 6)
+        assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
+@pytest.mark.parametrize("name", packs.PACKS)
+def test_embedders_agree_with_onnxruntime_and_batch_though_exported_at_batch_1(models: Path, name: str) -> None:
+    path = packs.PACKS[name].files[1]
+    pixels = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    runtime = session(path)
+    expected = np.concatenate([runtime.run(None, {"input.1": one[None].numpy()})[0] for one in pixels])
+    assert np.abs(expected).max() > 0.5  # far from nothing
+    graph = OnnxGraph(path)
+    (all_at_once,) = graph(pixels)
+    np.testing.assert_allclose(all_at_once, expected, atol=1e-4)
+    alone = torch.cat([graph(one[None])[0] for one in pixels])
+    torch.testing.assert_close(all_at_once, alone, atol=2e-5, rtol=0)
+
+
+def test_gradients_reach_the_pixels_and_no_parameter() -> None:
+    embedder = packs.load_arcface("buffalo_s")
+    pixels = torch.rand(2, 3, 112, 112, requires_grad=True)
+    target = torch.nn.functional.normalize(torch.randn(2, embedder.dim, generator=torch.Generator().manual_seed(0)))
+    (similarity,) = torch.autograd.grad((embedder(pixels) * target).sum(), pixels)
+    step = 1e-2 * similarity / similarity.norm()
+    with torch.no_grad():
+        gained = (embedder(pixels + step) * target).sum() - (embedder(pixels) * target).sum()
+    assert float(gained) == pytest.approx(float(similarity.norm()) * 1e-2, rel=0.1)  # the slope it promised
+    assert not any(parameter.requires_grad for parameter in embedder.parameters())
+
+
+def test_a_pack_is_an_embedder_with_its_own_template() -> None:
+    small = load_embedder("buffalo_s")
+    assert (small.template.name, small.dim, small.flip) == ("arcface-112", 512, False)
+    crops = torch.randint(0, 256, (5, 3, 112, 112), dtype=torch.uint8)
+    vectors = small.embed(crops, batch=2)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(5))
+
+
+@pytest.mark.parametrize("layout", ["position-first", "batched"])
+def test_maps_of_two_photos_are_those_of_each(tmp_path: Path, layout: str) -> None:
+    path = export(detector("500m", layout), tmp_path / "detector.onnx", 64, free={2: "?", 3: "?"})
+    pixels = torch.randn(2, 3, 96, 160, generator=torch.Generator().manual_seed(2))
+    graph, runtime = OnnxGraph(path, maps=True), session(path)
+    together = graph(pixels)
+    for index, one in enumerate(pixels):
+        for level_map, expected in zip(together, runtime.run(None, {"input.1": one[None].numpy()}), strict=True):
+            rows = level_map[index].permute(1, 2, 0).reshape(-1, expected.shape[-1])
+            np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", packs.PACKS)
+def test_scrfd_measures_what_insightface_measures(photos: list[Photo], name: str) -> None:
+    """All candidates, none suppressed: black around photos scores the same everywhere, so their order is chance."""
+    path = packs.PACKS[name].files[0]
+    theirs = SCRFD(str(path), session=session(path))
+    threshold = between_scores(path, photos[0])
+    theirs.prepare(-1, det_thresh=threshold, nms_thresh=1.0)
+    ours = Scrfd(path, threshold=threshold, overlap=1.0, sizes=(128, 320), max_faces=10_000)(photos)
+    assert len(ours[0].scores) > 50
+    for photo, found in zip(photos, ours, strict=True):
+        boxes, points = theirs.detect(np.ascontiguousarray(photo[..., ::-1]), input_size=[(128, 128), (320, 320)])
+        expected = np.concatenate([boxes, points.reshape(-1, 10)], 1)
+        got = np.concatenate([found.boxes, found.scores[:, None], found.landmarks.reshape(-1, 10)], 1)
+        apart = np.abs(got[:, None] - expected[None]).max(2)
+        assert got.shape == expected.shape
+        assert len(set(apart.argmin(1))) == len(expected)  # each of theirs is one of ours
+        assert apart.min(1).max() < 0.01
+
+
+@pytest.mark.parametrize("name", packs.PACKS)
+def test_scrfd_keeps_what_insightface_keeps(photos: list[Photo], name: str) -> None:
+    path = packs.PACKS[name].files[0]
+    theirs = SCRFD(str(path), session=session(path))
+    square = photos[0][:800, 200:1000].copy()
+    threshold = between_scores(path, square)
+    theirs.prepare(-1, det_thresh=threshold, nms_thresh=0.4)
+    (found,) = Scrfd(path, threshold=threshold, sizes=[320], max_faces=10_000)([square])
+    boxes, points = theirs.detect(np.ascontiguousarray(square[..., ::-1]), input_size=(320, 320))
+    assert 5 < len(boxes) < 100
+    by_score = np.argsort(-found.scores, kind="stable")
+    np.testing.assert_allclose(found.scores[by_score], boxes[:, 4], atol=1e-5)
+    np.testing.assert_allclose(found.boxes[by_score], boxes[:, :4], atol=0.01)
+    np.testing.assert_allclose(found.landmarks[by_score], points, atol=0.01)
+
+
+def between_scores(path: Path, photo: Photo) -> float:
+    """A threshold in the widest gap near the 150 best scores, so that rounding decides for no face."""
+    square = np.zeros((320, 320, 3), np.uint8)
+    letterbox(photo, square)
+    blob = cv2.dnn.blobFromImage(square, 1 / 128, mean=(127.5,) * 3)
+    scores = np.sort(np.concatenate([out.ravel() for out in session(path).run(None, {"input.1": blob})[:3]]))
+    near = scores[-200:-100]
+    widest = int(np.argmax(near[1:] - near[:-1]))
+    return float(near[widest] + near[widest + 1]) / 2
+
+
+def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list[Photo]) -> None:
+    path = packs.PACKS["buffalo_s"].files[0]
+    scrfd = Scrfd(path, threshold=between_scores(path, photos[0]), sizes=[320])
+    together = scrfd(photos)
+    assert max(len(found.scores) for found in together) == 4
+    for photo, found in zip(photos, together, strict=True):
+        sides = found.boxes[:, 2:] - found.boxes[:, :2]
+        assert (np.diff(sides.prod(1)) <= 0).all()
+        (alone,) = scrfd([photo])
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
+        np.testing.assert_allclose(alone.landmarks, found.landmarks, atol=1e-3)
+    assert scrfd([]) == []
+
+
+def test_no_face_is_an_empty_detection(photos: list[Photo]) -> None:
+    (found,) = Scrfd(packs.PACKS["buffalo_s"].files[0], threshold=1.1, sizes=[128])(photos[2:])
+    assert found.boxes.shape == (0, 4)
+    assert found.landmarks.shape == (0, 5, 2)
+    assert found.scores.shape == (0,)
+
+
+def test_fingerprint_tells_settings_and_files_apart() -> None:
+    large, small = (pack.files[0] for pack in packs.PACKS.values())
+    assert Scrfd(small).fingerprint == Scrfd(small).fingerprint
+    assert len({Scrfd(small).fingerprint, Scrfd(large).fingerprint, Scrfd(small, threshold=0.6).fingerprint}) == 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (50, 999), (7, 7)])
+def test_letterbox_keeps_the_shape_and_fills_with_black(height: int, width: int) -> None:
+    square = np.zeros((128, 128, 3), np.uint8)
+    scale = letterbox(np.full((height, width, 3), 200, np.uint8), square)
+    filled = square[..., 0].any(1).sum(), square[..., 0].any(0).sum()
+    assert max(filled) == 128
+    assert scale == filled[0] / height
+    assert filled[1] / width == pytest.approx(scale, abs=1.01 / min(height, width))
+
+
+def test_an_embedder_is_no_detector() -> None:
+    with pytest.raises(ModelError, match="1 outputs where a SCRFD with landmarks has 9"):
+        Scrfd(packs.PACKS["buffalo_s"].files[1])
+
+
+def test_verify_compares_both_files_with_onnxruntime(monkeypatch: pytest.MonkeyPatch, photos: list[Photo]) -> None:
+    square = photos[0][:800, 200:1000].copy()
+    threshold = between_scores(packs.PACKS["buffalo_s"].files[0], square)
+    monkeypatch.setattr("curate.faces.packs.parity._THRESHOLD", threshold)
+    monkeypatch.setattr("curate.faces.packs.parity._SIZE", 320)
+    monkeypatch.setattr("curate.faces.packs.parity._CROPS", 4)
+    detection, embedding = verify("buffalo_s", [square])
+    assert detection.agrees
+    assert embedding.agrees
+    assert detection.compared > 0
+    assert embedding.compared > 0
+    assert embedding.difference > 0  # two implementations, not one twice
+
+    pack = packs.PACKS["buffalo_s"]
+    wrong = replace(pack, embedder=replace(pack.embedder, std=(128.0, 128.0, 128.0)))
+    monkeypatch.setitem(packs.PACKS, "buffalo_s", wrong)
+    assert not verify("buffalo_s", [square])[1].agrees
+
+    monkeypatch.setattr("curate.faces.packs.parity._THRESHOLD", 1.0)
+    with pytest.raises(ModelError, match="no face found in 1 photos"):
+        verify("buffalo_s", [square])

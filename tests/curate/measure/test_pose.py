@@ -1,0 +1,66 @@
+"""curate/measure/pose.py: known rotations come back, signs are as stated, mirrors are exact."""
+
+import numpy as np
+import pytest
+import torch
+
+from curate.measure.pose import MEAN_FACE, pose
+from manifests.landmarks import TEMPLATES, flip_points
+from tests.samples.measured_faces import ASTRONAUT
+
+
+def projected(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """The mean face turned and seen from afar: (5, 2), x right, y down."""
+    a, b, c = np.radians([yaw, pitch, roll])
+    about_y = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
+    about_x = [[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]]
+    about_z = [[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]]
+    rotation = np.array(about_z) @ about_x @ about_y
+    return (MEAN_FACE.numpy() @ rotation.T)[:, :2] * 70 + [300, 200]
+
+
+def angles(points: np.ndarray) -> np.ndarray:
+    found = pose(torch.from_numpy(np.atleast_3d(points).reshape(-1, 5, 2)))
+    return torch.stack([found["yaw"], found["pitch"], found["roll"]], 1).numpy()
+
+
+@pytest.mark.parametrize("yaw", [-70, -25, 0, 45])
+@pytest.mark.parametrize("pitch", [-25, 0, 20])
+@pytest.mark.parametrize("roll", [-120, 0, 40])
+def test_known_rotations_come_back(yaw, pitch, roll):
+    np.testing.assert_allclose(angles(projected(yaw, pitch, roll))[0], [yaw, pitch, roll], atol=0.1)
+
+
+def test_signs_by_eye():
+    points = TEMPLATES["arcface-112"].points[0]
+    right, up = points.copy(), points.copy()
+    right[2, 0] += 8  # the nose moves to the image's right
+    up[2, 1] -= 6  # the nose moves up
+    c, s = np.cos(np.radians(15)), np.sin(np.radians(15))
+    turned = points @ np.array([[c, s], [-s, c]])  # the right side sinks
+    assert turned[1, 1] > turned[0, 1]
+    plain = angles(points)[0]
+    assert angles(right)[0, 0] > plain[0] + 10
+    assert angles(up)[0, 1] > plain[1] + 5
+    assert angles(turned)[0, 2] == pytest.approx(plain[2] + 15, abs=0.01)
+
+
+def test_simswap_template_runs_from_profile_to_profile():
+    yaws = angles(TEMPLATES["simswap-224"].points)[:, 0]
+    assert (np.diff(yaws) > 0).all()
+    assert yaws[0] < -40 < 40 < yaws[-1]
+    assert abs(yaws[2]) < 3
+
+
+def test_mirrored_photo_negates_yaw_and_roll():
+    rng = np.random.default_rng(0)
+    points = ASTRONAUT.points + rng.normal(0, 6, (200, 5, 2))
+    plain, mirrored = angles(points), angles(flip_points(points, 224))
+    np.testing.assert_allclose(mirrored, plain * [-1, 1, -1], atol=1e-3)
+
+
+def test_not_finite_is_null_and_spoils_no_other_row():
+    points = np.stack([ASTRONAUT.points, np.full((5, 2), np.nan)])
+    found = angles(points)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()

@@ -1,0 +1,174 @@
+"""The report: every reason with its numbers and pictures, whatever the photos are called and wherever they went."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from curate.decide.policy import load_policy
+from curate.report import write_report
+from curate.report.sheets import PER_SHEET, number
+from manifests.layout import POLICY, POLICY_HASH, DatasetInfo, write_info
+from manifests.schema import arrow_schema
+from manifests.writer import FacesWriter, write_table
+from tests.samples.dataset import faces_of, filled
+
+HOSTILE = '<script>alert("x")</script> & co'
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: open tags, attributes by tag, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.folder = path.parent
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def dataset(root: Path, photos: list[dict[str, Any]], source: Path | None = None) -> Path:
+    """A decided dataset with these manifest rows; those with a face_id get a crop."""
+    told = {"kind": "folder", "root": str(source)} if source else {}
+    write_info(root, DatasetInfo(source=told, buckets=1, models={"embedder": {"name": "sample", "embedder_id": "e"}}))
+    keys = ("image_id", "identity", "face_id")
+    faces = [faces_of(one["identity"], 1)[0] | {key: one[key] for key in keys} for one in photos if one.get("face_id")]
+    with FacesWriter(root / "faces" / "b-000.parquet", {}) as writer:
+        for identity in sorted({face["identity"] for face in faces}):
+            writer.add([face for face in faces if face["identity"] == identity])
+    where = {row["face_id"]: row for row in writer.offsets.to_pylist()} if writer.offsets is not None else {}
+    rows = [
+        filled("manifest", {"verdict_source": "policy"} | one | where.get(one.get("face_id"), {}), 0) for one in photos
+    ]
+    policy = load_policy("default")
+    footer = {POLICY: json.dumps({name: getattr(policy, name) for name in policy.__dataclass_fields__})}
+    footer[POLICY_HASH] = policy.sha256()
+    table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
+    write_table(root / "manifest.parquet", [table], arrow_schema("manifest"), footer)
+    return root
+
+
+def face(image_id: str, identity: str, *reasons: str, **numbers: Any) -> dict[str, Any]:
+    return photo(image_id, identity, *reasons, **{"face_id": f"{image_id}#0", "own_similarity": 0.8} | numbers)
+
+
+def photo(image_id: str, identity: str, *reasons: str, **numbers: Any) -> dict[str, Any]:
+    verdict = "drop" if reasons else "keep"
+    return {"image_id": image_id, "identity": identity, "verdict": verdict, "reasons": list(reasons)} | numbers
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    source = tmp_path / "photos"
+    (source / "ann").mkdir(parents=True)
+    Image.new("RGB", (300, 200), "green").save(source / "ann/tree.jpg")
+    rows = [
+        face("ann/1.jpg", "ann", sharpness=0.9),
+        face("ann/best.jpg", "ann", sharpness=0.9, own_similarity=0.95),
+        face(
+            "ann/2.jpg", "ann", "blurred", "other_person", sharpness=0.1, wrong_person=0.9, suggested_identity=HOSTILE
+        ),
+        face("ann/3.jpg", "ann", "near_duplicate", duplicate_of="ann/1.jpg"),
+        face("ann/4.jpg", "ann", "too_small", eye_distance=9.5, width=1024, height=40),
+        photo("ann/broken.jpg", "ann", "undecodable", error="truncated"),
+        photo("ann/tree.jpg", "ann", "no_face"),
+        photo("ann/gone.jpg", "ann", "no_face"),
+        face(f"{HOSTILE}/1.jpg", HOSTILE, own_similarity=0.7),
+    ]
+    return Page(write_report(dataset(tmp_path / "set", sorted(rows, key=lambda row: row["image_id"]), source)))
+
+
+def test_it_tells_every_reason_and_every_link_leads_somewhere(page: Page) -> None:
+    assert re.search(r"9\s*photos\s*3\s*kept\s*6\s*dropped \(66\.7%\)", page.text)
+    sections = {attributes["id"] for attributes in page.all("h2")}
+    assert {"undecodable", "no_face", "too_small", "blurred", "other_person", "near_duplicate", "keep"} < sections
+    assert not {"too_dark", "duplicate"} & sections
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link["href"] for link in page.all("a")} <= {f"#{name}" for name in ids}
+    assert "also other person" in page.text
+    assert "width 1,024" in page.text
+    assert "truncated" in page.text
+    assert not page.open
+
+
+def test_every_picture_exists_has_a_text_and_is_shown(page: Page) -> None:
+    shown = page.all("img")
+    assert all("alt" in image for image in shown)
+    files = {image["src"] for image in shown}
+    assert files == {f"pictures/{path.name}" for path in (page.folder / "pictures").iterdir()}
+    for name in files:
+        with Image.open(page.folder / str(name)) as image:
+            image.load()
+    # What cannot be shown says so: the broken file, and the one that is gone since.
+    assert [image["alt"] for image in shown if image["alt"] in ("ann/tree.jpg", "ann/gone.jpg")] == ["ann/tree.jpg"]
+    assert page.text.count("no picture") == 2
+
+
+def test_a_wrong_person_stands_beside_the_folder_and_the_suggestion(page: Page) -> None:
+    titles = [image["alt"] for image in page.all("img") if image["alt"]]
+    at = [k for k, title in enumerate(titles) if title == "ann/2.jpg"][-1]
+    assert titles[at : at + 3] == ["ann/2.jpg", "ann", HOSTILE]
+    sources = {image["alt"]: image["src"] for image in page.all("img") if image["alt"]}
+    assert sources["ann"] == sources["ann/best.jpg"]
+
+
+def test_hostile_names_stay_text_and_nothing_is_fetched_or_run(page: Page) -> None:
+    assert HOSTILE in page.text
+    assert not page.all("script")
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert not re.search(r"https?://", (page.folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_the_path_of_the_photos_is_not_told(page: Page, tmp_path: Path) -> None:
+    assert "Source: folder photos" in page.text
+    assert str(tmp_path) not in (page.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_large_sheet_is_a_sample_over_the_whole_range(tmp_path: Path) -> None:
+    rows = [face(f"a/{k:03d}.jpg", "a", "blurred", sharpness=k / 200) for k in range(100)]
+    page = Page(write_report(dataset(tmp_path / "set", rows)))
+    titles = [image["alt"] for image in page.all("img") if image["alt"]]
+    assert len(titles) == PER_SHEET
+    assert (titles[0], titles[-1]) == ("a/000.jpg", "a/099.jpg")
+    assert f"100 photos, {PER_SHEET} shown" in page.text
+
+
+def test_photos_that_are_no_longer_there_leave_a_report_of_crops(tmp_path: Path) -> None:
+    rows = [face("a/1.jpg", "a"), photo("a/2.jpg", "a", "no_face")]
+    root = dataset(tmp_path / "set", rows, tmp_path / "vanished")
+    assert "no picture" in Page(write_report(root)).text
+    assert [path.name for path in (root / "report/pictures").iterdir()] == ["00000.jpg"]
+
+
+def test_a_new_report_replaces_the_former_one(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "set", [face("a/1.jpg", "a")])
+    first = write_report(root).read_bytes()
+    (root / "report/pictures/old.jpg").write_bytes(b"")
+    assert write_report(root).read_bytes() == first
+    assert not (root / "report/pictures/old.jpg").exists()
+    assert not (root / ".report.partial").exists()
+
+
+@pytest.mark.parametrize(("value", "told"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
+def test_numbers_are_told_without_exponents(value: float, told: str) -> None:
+    assert number(value) == told

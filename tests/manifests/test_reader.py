@@ -1,0 +1,207 @@
+"""A dataset directory in, tables and pixels out; what is missing, damaged or of another kind is named."""
+
+import json
+import multiprocessing
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manifests.errors import DatasetError
+from manifests.pixels import PixelReader, decode_crop, decode_mask
+from manifests.reader import Dataset, read_table
+from tests.samples.dataset import EMBEDDER, jpeg, png, write_dataset
+
+PEOPLE = {"ann": 5, "bob": 4, "cid": 7, "dan": 2}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made")
+    write_dataset(root, PEOPLE)
+    return root
+
+
+@pytest.fixture
+def dataset(made: Path, tmp_path: Path) -> Dataset:
+    """A copy, which a test may damage."""
+    return Dataset.open(shutil.copytree(made, tmp_path / "set"))
+
+
+def test_the_manifest_opens_in_pandas_with_the_columns_asked_for(dataset: Dataset) -> None:
+    frame = dataset.to_pandas(["image_id", "verdict", "reasons"])
+    assert list(frame.columns) == ["image_id", "verdict", "reasons"]
+    assert frame.verdict.value_counts().to_dict() == {"keep": 14, "drop": 4}
+    kept = dataset.to_pandas(["image_id"], verdict="keep")
+    assert list(kept.columns) == ["image_id"]
+    assert len(kept) == 14
+
+
+def test_families_come_bucket_by_bucket_in_the_order_of_the_relations(dataset: Dataset) -> None:
+    for bucket in range(dataset.buckets):
+        measures, relations = dataset.measures(bucket), dataset.relations(bucket, ["image_id", "main"])
+        assert measures["image_id"].to_pylist() == relations["image_id"].to_pylist()
+        faces, vectors = dataset.embeddings(EMBEDDER, bucket)
+        assert faces == dataset.faces(bucket, ["face_id"])["face_id"].to_pylist()
+        assert vectors.shape == (len(faces), 4)
+        assert vectors.dtype == np.float16
+    assert dataset.relations().num_rows == sum(PEOPLE.values())
+
+
+def test_pread_gives_what_pyarrow_reads(dataset: Dataset) -> None:
+    rows = dataset.to_pandas(verdict="keep")
+    stored = {
+        row["face_id"]: row
+        for bucket in range(dataset.buckets)
+        for row in dataset.faces(bucket, ["face_id", "crop", "mask"]).to_pylist()
+    }
+    for _, row in rows.iterrows():
+        assert dataset.pixels.crop(row) == stored[row.face_id]["crop"]["bytes"]
+        assert dataset.pixels.mask(row) == stored[row.face_id]["mask"]["bytes"]
+
+
+def test_many_reads_in_the_order_asked_for(dataset: Dataset) -> None:
+    rows = dataset.to_pandas(verdict="keep")
+    for shard, part in rows.groupby("shard"):
+        mixed = part.sample(frac=1.0, random_state=3)
+        expected = [dataset.pixels.crop(row) for _, row in mixed.iterrows()]
+        for gap in (0, 4096):
+            assert dataset.pixels.many(str(shard), mixed.crop_offset, mixed.crop_length, gap) == expected
+    assert dataset.pixels.many("faces/none.parquet", [], []) == []
+
+
+def test_many_joins_neighbours_and_nothing_else(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = next(iter(dataset.to_pandas(verdict="keep").groupby("shard")))[1]
+    reads: list[int] = []
+    whole = PixelReader._pread
+
+    def counted(reader: PixelReader, shard: str, offset: int, length: int) -> bytes:
+        reads.append(length)
+        return whole(reader, shard, offset, length)
+
+    monkeypatch.setattr(PixelReader, "_pread", counted)
+    pick = [0, 1, 2, len(part) - 1]
+    assert len(part) > 5
+    dataset.pixels.many(part.shard.iloc[0], part.crop_offset.iloc[pick], part.crop_length.iloc[pick], gap=64)
+    assert reads == [int(part.crop_length.iloc[:3].sum()) + 2 * 4, part.crop_length.iloc[-1]]
+
+
+def test_pixels_decode_to_arrays() -> None:
+    assert decode_crop(jpeg(1)).shape == (32, 32, 3)
+    labels = decode_mask(png(1))
+    assert labels.dtype == np.uint8
+    assert labels.max() <= 18
+    assert (labels[::8, ::8] == np.random.default_rng(1).integers(0, 19, (4, 4), np.uint8)).all()
+
+
+def test_threads_share_a_reader_that_keeps_one_file_open(dataset: Dataset) -> None:
+    rows = [row for _, row in dataset.to_pandas(verdict="keep").iterrows()] * 20
+    reader = PixelReader(dataset.path, files=1)
+    alone = [reader.crop(row) for row in rows]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(reader.crop, rows)) == alone
+    assert len(reader._open) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes_read_too(dataset: Dataset, method: str) -> None:
+    row = dataset.to_pandas(verdict="keep").iloc[0].to_dict()
+    expected = dataset.pixels.crop(row)
+    with dataset.pixels._lock, multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply_async(dataset.pixels.crop, (row,)).get(60) == expected
+
+
+def test_a_reader_pickles_without_its_open_files(dataset: Dataset) -> None:
+    row = dataset.to_pandas(verdict="keep").iloc[0]
+    expected = dataset.pixels.crop(row)
+    copy = pickle.loads(pickle.dumps(dataset.pixels))
+    assert len(copy._open) == 0
+    assert copy.crop(row) == expected
+
+
+def test_a_photo_without_a_face_has_no_crop(dataset: Dataset) -> None:
+    row = dataset.to_pandas(verdict="drop").iloc[0]
+    with pytest.raises(DatasetError, match=f"{row.image_id}: no face was found"):
+        dataset.pixels.crop(row)
+
+
+def test_a_missing_shard_is_named(dataset: Dataset) -> None:
+    row = dataset.to_pandas(verdict="keep").iloc[0]
+    (dataset.path / row.shard).unlink()
+    with pytest.raises(DatasetError, match=rf"{row.shard} is missing: run `curate measure`"):
+        dataset.pixels.crop(row)
+    with pytest.raises(DatasetError, match=rf"{row.shard} is missing: run `curate measure`"):
+        dataset.faces(int(row.shard[-11:-8]))
+
+
+@pytest.mark.parametrize("offset", [0, 100, 10**9])
+def test_a_place_without_an_image_means_a_stale_manifest(dataset: Dataset, offset: int) -> None:
+    row = dataset.to_pandas(verdict="keep").iloc[0].to_dict() | {"crop_offset": offset}
+    with pytest.raises(DatasetError, match=f"no image at byte {offset}.*run `curate decide` again"):
+        dataset.pixels.crop(row)
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"is not a curated dataset \(no dataset.json\)"):
+        Dataset.open(tmp_path)
+    with pytest.raises(DatasetError, match="is not a curated dataset"):
+        Dataset.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema_version": 99, "source": {}, "buckets": 1}', "has schema version 99, this swapset reads version 1"),
+        ("{half", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"schema_version": 1, "source": {}}', "missing or unknown key: buckets"),
+        ('{"schema_version": 1, "source": {}, "buckets": 1, "bukets": 2}', "missing or unknown key: bukets"),
+    ],
+)
+def test_a_dataset_json_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DatasetError, match=words):
+        Dataset.open(tmp_path)
+
+
+def test_a_table_of_an_unknown_schema_version_is_refused(dataset: Dataset) -> None:
+    import pyarrow.parquet as pq
+
+    path = dataset.path / "manifest.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"swapset.schema_version": b"2"}), path)
+    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 2, this swapset reads version 1"):
+        dataset.manifest()
+    pq.write_table(table.replace_schema_metadata(None), path)
+    with pytest.raises(DatasetError, match="has schema version none"):
+        dataset.manifest()
+
+
+def test_damaged_tables_and_unknown_columns_are_named(dataset: Dataset) -> None:
+    path = dataset.path / "relations.parquet"
+    with pytest.raises(DatasetError, match=r"relations.parquet has no column 'sharpnes'"):
+        dataset.relations(0, ["sharpnes"])
+    with pytest.raises(DatasetError, match="has buckets 0 to 1, not 2"):
+        dataset.measures(2)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match=r"relations.parquet is damaged .*run `curate relate` again"):
+        dataset.relations()
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"relations.parquet is missing: run `curate relate`"):
+        read_table(path)
+
+
+def test_vectors_of_another_embedder_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match=f"no embeddings of embedder other; there: {EMBEDDER}"):
+        dataset.embeddings("other", 0)
+
+
+def test_the_dataset_says_what_it_was_made_by(dataset: Dataset) -> None:
+    assert dataset.info.embedder_id == EMBEDDER
+    assert dataset.info.template == "simswap-224"
+    assert dataset.policy_hash() == "p" * 8
+    assert json.loads((dataset.path / "dataset.json").read_text())["buckets"] == 2

@@ -1,0 +1,129 @@
+"""What tests of swapping share: photos with faces, generators that do something plain, a tiny checkpoint, no marks."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from curate.decode.decode import decode
+from curate.faces.embedder import Embedder, load_embedder
+from curate.faces.models import Choice
+from curate.faces.segment import Segmenter
+from manifests.landmarks import TEMPLATES
+from train import checkpoint
+from train.build import build_generator
+from train.config import Recipe
+from train.networks.generator import FaceGenerator
+from train.swap.consent import Consent
+from train.swap.faces import FaceFinder, load_finder
+from train.swap.person import Person
+from train.swap.swapper import Swapper
+from train.trained import SwapModel
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def _file(package: str, name: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations))) / name
+
+
+ASTRONAUT = _file("skimage", "data/astronaut.png")
+"""512 x 512 px, one face, 100 px wide, at (224, 110)."""
+
+GROUP = _file("insightface", "data/images/t1.jpg")
+"""1280 x 886 px, six faces."""
+
+
+def pixels(path: Path) -> Pixels:
+    return decode(path.read_bytes()).pixels
+
+
+def smaller(photo: Pixels, factor: float) -> Pixels:
+    return np.asarray(cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Same(FaceGenerator):
+    """Gives back its input."""
+
+    def __init__(self) -> None:
+        super().__init__(128, "rgb01_tanh")
+
+    def forward(self, target: Tensor, latent: Tensor) -> Tensor:
+        return target
+
+
+class Paint(FaceGenerator):
+    """Paints every other column of the crop green: what is pasted cannot be taken for the photo."""
+
+    def __init__(self) -> None:
+        super().__init__(128, "rgb01_tanh")
+
+    def forward(self, target: Tensor, latent: Tensor) -> Tensor:
+        painted = torch.zeros_like(target)
+        painted[:, 1, :, ::2] = 1
+        return painted
+
+
+@lru_cache
+def embedder() -> Embedder:
+    return load_embedder("builtin")
+
+
+@lru_cache
+def segmenter() -> Segmenter:
+    return Segmenter.load("cpu")
+
+
+@lru_cache
+def finder() -> FaceFinder:
+    return load_finder(Choice("builtin", None, "full"), TEMPLATES["simswap-224"], "cpu")
+
+
+def swapper(
+    generator: FaceGenerator | None = None, *, only: Person | None = None, consent: Consent | None = None
+) -> Swapper:
+    """All real but the generator, which gives back its input unless another is named."""
+    model = SwapModel(generator or Same(), embedder(), Recipe(size=224), torch.zeros(128))
+    return Swapper(model, finder(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
+
+
+class Unmarked:
+    """Stands in for `Marker` below the public interface: it leaves pixels and files as they are."""
+
+    def frames(self, rgb: Pixels, label: bool = True) -> Pixels:
+        return rgb
+
+    def seal(self, path: Path, parent: Path | None, components: Sequence[Path]) -> None:
+        assert path.stat().st_size
+
+    def video_metadata(self) -> dict[str, str]:
+        return {"AIGC": '{"Label": "1"}'}
+
+
+def write_checkpoint(path: Path, embedder_id: str | None = None, **recipe: object) -> Recipe:
+    """A checkpoint with random weights of a tiny recipe, as a training would leave it."""
+    values = {"size": 64, "width": 8, "blocks": 2, "discriminator_scales": 1} | recipe
+    made = Recipe(**values)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    generator = build_generator(made, 128)
+    facts = {
+        "recipe": asdict(made),
+        "policy_hash": None,
+        "embedder_id": embedder_id or embedder().embedder_id,
+        "latent_dim": 128,
+        "images": made.images,
+        "active_blocks": made.blocks,
+    }
+    centre = torch.linspace(-0.05, 0.1, 128)
+    checkpoint.write(path, checkpoint.snapshot({"ema": generator}, {}, {"centre": centre}, facts))
+    return made

@@ -1,0 +1,96 @@
+"""The `simswap` program: help at once, a dry run, and one line with its own exit code for each mistake."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Cleaned
+from tests.samples.dataset import write_dataset
+from tests.samples.tiny_training import write_recipe
+
+
+def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "train.cli", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+COMMANDS = ("fit", "evaluate", "ablate", "swap", "export", "verify")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys, runpy; sys.argv = ['simswap', *{arguments!r}]\n"
+        "try:\n    runpy.run_module('train.cli', run_name='__main__')\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'cv2', 'pandas', 'pyarrow', 'numpy', 'av', 'onnx'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+    assert arguments == ["--help"] or "Example: simswap" in done.stdout
+
+
+def test_every_command_and_option_is_explained() -> None:
+    import typer
+
+    from train.cli import app
+
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.name == "help" or parameter.help, f"{name}: {parameter.name}"
+
+
+def test_a_dry_run_tells_everything_and_writes_nothing(cleaned: Cleaned, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = simswap("fit", "--data", cleaned.out, "--recipe", "baseline", "--batch", 4, "--out", out, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line}
+    assert lines["batch"].split()[1] == "4"
+    assert "128 numbers" in lines["embedder"]
+    # 55,051,779 with 512-d latents, less 384 x 1024 x 18 numbers of the styles.
+    assert "47,973,891 parameters" in lines["generator"]
+    assert float(lines["generator"].split()[3]) == pytest.approx(48.1, abs=0.2)  # G multiply-adds
+    assert "13,924,738 parameters" in lines["discriminator"]
+    assert not out.exists()
+
+
+def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    other = write_recipe(tmp_path_of(tmp_path, "other"), 'template = "ffhq-512"')
+    empty, broken = tmp_path / "empty", tmp_path / "broken"
+    write_dataset(empty, {"ann": 1})
+    shutil.copytree(cleaned.out, broken)
+    for shard in (broken / "faces").glob("*.parquet"):
+        shard.unlink()
+    strange = tmp_path_of(tmp_path, "strange")
+    (strange / "thesis.txt").write_text("")
+    for arguments, code, words in [
+        (["--data", tmp_path], 7, "is not a curated dataset"),
+        (["--data", cleaned.out, "--recipe", "basline"], 8, "did you mean 'baseline'"),
+        (["--data", cleaned.out, "--recipe", other], 7, "aligned to simswap-224, this recipe trains on ffhq-512"),
+        (["--data", empty, "--recipe", recipe], 7, "nothing to train on"),
+        (["--data", broken, "--recipe", recipe], 7, "parquet is missing"),
+        (["--data", cleaned.out, "--recipe", recipe, "--out", strange], 4, "holds something else (thesis.txt)"),
+        (["--data", cleaned.out, "--recipe", recipe, "--out", cleaned.out / "run"], 4, "lies inside the dataset"),
+        (["--data", cleaned.out, "--recipe", recipe, "--device", "tpu"], 6, "--device tpu"),
+    ]:
+        done = (
+            simswap("fit", *arguments, "--device", "cpu") if "--device" not in arguments else simswap("fit", *arguments)
+        )
+        assert done.returncode == code, (arguments, done.stderr)
+        assert words in done.stderr
+        assert done.stderr.startswith("simswap: ")
+        assert done.stderr.count("\n") == 1
+
+
+def tmp_path_of(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made

@@ -1,0 +1,101 @@
+"""Faces and the loss's embedder -> the latent of each face (N, D): stored ones where they are of that embedder."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import simplejpeg
+import torch
+
+from curate.faces.align import fit, warp_crops
+from curate.faces.embedder import Embedder
+from manifests.errors import DatasetError
+from manifests.output import atomic
+from manifests.reader import Dataset, PixelReader, read_table
+from train.data.faces import Photos, json_lines, part_prefix
+
+Latents = npt.NDArray[np.float16]
+_CHUNK = 64
+
+
+def read_latents(
+    dataset: Dataset, photos: Photos, embedder: Embedder, cache: Path, tell: Callable[[int, int], None] | None = None
+) -> Latents:
+    """Unit vectors float16 (N, D), row for row as `photos`.
+
+    The dataset's own where it holds embeddings of `embedder`: vectors of another one are never used. Otherwise the
+    crops are embedded once and kept in the folder `cache`; `tell(done, of)` follows that.
+    Raises DatasetError: a shard is missing or stale.
+    """
+    if embedder.embedder_id in _stored_ids(dataset):
+        return _stored(dataset, photos, embedder)
+    key = hashlib.sha256(json_lines(photos.face_id) + photos.crop_offset.tobytes()).hexdigest()[:16]
+    path = cache / f"{embedder.embedder_id}-{key}.npy"
+    if not path.exists():
+        vectors = _computed(photos, embedder, tell)
+        with atomic(path) as partial, partial.open("wb") as file:
+            np.save(file, vectors)
+    found: Latents = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found
+
+
+def centre_of(latents: Latents, above: float) -> npt.NDArray[np.float32]:
+    """The mean latent (D,) where its length is over `above`, else zeros.
+
+    An embedder that keeps all people in one corner of the sphere says who someone is by the difference from it.
+    """
+    mean = latents.mean(0, dtype=np.float64).astype(np.float32)
+    return mean if np.linalg.norm(mean) > above else np.zeros_like(mean)
+
+
+def _stored_ids(dataset: Dataset) -> set[str]:
+    """Embedders of which every part of the dataset holds vectors."""
+    parts = [Dataset.open(path) for path in dataset.parts.values()] or [dataset]
+    return set.intersection(*(set(part.embedder_ids()) for part in parts))
+
+
+def _stored(dataset: Dataset, photos: Photos, embedder: Embedder) -> Latents:
+    found = np.empty((len(photos), embedder.dim), np.float16)
+    for number, shard in enumerate(photos.shards):
+        rows = np.flatnonzero(photos.shard == number)
+        if not len(rows):
+            continue
+        path = dataset.path / shard
+        path = path.parent.parent / "embeddings" / embedder.embedder_id / path.name
+        table = read_table(path, ["face_id", "embedding"])
+        prefix = part_prefix(dataset, shard)
+        ids = pc.binary_join_element_wise(prefix, table["face_id"], "") if prefix else table["face_id"]
+        at = pc.index_in(pa.array(photos.face_id[rows], pa.string()), ids)
+        if at.null_count:
+            missing = photos.face_id[rows[np.flatnonzero(pc.is_null(at).to_numpy(zero_copy_only=False))[0]]]
+            raise DatasetError(f"{path} holds no vector of {missing}: remove it and run `curate measure` again")
+        flat = table["embedding"].take(at).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        found[rows] = flat.reshape(len(rows), -1)
+    return found
+
+
+def _computed(photos: Photos, embedder: Embedder, tell: Callable[[int, int], None] | None) -> Latents:
+    """From the stored crops, by the warp that the identity loss uses."""
+    reader = PixelReader(photos.root)
+    matrices, _ = fit(photos.points, embedder.template)
+    device = embedder.mean.device
+    vectors = np.empty((len(photos), embedder.dim), np.float16)
+    for start in range(0, len(photos), _CHUNK):
+        rows = range(start, min(start + _CHUNK, len(photos)))
+        crops = [
+            simplejpeg.decode_jpeg(
+                reader.read(photos.shards[photos.shard[row]], photos.crop_offset[row], photos.crop_length[row]), "RGB"
+            )
+            for row in rows
+        ]
+        pixels = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2).float()
+        where = torch.from_numpy(matrices[rows.start : rows.stop]).to(device)
+        chips = warp_crops(pixels, where, embedder.template.size).round().to(torch.uint8)
+        vectors[rows.start : rows.stop] = embedder.embed(chips).cpu().numpy()
+        if tell is not None:
+            tell(rows.stop, len(photos))
+    return vectors
