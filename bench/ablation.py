@@ -27,7 +27,7 @@ import pandas as pd
 from bench.photos import data
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.evaluate.degradations import EYE_DISTANCE
 from curate.evaluate.evaluate import read_collection
 from curate.evaluate.planting import BLURS

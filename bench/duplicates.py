@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.photos import data
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.evaluate.planting import COPIES
 from curate.evaluate.spoil import Order, spoiled
 from curate.faces.models import Choice

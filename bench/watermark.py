@@ -28,7 +28,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from bench.photos import data, sample
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError
 from train.marks.label import draw
 from train.marks.verify import PHOTO_SUFFIXES

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from curate.decode.decode import MAX_PIXELS, Colour, decode
-from curate.decode.png import stored
+from curate.decode import MAX_PIXELS, Colour, decode
+from curate.decode.inflate import inflate_png
 from curate.errors import DecodeError, OutputError
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
@@ -177,7 +177,7 @@ def _convert_one(source: Source, entry: Entry, out_root: Path, output: str, opti
         if not target.parent.resolve().is_relative_to(out_root.resolve()):
             return Outcome(image_id, "", "failed", "output cannot be written: a link in OUT leads outside it")
         data = source.read(entry)
-        plain = stored(data, options.max_pixels)
+        plain = inflate_png(data, options.max_pixels)
         decoded = decode(plain, max_pixels=options.max_pixels, background=options.background)
         if decoded.format == "JPEG":
             _write(target, data, entry.mtime_ns)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError
 from curate.evaluate.calibrate import Face, Pixels
 from curate.faces import align

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError
 from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import simplejpeg
 import torch
 
-from curate.decode.decode import Decoded, decode
+from curate.decode import Decoded, decode
 from curate.errors import DecodeError
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Detections

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError, SourceError
 from curate.sources import Source, open_source
 from manifests.reader import Dataset

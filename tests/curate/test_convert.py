@@ -13,8 +13,7 @@ from PIL import Image
 
 import curate.convert
 from curate.convert import REPORT, ConvertOptions, Outcome, convert
-from curate.decode.decode import decode
-from curate.decode.png import stored
+from curate.decode import decode
 from curate.errors import OutputError, SourceError
 
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
@@ -261,18 +260,3 @@ def test_a_missing_root_and_options_out_of_range(tmp_path: Path) -> None:
         ConvertOptions(quality=101)
     with pytest.raises(ValueError, match="subsampling='4:1:1': choose 4:4:4, 4:2:2, 4:2:0"):
         ConvertOptions(subsampling="4:1:1")
-
-
-def test_stored_pixels_are_the_same_pixels_and_damage_is_left_for_the_reader(photo: Image.Image) -> None:
-    for image in (photo, photo.convert("L"), photo.quantize(200), photo.convert("1"), photo.resize((300, 250))):
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        data = file.getvalue()
-        plain = stored(data, 10**6)
-        assert len(plain) > len(data)
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(plain))), np.asarray(image))
-        assert np.array_equal(decode(plain).pixels, decode(data).pixels)
-        assert stored(data, 100) == data
-    at = len(data) // 2
-    for damaged in (data[:at], data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], data[:20] + b"\0" * 30, b"", b"GIF"):
-        assert stored(damaged, 10**6) == damaged

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.faces.embedder import Embedder, load_embedder
 from curate.faces.models import Choice
 from curate.faces.segment import Segmenter

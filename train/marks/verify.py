@@ -10,7 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError
 from train.marks import aigc, credentials, metadata
 from train.marks.credentials import Credentials

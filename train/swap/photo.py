@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
-from curate.decode.decode import Decoded, decode
+from curate.decode import Decoded, decode
 from curate.errors import DecodeError
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Picture:
 
 
 def read_picture(data: bytes) -> Picture:
-    """A photo's bytes -> Picture. Raises DecodeError as `curate.decode.decode.decode` does, and for moving pictures."""
+    """A photo's bytes -> Picture. Raises DecodeError as `curate.decode.decode` does, and for moving pictures."""
     decoded = decode(data)
     if "animated: first frame" in decoded.notes or (decoded.format == "PNG" and b"acTL" in _chunks(data)):
         raise DecodeError("a moving picture: convert it to a video first")

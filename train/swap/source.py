@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError, SourceError
 from curate.faces.embedder import Embedder
 from curate.sources.stores.walk import photos_under

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.evaluate.evaluate import Experiment
 from curate.evaluate.outcome import Outcome, tabulate, wilson
 from curate.evaluate.planting import BLURS, COPIES, FAULTS, REASON, Spoiled, draw

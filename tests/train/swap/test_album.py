@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import SourceError
 from manifests.errors import OutputError
 from tests.samples.swap import ASTRONAUT, Paint, Unmarked, pixels, smaller, swapper

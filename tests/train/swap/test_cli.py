@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.program import Interrupted
 from manifests.errors import OutputError, SwapsetError
 from tests.samples.swap import ASTRONAUT, GROUP, pixels, smaller, write_checkpoint

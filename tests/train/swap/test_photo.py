@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from curate.decode.decode import decode
+from curate.decode import decode
 from curate.errors import DecodeError
 from tests.samples.swap import ASTRONAUT, pixels, smaller
 from train.swap.photo import name_for, read_picture

@@ -1,0 +1,110 @@
+"""JPEG (ITU-T T.81) of one or three channels by simplejpeg (libjpeg-turbo), CMYK and unusual kinds by Pillow."""
+
+import re
+import struct
+from dataclasses import dataclass
+
+import simplejpeg
+
+from curate.decode import pillow
+from curate.decode.orientation import exif_orientation
+from curate.decode.raster import Raster, check_size
+from curate.errors import DecodeError
+
+SIGNATURE = b"\xff\xd8"
+_END_OF_IMAGE = b"\xff\xd9"
+
+_UNSUPPORTED = re.compile("subsampling|precision|process|SOF|arithmetic|colorspace", re.IGNORECASE)
+"""Matches simplejpeg's messages about intact files that it does not support; all other messages mean damage."""
+
+
+@dataclass(slots=True)
+class _Header:
+    width: int = 0
+    height: int = 0
+    channels: int = 0
+    exif: bytes = b""
+    icc: bytes = b""
+    single_scan: bool = False  # baseline, and the first scan holds all channels, so that no scan follows it
+
+
+def read(data: bytes, max_pixels: int) -> Raster:
+    """Read a JPEG. Raises DecodeError, see `curate.decode.photo.decode`."""
+    header = _header(data)
+    check_size(header.width, header.height, max_pixels)
+    if header.channels not in (1, 3):
+        return pillow.read(data, max_pixels)
+    colour_space = "GRAY" if header.channels == 1 else "RGB"
+    notes: tuple[str, ...] = ()
+    try:
+        # simplejpeg is strict: libjpeg would fill missing data with grey and only warn.
+        pixels = simplejpeg.decode_jpeg(data, colour_space)
+    except ValueError as error:
+        repaired = _repair(data, header, str(error))
+        if repaired is None:
+            if _UNSUPPORTED.search(str(error)):
+                return pillow.read(data, max_pixels)
+            raise DecodeError(_reason(data, str(error))) from error
+        try:
+            pixels = simplejpeg.decode_jpeg(repaired[0], colour_space)
+        except ValueError:
+            raise DecodeError(_reason(data, str(error))) from error
+        notes = (repaired[1],)
+    if colour_space == "GRAY":
+        pixels = pixels.reshape(pixels.shape[:2])
+    return Raster(pixels, "JPEG", exif_orientation(header.exif), header.icc or None, notes)
+
+
+def _header(data: bytes) -> _Header:
+    """Parse the segments up to the first scan."""
+    header, at = _Header(), 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise DecodeError("corrupt data")
+        marker = data[at + 1]
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:  # fill byte, or a marker without a segment
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if len(segment) != length - 2:
+            break
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 6:  # SOFn
+            _, header.height, header.width, header.channels = struct.unpack(">BHHB", segment[:6])
+            header.single_scan = marker in (0xC0, 0xC1)
+        elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not header.exif:
+            header.exif = segment[6:]
+        elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
+            header.icc += segment[14:]
+        elif marker == 0xDA:  # SOS
+            if not header.channels:
+                raise DecodeError("corrupt data")
+            header.single_scan = header.single_scan and segment[:1] == bytes([header.channels])
+            return header
+        elif marker == 0xD9:  # EOI
+            raise DecodeError("corrupt data")
+        at += 2 + length
+    raise DecodeError("truncated")
+
+
+def _reason(data: bytes, message: str) -> str:
+    """Classify damage: "corrupt data" where the file has its end mark, otherwise "truncated"."""
+    ended = data.rstrip(b"\0").endswith(_END_OF_IMAGE)
+    return "corrupt data" if ended and "Premature" not in message else "truncated"
+
+
+def _repair(data: bytes, header: _Header, message: str) -> tuple[bytes, str] | None:
+    """Correct the end of a file that holds all its pixels: (bytes, note); None where that is not possible.
+
+    Only for a single baseline scan, where the decoder notices every missing bit: a progressive file that lacks its
+    last scans would decode without an error, only coarser.
+    """
+    if not header.single_scan:
+        return None
+    if message == "Premature end of JPEG file":
+        return data + _END_OF_IMAGE, "end mark missing"
+    surplus = re.fullmatch(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9", message)
+    end = data.rfind(_END_OF_IMAGE)
+    if surplus and end > 0:
+        return data[: end - int(surplus[1])] + _END_OF_IMAGE, "extra bytes before the end"
+    return None

@@ -1,0 +1,84 @@
+"""Decode the bytes of one photo to upright sRGB pixels.
+
+A format's reader returns a `Raster`; colours, transparency and orientation are then normalised in one place. The
+readers release the interpreter lock while they decode, so threads run in parallel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from curate.decode import jpeg, pillow, png
+from curate.decode.colour import flatten_alpha, to_srgb
+from curate.decode.orientation import upright
+from curate.decode.raster import MAX_PIXELS, MAX_PIXELS_LIMIT, Colour, Pixels, Raster
+from curate.errors import DecodeError
+
+READERS: dict[bytes, Callable[[bytes, int], Raster]] = {
+    jpeg.SIGNATURE: jpeg.read,
+    png.SIGNATURE: png.read,
+}
+"""First bytes of a file -> its reader, called with (data, max_pixels). Pillow reads every other format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded photo.
+
+    Attributes:
+        pixels: uint8 (height, width, 3) RGB in sRGB, C-contiguous, upright.
+        width, height: size after the EXIF orientation is applied, px.
+        format: format by content, with Pillow's names: "JPEG", "PNG", "WEBP", ...
+        orientation: EXIF orientation 1..8 that was applied; 1 for TIFF, which Pillow rotates itself.
+        notes: conversions and repairs that were necessary, from the closed list "alpha flattened", "16 bit", "CMYK",
+            "colour profile applied", "colour profile ignored", "animated: first frame", "end mark missing",
+            "extra bytes before the end".
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    format: str
+    orientation: int
+    notes: tuple[str, ...]
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (255, 255, 255)) -> Decoded:
+    """Decode one photo: EXIF orientation applied, transparency flattened, colours converted to sRGB.
+
+    Pixels of files without an embedded colour profile are taken as sRGB, as are those whose profile is damaged (with
+    a note). 16-bit channels keep their high byte. A file that lacks only its end mark decodes, with a note.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: limit on width x height, 1 to MAX_PIXELS_LIMIT.
+        background: colour under transparent pixels.
+
+    Raises:
+        DecodeError: the reason, one of "empty file", "not an image", "truncated", "corrupt data", "no pixels: WxH",
+            "too many pixels: WxH", "unsupported pixels: MODE".
+        ValueError: `max_pixels` is out of range.
+    """
+    if not 0 < max_pixels <= MAX_PIXELS_LIMIT:
+        raise ValueError(f"max_pixels={max_pixels}: choose 1 to {MAX_PIXELS_LIMIT}")
+    if not data:
+        raise DecodeError("empty file")
+    read = next((reader for signature, reader in READERS.items() if data.startswith(signature)), pillow.read)
+    raster = read(data, max_pixels)
+
+    pixels, notes = raster.pixels, list(raster.notes)
+    if raster.profile is not None:
+        pixels, note = to_srgb(pixels, raster.profile)
+        notes += [note] if note else []
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    elif pixels.shape[2] == 4:
+        if pixels[..., 3].min() < 255:
+            notes.append("alpha flattened")
+            pixels = flatten_alpha(pixels, background)
+        else:
+            pixels = pixels[..., :3]
+    pixels = np.ascontiguousarray(upright(pixels, raster.orientation))
+    height, width = pixels.shape[:2]
+    return Decoded(pixels, width, height, raster.format, raster.orientation, tuple(notes))

@@ -1,0 +1,70 @@
+"""Every format without a reader of its own, and unusual JPEGs and PNGs, by Pillow."""
+
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError, features
+
+from curate.decode.colour import cmyk_to_rgb
+from curate.decode.orientation import exif_orientation
+from curate.decode.raster import Raster, check_size
+from curate.errors import DecodeError
+
+PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF") + ("AVIF",) * bool(features.check("avif"))
+"""Formats that Pillow may read. Its readers of documents, scripts and rare formats stay disabled."""
+
+# Exceptions that Pillow's readers raise on damaged files, besides the documented ones.
+_PILLOW_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError,
+    RuntimeError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+def read(data: bytes, max_pixels: int) -> Raster:
+    """Read one of PILLOW_FORMATS; of an animation, its first frame.
+
+    Raises:
+        DecodeError: see `curate.decode.photo.decode`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+            check_size(*image.size, max_pixels)
+            return _raster(image)
+    except DecodeError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DecodeError("not an image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        raise DecodeError(f"too many pixels: {count[1] if count else 'over Pillow’s limit'}") from error
+    except _PILLOW_ERRORS as error:
+        text = str(error).lower()
+        raise DecodeError("truncated" if "truncated" in text or "unexpected end" in text else "corrupt data") from error
+
+
+def _raster(image: Image.Image) -> Raster:
+    image_format, mode, notes = str(image.format), image.mode, []
+    if getattr(image, "is_animated", False) and image_format != "TIFF":
+        notes.append("animated: first frame")
+    image.load()  # also rotates TIFFs upright
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")  # after load(): a PNG may store it after the pixels
+    profile = image.info.get("icc_profile") or None
+    if mode.startswith("I;16"):
+        notes.append("16 bit")
+        pixels = (np.asarray(image) >> 8).astype(np.uint8)
+    elif mode == "CMYK":
+        notes.append("CMYK")
+        image, note = cmyk_to_rgb(image, profile)
+        notes += [note] if note else []
+        pixels, profile = np.asarray(image), None
+    elif mode in ("I", "F"):
+        raise DecodeError(f"unsupported pixels: {mode}")
+    elif image.has_transparency_data:
+        pixels = np.asarray(image.convert("RGBA"))
+    else:
+        pixels = np.asarray(image.convert("L" if mode in ("1", "L") else "RGB"))
+    image_format = image_format.replace("MPO", "JPEG").replace("DIB", "BMP")
+    return Raster(pixels, image_format, exif_orientation(exif), profile, tuple(notes))

@@ -1,0 +1,49 @@
+"""Pixels as a file stores them, before colours and orientation are normalised, and the limits on their number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import DecodeError
+
+Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+"""Red, green, blue, each 0 to 255."""
+
+MAX_PIXELS = 50_000_000
+"""Default limit on width x height."""
+
+MAX_PIXELS_LIMIT = 89_478_485
+"""Pillow's own decompression-bomb limit, which holds for the whole process: `max_pixels` cannot exceed it."""
+
+
+@dataclass(slots=True)
+class Raster:
+    """What a format's reader returns.
+
+    Attributes:
+        pixels: uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, not yet rotated.
+        format: format by content, with Pillow's names: "JPEG", "PNG", "WEBP", ...
+        orientation: EXIF orientation 1..8 that remains to be applied.
+        profile: embedded ICC profile that remains to be applied, None where there is none.
+        notes: see `curate.decode.photo.Decoded`.
+    """
+
+    pixels: Pixels
+    format: str
+    orientation: int = 1
+    profile: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Check the size that a header declares, before memory is allocated for it.
+
+    Raises:
+        DecodeError: "no pixels: WxH" or "too many pixels: WxH".
+    """
+    if width < 1 or height < 1:
+        raise DecodeError(f"no pixels: {width}x{height}")
+    if width * height > max_pixels:
+        raise DecodeError(f"too many pixels: {width}x{height}")
