@@ -38,14 +38,6 @@ SAME = (
 """Untouched photos that are one picture, seen by eye."""
 
 
-class Silent:
-    """A `clean.Progress` that says nothing."""
-
-    def start(self, words: str, total: int) -> None: ...
-    def tick(self, count: int) -> None: ...
-    def finish(self) -> None: ...
-
-
 def people(collection: str, count: int) -> Iterator[tuple[str, list[Path]]]:
     """People of a collection and their photos, spread over it, until they have twice `count` photos between them."""
     folder = data() / collection
@@ -113,7 +105,7 @@ def main() -> None:
         base = options.keep or Path(scratch)
         origin = lay_out(base / "photos", options.photos)
         request = clean.Request("folder", base / "photos", base / "dataset", Choice("builtin"))
-        clean.measure(clean.make_plan(request), Silent())
+        clean.measure(clean.make_plan(request))
         dataset = Dataset.open(base / "dataset")
         settings = settings_for(dataset)
         found = []

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.listener import SILENT, Listener, progress
 from manifests.errors import OutputError
 from manifests.output import writable
 from manifests.reader import Dataset
 from manifests.writer import write_table
-
-Progress = Callable[[int, int], None]
-"""Called with faces done and faces in all."""
 
 _BATCH = 256
 _SHARD = 256 << 20
@@ -57,7 +55,7 @@ class _Batch:
     masks: list[bytes]
 
 
-def export_hf(dataset: Dataset, out: Path, progress: Progress | None = None) -> Exported:
+def export_hf(dataset: Dataset, out: Path, listener: Listener = SILENT) -> Exported:
     """Kept faces as Parquet in `out`, a new folder: `datasets.load_dataset(out)` gives image, mask, label, image_id.
 
     `label` is a ClassLabel of the kept people in sorted order, `mask` a label map. Splits are the source's; without any
@@ -71,21 +69,21 @@ def export_hf(dataset: Dataset, out: Path, progress: Progress | None = None) -> 
     schema = _hf_schema(people)
     done = files = 0
     splits = kept["split"].fill_null("train")
-    for split in sorted(pc.unique(splits).to_pylist()):
-        batches = _batches(dataset, kept.filter(pc.equal(splits, split)))
-        waiting = next(batches, None)
-        number = 0
-        while waiting is not None:
-            tables: list[pa.Table] = []
-            while waiting is not None and sum(table.nbytes for table in tables) < _SHARD:
-                tables.append(_hf_table(waiting, people, schema))
-                done += len(waiting.rows)
-                if progress:
-                    progress(done, kept.num_rows)
-                waiting = next(batches, None)
-            write_table(out / "data" / f"{_safe(split)}-{number:05d}.parquet", tables, schema)
-            number += 1
-        files += number
+    with progress(listener, "exporting", kept.num_rows, "faces") as advance:
+        for split in sorted(pc.unique(splits).to_pylist()):
+            batches = _batches(dataset, kept.filter(pc.equal(splits, split)))
+            waiting = next(batches, None)
+            number = 0
+            while waiting is not None:
+                tables: list[pa.Table] = []
+                while waiting is not None and sum(table.nbytes for table in tables) < _SHARD:
+                    tables.append(_hf_table(waiting, people, schema))
+                    done += len(waiting.rows)
+                    advance(len(waiting.rows))
+                    waiting = next(batches, None)
+                write_table(out / "data" / f"{_safe(split)}-{number:05d}.parquet", tables, schema)
+                number += 1
+            files += number
     card = _CARD.format(
         faces=done, people=len(people), template=dataset.info.template, source=dataset.info.source.get("kind"),
         embedder=dataset.info.embedder_id, policy=dataset.policy_hash(),
@@ -95,7 +93,7 @@ def export_hf(dataset: Dataset, out: Path, progress: Progress | None = None) -> 
     return Exported(done, len(people), files)
 
 
-def export_folder(dataset: Dataset, out: Path, masks: bool = False, progress: Progress | None = None) -> Exported:
+def export_folder(dataset: Dataset, out: Path, masks: bool = False, listener: Listener = SILENT) -> Exported:
     """Kept faces as files in `out`, a new folder: `faces/<identity>/<name>.jpg`, as `ImageFolder(out / "faces")` reads.
 
     With `masks` the label maps too, as `masks/<identity>/<name>.png`. Names are the photos' own, made safe for every
@@ -107,7 +105,11 @@ def export_folder(dataset: Dataset, out: Path, masks: bool = False, progress: Pr
     kept = kept.filter(pc.is_valid(kept["shard"]))
     folders = _Folders()
     done = 0
-    with writable(out), open(out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index:
+    with (
+        writable(out),
+        open(out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index,
+        progress(listener, "exporting", kept.num_rows, "faces") as advance,
+    ):
         table = csv.writer(index, lineterminator="\n")
         table.writerow(["file", "image_id", "identity"])
         for batch in _batches(dataset, kept):
@@ -120,8 +122,7 @@ def export_folder(dataset: Dataset, out: Path, masks: bool = False, progress: Pr
                     (where / f"{path.stem}.png").write_bytes(mask)
                 table.writerow([path.relative_to(out).as_posix(), row["image_id"], row["identity"]])
             done += len(batch.rows)
-            if progress:
-                progress(done, kept.num_rows)
+            advance(len(batch.rows))
     return Exported(done, len(folders), done)
 
 

@@ -28,7 +28,7 @@ from curate.commands.options import (
     device_of,
     request_of,
 )
-from curate.commands.progress import Bar
+from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from curate.decide.policy import Policy
@@ -121,7 +121,7 @@ def measured(request: "Request", dry_run: bool = False, verify: bool = False) ->
 
     planned = make_plan(request)
     if verify:
-        planned = verify_photos(planned, Bar())
+        planned = verify_photos(planned, ProgressBar())
     _say_plan(planned)
     if dry_run:
         from curate.measure.estimate import estimate
@@ -130,7 +130,7 @@ def measured(request: "Request", dry_run: bool = False, verify: bool = False) ->
         return False
     with OutputLock(request.out):
         began = time.monotonic()
-        measure_all(planned, Bar())
+        measure_all(planned, ProgressBar())
     if planned.photos_todo:
         seconds = time.monotonic() - began
         rate = planned.photos_todo / seconds
@@ -158,7 +158,7 @@ def related(dataset: Path, exclude: list[Path], device: str) -> None:
     from manifests.reader import Dataset as Opened
 
     began = time.monotonic()
-    gallery = read_galleries(exclude, dataset, device, Bar())
+    gallery = read_galleries(exclude, dataset, device, ProgressBar())
     with OutputLock(dataset):
         relate_all(dataset, settings_for(Opened.open(dataset), gallery))
     print(f"related every face to its person and to all others in {duration(time.monotonic() - began)}")

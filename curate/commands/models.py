@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from curate.commands.progress import Bar
+from curate.commands.progress import ProgressBar
 
 
 def list_models() -> None:
@@ -23,11 +23,7 @@ def fetch(name: Annotated[str, typer.Argument(help="buffalo_l or buffalo_s.")]) 
     """Download an insightface pack (non-commercial research use); its hash is recorded and checked ever after."""
     from curate.faces.packs import insightface as packs
 
-    bar = Bar(unit="B")
-    try:
-        folder = packs.fetch(name, bar.follow(f"fetching {name}"))
-    finally:
-        bar.finish()
+    folder = packs.fetch(name, ProgressBar())
     print(f"{name} is in {folder}")
 
 

@@ -1,68 +1,74 @@
-"""Progress bars of the commands."""
+"""Progress bars on the terminal."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tqdm import tqdm
 
 
-class Bar:
-    """A progress bar on stderr; now and then a line when stderr is no terminal."""
+class ProgressBar:
+    """A `curate.listener.Listener` that shows a tqdm bar on stderr, or an occasional line where stderr is no terminal.
 
-    def __init__(self, unit: str = " photos") -> None:
-        self._unit = unit
+    Notes are printed to `notes` (default: stdout).
+    """
+
+    def __init__(self, notes: TextIO | None = None) -> None:
+        self._notes = notes
         self._bar: tqdm[Any] | None = None
 
-    def start(self, words: str, total: int | None) -> None:
-        """Begin a step of so many units; None where nobody knows how many."""
+    def start(self, step: str, total: int | None, unit: str = "photos") -> None:
         from tqdm import tqdm
 
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
-            desc=words,
-            unit=self._unit,
-            unit_scale=self._unit == "B",
+            desc=step,
+            unit=unit if unit == "B" else f" {unit}",
+            unit_scale=unit == "B",
             disable=total == 0,
             mininterval=0.2 if terminal else 10.0,
             delay=0.5 if terminal else 10.0,
             leave=terminal,
         )
 
-    def tick(self, count: int) -> None:
-        """So many more are done."""
+    def advance(self, count: int = 1) -> None:
         if self._bar is not None:
             self._bar.update(count)
 
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def note(self, message: str) -> None:
+        file = self._notes or sys.stdout
+        if self._bar is None:
+            print(message, file=file, flush=True)
+        else:
+            self._bar.write(message, file=file)
+
+
+class Bar(ProgressBar):
+    """The bar of `simswap swap`: also takes absolute counts."""
+
+    def __init__(self, unit: str = " photos") -> None:
+        super().__init__(sys.stderr)
+        self._unit = unit.strip()
+
+    def start(self, step: str, total: int | None, unit: str = "") -> None:
+        super().start(step, total, unit or self._unit)
+
+    def tick(self, count: int) -> None:
+        """Same as `advance`."""
+        self.advance(count)
+
     def reach(self, done: int, total: int) -> None:
-        """So many are done, of so many (0: nobody knows)."""
+        """Set the number of finished units, and the total (0: unknown)."""
         if self._bar is not None:
             self._bar.total = total or None
             self._bar.update(done - self._bar.n)
 
     def write(self, line: str) -> None:
-        """A line on stderr that the bar does not tear."""
-        from tqdm import tqdm
-
-        tqdm.write(line, file=sys.stderr)
-
-    def follow(self, words: str) -> "Callable[[int, int | None], None]":
-        """A callback for steps that tell how much is done, and of how much."""
-        before = 0
-
-        def tell(done: int, total: int | None) -> None:
-            nonlocal before
-            if self._bar is None:
-                self.start(words, total)
-            self.tick(done - before)
-            before = done
-
-        return tell
-
-    def finish(self) -> None:
-        """The step is over."""
-        if self._bar is not None:
-            self._bar.close()
+        """Same as `note`."""
+        self.note(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.commands.options import Dataset, Source, check_source
-from curate.commands.progress import Bar
+from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +49,10 @@ def convert(
     options = ConvertOptions(quality, subsampling, (red, green, blue))
     if workers:
         options = replace(options, workers=workers)
-    bar = Bar()
+    bar = ProgressBar()
     bar.start("converting", None)
     try:
-        counts = convert_all(root, out, options, kind=source, progress=lambda outcome: bar.tick(1))
+        counts = convert_all(root, out, options, kind=source, progress=lambda outcome: bar.advance())
     finally:
         bar.finish()
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items())) or "no photos"
@@ -97,9 +97,5 @@ def export_folder(
 def _export(write: "Callable[..., Exported]", dataset: Path, out: Path) -> None:
     from manifests.reader import Dataset as Opened
 
-    bar = Bar(unit=" faces")
-    try:
-        exported = write(Opened.open(dataset), out, progress=bar.follow("exporting"))
-    finally:
-        bar.finish()
+    exported = write(Opened.open(dataset), out, listener=ProgressBar())
     print(f"{exported.faces:,} faces of {exported.people:,} people: {out}")

@@ -26,7 +26,7 @@ from curate.commands.options import (
     device_of,
     request_of,
 )
-from curate.commands.progress import Bar
+from curate.commands.progress import ProgressBar
 
 
 def calibrate(
@@ -65,9 +65,9 @@ def calibrate(
     detector = load_detector(resolve(models or "auto", None, detection), where)
     entries = spread(opened, limit)
     shipped = None if all_sharp else load_calibration()
-    bar = Bar()
+    bar = ProgressBar()
     bar.start("calibrating", len(entries))
-    portraits = Portraits(opened, entries, detector, Segmenter.load(where), shipped, tick=bar.tick)
+    portraits = Portraits(opened, entries, detector, Segmenter.load(where), shipped, tick=bar.advance)
     try:
         made = learn(portraits, provenance={"made by": "curate calibrate", "photos": len(entries)})
     finally:
@@ -134,7 +134,7 @@ def evaluate(
     )
     check_apart(request.root, out)
     with OutputLock(out):
-        table = evaluate_all(replace(request, out=out), experiment, chosen, Bar(), blur)
+        table = evaluate_all(replace(request, out=out), experiment, chosen, ProgressBar(), blur)
     print("\n".join(render(table, kinds)))
     print(f"\nevaluation: {out / EVALUATION}")
 

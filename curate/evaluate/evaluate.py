@@ -36,8 +36,9 @@ from curate.evaluate.planting import (
     untouched,
 )
 from curate.evaluate.spoil import Order, spoil
+from curate.listener import SILENT, Listener, progress
 from curate.measure import plan as clean
-from curate.measure.plan import Progress, Request
+from curate.measure.plan import Request
 from curate.measure.sharpness import Calibration
 from curate.relate.centroids import Bucket
 from curate.relate.copies import Confirm
@@ -101,7 +102,11 @@ class Collection:
 
 
 def evaluate(
-    request: Request, experiment: Experiment, policy: Policy, progress: Progress, calibration: Calibration | None = None
+    request: Request,
+    experiment: Experiment,
+    policy: Policy,
+    listener: Listener = SILENT,
+    calibration: Calibration | None = None,
 ) -> pa.Table:
     """A request whose `out` is a folder for the evaluation -> `out/evaluation.parquet`, the same returned as a table.
 
@@ -110,25 +115,23 @@ def evaluate(
     nothing can be planted, and as `clean.make_plan`.
     """
     experiment.check()
-    measured = _measured(replace(request, out=request.out / "untouched"), progress)
+    measured = _measured(replace(request, out=request.out / "untouched"), listener)
     collection = read_collection(measured)
     if not collection.usable.any():
         raise SourceError(f"{request.root}: no photo shows a face, so nothing can be planted; give another --root")
-    collection, spoiled = _with_spoiled(request, collection, experiment, progress)
+    collection, spoiled = _with_spoiled(request, collection, experiment, listener)
 
     decide = Decider(collection, settings_for(measured), policy, calibration)
     own = slice(0, collection.own)
     clean_draw = untouched(collection.identity[own])
     outcomes = [Outcome(0.0, 0, clean_draw, decide(clean_draw))]
-    progress.start("evaluating", len(experiment.rates) * experiment.seeds * collection.own)
-    try:
+    draws = len(experiment.rates) * experiment.seeds
+    with progress(listener, "evaluating", draws * collection.own) as advance:
         for rate in experiment.rates:
             for seed in range(experiment.seeds):
                 one = draw(collection.identity[own], collection.usable[own], spoiled, experiment.faults, rate, seed)
                 outcomes.append(Outcome(rate, seed, one, decide(one)))
-                progress.tick(collection.own)
-    finally:
-        progress.finish()
+                advance(collection.own)
     table = tabulate(outcomes)
     write_table(request.out / EVALUATION, table, SCHEMA, {"swapset.policy": policy.canonical_json()})
     return table
@@ -281,9 +284,9 @@ def read_collection(dataset: Dataset) -> Collection:
     )
 
 
-def _measured(request: Request, progress: Progress) -> Dataset:
+def _measured(request: Request, listener: Listener) -> Dataset:
     plan = clean.make_plan(request)
-    clean.measure(plan, progress)
+    clean.measure(plan, listener)
     return Dataset.open(request.out)
 
 
@@ -317,7 +320,7 @@ def _orders(collection: Collection, experiment: Experiment) -> tuple[dict[int, O
 
 
 def _with_spoiled(
-    request: Request, collection: Collection, experiment: Experiment, progress: Progress
+    request: Request, collection: Collection, experiment: Experiment, listener: Listener
 ) -> tuple[Collection, Spoiled]:
     """Makes and measures what needs new pixels -> the collection with it, and which photo is which."""
     blurs, copies = _orders(collection, experiment)
@@ -326,11 +329,10 @@ def _with_spoiled(
     files = [order for order in (*blurs.values(), *copies.values()) if order.kind != COPIES[0]]
     if files:
         folder = request.out / "planted" / "photos"
-        progress.start("planting", len(files))
-        spoil(open_source(request.kind, request.root), files, folder, progress.tick)
-        progress.finish()
+        with progress(listener, "planting", len(files)) as advance:
+            spoil(open_source(request.kind, request.root), files, folder, advance)
         made = _measured(
-            replace(request, kind="folder", root=folder, out=request.out / "planted" / "measured", limit=None), progress
+            replace(request, kind="folder", root=folder, out=request.out / "planted" / "measured", limit=None), listener
         )
         planted = read_collection(made)
         of_file = {name: count + at for at, name in enumerate(planted.image_id.tolist())}

@@ -1,29 +1,21 @@
 """A source cleaned from end to end: measure, relate, decide. What each step needs, and what it leaves.
 
-Nothing here prints: `Progress` is told what happens, the command line shows it.
+Nothing here prints: progress is reported to a `Listener`.
 """
 
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from curate.engines.local import LocalEngine
 from curate.errors import DatasetError, OutputError, SourceError
 from curate.faces.models import Choice, identify
+from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Settings
 from curate.measure.shards import Job, Shard, choose_buckets, has_changed, is_finished, plan
 from curate.sources import Source, open_source
 from manifests.layout import INFO, DatasetInfo, read_info, write_info
 from manifests.output import remove_partials
-
-
-class Progress(Protocol):
-    """Is told of long work: `start(words, total)` begins a step of `total` photos, `tick(n)` counts them."""
-
-    def start(self, words: str, total: int) -> None: ...
-    def tick(self, count: int) -> None: ...
-    def finish(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,7 @@ def make_plan(request: Request) -> Plan:
     return Plan(job, shards, todo, workers, _describe(request, buckets, networks), source.ignored())
 
 
-def verify_photos(planned: Plan, progress: Progress) -> Plan:
+def verify_photos(planned: Plan, listener: Listener = SILENT) -> Plan:
     """Hashes the photos of finished shards; those in which one is not what was measured are to be done again.
 
     For photos that changed and kept their size and modification time. Writes nothing.
@@ -101,25 +93,21 @@ def verify_photos(planned: Plan, progress: Progress) -> Plan:
     todo = {shard.bucket for shard in planned.todo}
     finished = [shard for shard in planned.shards if shard.bucket not in todo]
     source = open_source(job.kind, job.root)
-    progress.start("hashing", sum(shard.photos for shard in finished))
-    try:
-        changed = {shard.bucket for shard in finished if has_changed(source, shard, job, progress.tick)}
-    finally:
-        progress.finish()
+    with progress(listener, "hashing", sum(shard.photos for shard in finished)) as advance:
+        changed = {shard.bucket for shard in finished if has_changed(source, shard, job, advance)}
     shards = [replace(shard, stale=shard.bucket in changed) for shard in planned.shards]
     return replace(planned, shards=shards, todo=[shard for shard in shards if shard.bucket in todo | changed])
 
 
-def measure(planned: Plan, progress: Progress) -> None:
+def measure(planned: Plan, listener: Listener = SILENT) -> None:
     """Measures every shard of the plan that is not finished. Hold the output's lock."""
     remove_partials(planned.job.out)
     write_info(planned.job.out, planned.info)
     engine: LocalEngine[Shard] = LocalEngine(planned.workers, planned.job.threads)
-    progress.start("measuring", planned.photos_todo)
     try:
-        engine.run(planned.todo, planned.job.setup, progress.tick)
+        with progress(listener, "measuring", planned.photos_todo) as advance:
+            engine.run(planned.todo, planned.job.setup, advance)
     finally:
-        progress.finish()
         # A worker that was stopped in mid-write could not tidy up after itself.
         remove_partials(planned.job.out)
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from curate.errors import DatasetError, SourceError
 from curate.faces.models import Choice, Models, load
+from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Pipeline, Settings
-from curate.measure.plan import Progress
 from curate.measure.shards import entries_of
 from curate.relate.exclude import Gallery
 from curate.sources import open_source
@@ -15,7 +15,7 @@ from manifests.layout import INFO
 from manifests.reader import Dataset
 
 
-def read_galleries(paths: list[Path], dataset_dir: Path, device: str, progress: Progress) -> Gallery | None:
+def read_galleries(paths: list[Path], dataset_dir: Path, device: str, listener: Listener = SILENT) -> Gallery | None:
     """Folders of photos, or curated datasets of them -> one Gallery for the dataset's embedder; None without paths.
 
     Of a photo the largest face is the reference; of a dataset the kept photos' main faces. The threshold is the
@@ -26,10 +26,10 @@ def read_galleries(paths: list[Path], dataset_dir: Path, device: str, progress: 
     if not paths:
         return None
     dataset = Dataset.open(dataset_dir)
-    return gallery_of(paths, load(Choice(**dataset.info.models["choice"]), device), progress)
+    return gallery_of(paths, load(Choice(**dataset.info.models["choice"]), device), listener)
 
 
-def gallery_of(paths: list[Path], models: Models, progress: Progress) -> Gallery:
+def gallery_of(paths: list[Path], models: Models, listener: Listener = SILENT) -> Gallery:
     """At least one path, as above -> the Gallery for the embedder of `models`."""
     vectors, names = [], []
     for path in paths:
@@ -39,15 +39,14 @@ def gallery_of(paths: list[Path], models: Models, progress: Progress) -> Gallery
             source = open_source("folder", path)
             pipeline = Pipeline(source, models, Settings())
             entries = list(entries_of(source, source.identities()))
-            progress.start(f"reading {path}", len(entries))
             found = []
-            for batch in pipeline(entries):
-                first = np.unique(batch.faces.photo, return_index=True)[1]
-                for face in first:
-                    name = batch.photos[batch.faces.photo[face]].entry.image_id
-                    found.append((f"{path.name}/{name}", batch.faces.embeddings[face]))
-                progress.tick(len(batch.photos))
-            progress.finish()
+            with progress(listener, f"reading {path}", len(entries)) as advance:
+                for batch in pipeline(entries):
+                    first = np.unique(batch.faces.photo, return_index=True)[1]
+                    for face in first:
+                        name = batch.photos[batch.faces.photo[face]].entry.image_id
+                        found.append((f"{path.name}/{name}", batch.faces.embeddings[face]))
+                    advance(len(batch.photos))
         if not found:
             raise SourceError(f"--exclude {path}: no face was found in it, so it would exclude nobody")
         names += [name for name, _ in found]

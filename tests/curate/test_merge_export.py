@@ -22,6 +22,7 @@ from manifests.reader import Dataset
 from manifests.schema import arrow_schema
 from manifests.writer import write_table
 from tests.samples.dataset import filled, jpeg, png, write_dataset
+from tests.samples.listener import Recorder, Step
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +163,10 @@ def test_hugging_face_datasets_loads_an_export(sets: tuple[Path, Path], tmp_path
     import datasets
 
     _edit(sets[0], "ann/0003.jpg", split="test")
-    seen: list[tuple[int, int]] = []
-    exported = export_hf(Dataset.open(sets[0]), tmp_path / "hf", lambda *at: seen.append(at))
+    recorder = Recorder()
+    exported = export_hf(Dataset.open(sets[0]), tmp_path / "hf", recorder)
     assert (exported.faces, exported.people, exported.files) == (7, 2, 2)
-    assert seen[-1] == (7, 7)
+    assert recorder.steps == [Step("exporting", 7, "faces", done=7, finished=True)]
     loaded = datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 6, "test": 1}
     rows = loaded["train"]

@@ -12,7 +12,7 @@ from curate.faces import models as choices
 from curate.faces.embedder import Embedder
 from curate.faces.models import Models
 from curate.faces.segment import MaskKind, Segmenter
-from curate.measure.plan import Progress
+from curate.listener import Listener
 from curate.relate.exclude import Gallery
 from curate.relate.gallery import gallery_of
 from manifests.output import OutputLock, remove_partials
@@ -75,7 +75,7 @@ class Job:
         return not self.targets
 
 
-def prepare(request: Request, progress: Progress) -> Job:
+def prepare(request: Request, listener: Listener) -> Job:
     """Load and check everything. Raises the errors of its parts; ConsentError where the source must not be used."""
     # What is quickly found wrong comes first.
     targets, ignored = photos_of(request.target)
@@ -92,7 +92,7 @@ def prepare(request: Request, progress: Progress) -> Job:
     gallery = None
     if request.exclude:
         models = Models(finder.detector, model.embedder, segmenter, torch.device(request.device))
-        gallery = gallery_of(list(request.exclude), models, progress)
+        gallery = gallery_of(list(request.exclude), models, listener)
     consent = Consent(gallery) if gallery is not None else None
     if consent is not None:
         _require_consent(consent, source)

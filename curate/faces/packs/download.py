@@ -7,21 +7,19 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from curate.errors import ModelError
-
-Progress = Callable[[int, int | None], None]
-"""Called with bytes done and bytes in all (None where the server does not say)."""
+from curate.listener import SILENT, Listener, progress
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
 
 
-def download(url: str, path: Path, progress: Progress | None = None) -> None:
+def download(url: str, path: Path, listener: Listener = SILENT) -> None:
     """Fetch `url` into `path`. Bytes gather in `path` + ".part"; the next call goes on where one was cut off.
 
     Raises ModelError where the server cannot be reached, refuses, or ends early (the part is kept).
@@ -35,12 +33,13 @@ def download(url: str, path: Path, progress: Progress | None = None) -> None:
             if answer.status != 206:
                 done = 0  # the server sends all of it
             total = _total(answer.headers, done)
-            with part.open("ab" if done else "wb") as out:
+            step = progress(listener, f"downloading {path.name}", total, "B")
+            with part.open("ab" if done else "wb") as out, step as advance:
+                advance(done)
                 while block := answer.read(_BLOCK):
                     out.write(block)
                     done += len(block)
-                    if progress:
-                        progress(done, total)
+                    advance(len(block))
     except urllib.error.HTTPError as error:
         if error.code != 416 or _total(error.headers, 0) != done:
             part.unlink(missing_ok=error.code == 416)

@@ -17,8 +17,9 @@ from curate.errors import ModelError
 from curate.faces.detectors.scrfd import Scrfd
 from curate.faces.embedder import Embedder
 from curate.faces.onnx.graph import OnnxGraph
-from curate.faces.packs.download import Progress, download, unpack_models
+from curate.faces.packs.download import download, unpack_models
 from curate.faces.weights import Calibration, Weights, file_sha256, models_folder, register
+from curate.listener import SILENT, Listener
 
 _RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _LICENCE = "non-commercial research only (insightface model zoo)"
@@ -98,7 +99,7 @@ def locate(name: str) -> tuple[Path, Path]:
     return pack.files
 
 
-def fetch(name: str, progress: Progress | None = None, url: str | None = None) -> Path:
+def fetch(name: str, listener: Listener = SILENT, url: str | None = None) -> Path:
     """Bring a pack into the model folder and return its folder; one that is complete is only checked.
 
     A zip of the pack's name that lies in the model folder already is unpacked instead of downloading. `url` names a
@@ -111,7 +112,7 @@ def fetch(name: str, progress: Progress | None = None, url: str | None = None) -
         brought = archive.is_file()
         try:
             if not brought:
-                download(url or pack.url, archive, progress)
+                download(url or pack.url, archive, listener)
             unpack_models(archive, pack.folder, [file.name for file in pack.files])
         except ModelError as error:
             if not brought:

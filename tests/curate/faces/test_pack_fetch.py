@@ -14,6 +14,7 @@ import pytest
 from curate.errors import ModelError
 from curate.faces.packs import insightface as packs
 from curate.faces.weights import REGISTRY, file_sha256
+from tests.samples.listener import Recorder, Step
 
 FILES = {"det_500m.onnx": b"detector" * 40_000, "w600k_mbf.onnx": b"embedder" * 50_000, "genderage.onnx": b"more"}
 
@@ -83,13 +84,14 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_fetch_brings_every_model_and_leaves_nothing_else(url: str, models: Path) -> None:
-    steps: list[tuple[int, int | None]] = []
+    recorder = Recorder()
     assert not packs.is_present("buffalo_s")
-    assert packs.fetch("buffalo_s", lambda done, total: steps.append((done, total)), url) == models / "buffalo_s"
+    assert packs.fetch("buffalo_s", recorder, url) == models / "buffalo_s"
     assert packs.is_present("buffalo_s")
     assert {path.name: path.read_bytes() for path in (models / "buffalo_s").iterdir()} == FILES
     assert sorted(path.name for path in models.iterdir()) == ["buffalo_s", packs.PINS]
-    assert steps[-1] == (len(Server.body), len(Server.body))
+    size = len(Server.body)
+    assert recorder.steps == [Step("downloading buffalo_s.zip", size, "B", done=size, finished=True)]
 
 
 def test_fetch_continues_where_it_was_cut_off(server: Server, url: str, models: Path) -> None:
