@@ -33,7 +33,7 @@ from curate.evaluate.degradations import LADDER
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.segment import Segmenter
-from curate.measure.sharpness import Calibration, load_calibration, sharpness
+from curate.measure.sharpness import BlurCalibration, load_calibration, sharpness
 from manifests.landmarks import TEMPLATES
 
 TEMPLATE = TEMPLATES["simswap-224"]
@@ -93,7 +93,7 @@ def at_face_scale(photo: Pixels, landmarks: Floats) -> tuple[Pixels, Floats]:
 
 
 def scores(
-    versions: Sequence[tuple[Pixels, Floats]], labels: Sequence[Pixels], calibration: Calibration
+    versions: Sequence[tuple[Pixels, Floats]], labels: Sequence[Pixels], calibration: BlurCalibration
 ) -> pd.DataFrame:
     """(photo, landmarks) and label maps -> columns sharpness, cleanvision, laplacian; low is blurred in each."""
     faces = [aligned(*version) for version in versions]
@@ -120,7 +120,7 @@ def auc(blurred: Floats, sharp: Floats) -> float:
     return float(1 - (ranks.mean() - (len(blurred) + 1) / 2) / len(sharp))
 
 
-def tables(count: int, calibration: Calibration) -> None:
+def tables(count: int, calibration: BlurCalibration) -> None:
     segmenter = Segmenter.load("cpu")
     print("\n| undamaged photos | count | called blurred | of its collection | by cleanvision | Laplacian < 100 |")
     print("|---|---|---|---|---|---|")
@@ -156,7 +156,7 @@ def tables(count: int, calibration: Calibration) -> None:
         print(f"| {rung.name} | {wanted[rung.blurred]} | {cells} |", flush=True)
 
 
-def soft(count: int, calibration: Calibration) -> None:
+def soft(count: int, calibration: BlurCalibration) -> None:
     """Print what is lost and found in collections that are soft themselves, at 0.5 and at their own limit."""
     segmenter = Segmenter.load("cpu")
     rungs = [rung for rung in LADDER if rung.name in SOFT_RUNGS]

@@ -33,7 +33,7 @@ from curate.commands.progress import ProgressBar
 if TYPE_CHECKING:
     from curate.decide.policy import Policy
     from curate.measure.plan import Plan, Request
-    from curate.measure.sharpness import Calibration
+    from curate.measure.sharpness import BlurCalibration
 
 
 def clean(
@@ -164,7 +164,7 @@ def related(dataset: Path, exclude: list[Path], device: str) -> None:
     print(f"related every face to its person and to all others in {duration(time.monotonic() - began)}")
 
 
-def decided(dataset: Path, policy: "Policy", calibration: "Calibration | None" = None) -> None:
+def decided(dataset: Path, policy: "Policy", calibration: "BlurCalibration | None" = None) -> None:
     from curate.decide.decide import decide as decide_all
     from manifests.output import OutputLock
 

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from curate.measure.plan import Request
-    from curate.measure.sharpness import Calibration
+    from curate.measure.sharpness import BlurCalibration
 
 SOURCES = ("vggface2", "sjtu", "folder")
 
@@ -132,7 +132,7 @@ def device_of(device: str | None) -> str:
     return check_device(device)
 
 
-def calibration_of(path: Path | None) -> "Calibration | None":
+def calibration_of(path: Path | None) -> "BlurCalibration | None":
     from curate.measure.sharpness import load_calibration
 
     return None if path is None else load_calibration(path)

@@ -30,7 +30,7 @@ from manifests.schema import REASONS, arrow_schema
 from manifests.writer import write_table
 
 if TYPE_CHECKING:
-    from curate.measure.sharpness import Calibration
+    from curate.measure.sharpness import BlurCalibration
 
 Flags = npt.NDArray[np.bool_]
 
@@ -69,7 +69,7 @@ class Decided:
     warnings: list[str]
 
 
-def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | None" = None) -> Decided:
+def decide(dataset_dir: str | Path, policy: Policy, calibration: "BlurCalibration | None" = None) -> Decided:
     """Write `manifest.parquet` of the dataset from its measures, relations and overrides.csv (made empty if absent).
 
     calibration: scores sharpness anew from the stored statistics; None leaves it as it was measured. A row group holds
@@ -123,7 +123,7 @@ def decide(dataset_dir: str | Path, policy: Policy, calibration: "Calibration | 
     return Decided(tally["photos"], tally["kept"], reasons, unknown_overrides(overrides, unseen))
 
 
-def _footer(policy: Policy, calibration: "Calibration | None") -> dict[str, str]:
+def _footer(policy: Policy, calibration: "BlurCalibration | None") -> dict[str, str]:
     """What the manifest says of how it was decided."""
     told = {layout.POLICY: policy.canonical_json(), layout.POLICY_HASH: policy.sha256()}
     if calibration is None:
@@ -139,7 +139,7 @@ def _footer(policy: Policy, calibration: "Calibration | None") -> dict[str, str]
 class _Relations:
     """relations.parquet, opened once: its footer grows with the buckets, and to read it for each would be quadratic."""
 
-    def __init__(self, dataset: Dataset, calibration: "Calibration | None" = None) -> None:
+    def __init__(self, dataset: Dataset, calibration: "BlurCalibration | None" = None) -> None:
         self.path = dataset.path / layout.RELATIONS
         self._dataset, self._calibration = dataset, calibration
         dataset.relations(0, [])  # a missing file, a damaged one and another schema version are told here

@@ -18,14 +18,8 @@ from torch import Tensor
 from curate.errors import SourceError
 from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER
-from curate.measure.sharpness import (
-    STATISTICS,
-    Calibration,
-    enlargement,
-    second_order,
-    standardised,
-    statistics,
-)
+from curate.measure.sharpness import BlurCalibration, enlargement, second_order, standardised
+from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -42,8 +36,8 @@ RIDGE = 3e-4
 BATCH = 32
 
 
-def calibrate(faces: Iterable[Face], seed: int = 0, provenance: dict[str, Any] | None = None) -> Calibration:
-    """Sharp faces -> a Calibration.
+def calibrate(faces: Iterable[Face], seed: int = 0, provenance: dict[str, Any] | None = None) -> BlurCalibration:
+    """Sharp faces -> a BlurCalibration.
 
     Each face is (crop uint8 (224, 224, 3) RGB aligned to simswap-224, labels uint8 (224, 224), points (5, 2) in crop
     px, upscale in crop px per source px). The same faces and seed give the same numbers. `provenance` is stored
@@ -63,7 +57,7 @@ def calibrate(faces: Iterable[Face], seed: int = 0, provenance: dict[str, Any] |
     scores = inputs[~blurred] @ weights
     weights[-1] -= torch.quantile(scores, RESERVE)
     count = len(STATISTICS)
-    return Calibration(
+    return BlurCalibration(
         statistics=STATISTICS,
         mean=tuple(mean),
         spread=tuple(spread),
@@ -85,7 +79,9 @@ def degraded_statistics(faces: Iterable[Face], seed: int) -> tuple[dict[str, Ten
     def measure() -> None:
         crops, labels, points, _ = zip(*batch, strict=True)
         pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
-        parts.append(statistics(pixels, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(points)).float()))
+        parts.append(
+            sharpness_statistics(pixels, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(points)).float())
+        )
         batch.clear()
 
     for face in faces:

@@ -39,7 +39,7 @@ from curate.evaluate.spoil import Order, spoil
 from curate.listener import SILENT, Listener, progress
 from curate.measure import plan as clean
 from curate.measure.plan import Request
-from curate.measure.sharpness import Calibration
+from curate.measure.sharpness import BlurCalibration
 from curate.relate.centroids import Bucket
 from curate.relate.copies import Confirm
 from curate.relate.pixel_check import is_same_picture
@@ -106,7 +106,7 @@ def evaluate(
     experiment: Experiment,
     policy: Policy,
     listener: Listener = SILENT,
-    calibration: Calibration | None = None,
+    calibration: BlurCalibration | None = None,
 ) -> pa.Table:
     """A request whose `out` is a folder for the evaluation -> `out/evaluation.parquet`, the same returned as a table.
 
@@ -141,7 +141,7 @@ class Decider:
     """Relates and decides draws of a collection: a draw -> (Q, 13) which of REASONS drop each of its photos."""
 
     def __init__(
-        self, collection: Collection, settings: Settings, policy: Policy, calibration: Calibration | None = None
+        self, collection: Collection, settings: Settings, policy: Policy, calibration: BlurCalibration | None = None
     ) -> None:
         self.collection = collection
         self.settings = settings

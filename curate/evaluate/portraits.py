@@ -13,7 +13,7 @@ from curate.evaluate.calibrate import Face, Pixels
 from curate.faces import align
 from curate.faces.models import Detector
 from curate.faces.segment import Segmenter
-from curate.measure.sharpness import FREE_UPSCALE, Calibration, sharpness
+from curate.measure.sharpness import FREE_UPSCALE, BlurCalibration, sharpness
 from curate.sources import Entry, Source
 from manifests.landmarks import TEMPLATES
 
@@ -38,7 +38,7 @@ class Portraits:
     entries: list[Entry]
     detector: Detector
     segmenter: Segmenter
-    shipped: Calibration | None
+    shipped: BlurCalibration | None
     tick: Callable[[int], None] = lambda count: None
     faces: int = 0
     small: int = 0

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from curate.measure.luma import luma
 from curate.measure.region import CELL, face_region, skin_region
-from curate.measure.sharpness import luma
 
 DARK, BRIGHT = 12, 248
 """Luma at or below which a pixel counts as clipped to black, at or above which as clipped to white."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from curate.measure.sharpness import luma
+from curate.measure.luma import luma
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -38,7 +38,7 @@ def test_a_calibration_is_told_by_its_numbers_not_by_its_file(tmp_path: Path) ->
     SHIPPED.save(tmp_path / "copy.json")
     assert calibration_sha256(load_calibration(tmp_path / "copy.json")) == calibration_sha256(SHIPPED)
     assert calibration_sha256(STRICTER) != calibration_sha256(SHIPPED)
-    with pytest.raises(PolicyError, match=r"none\.json is no blur calibration .*make one by `curate calibrate`"):
+    with pytest.raises(PolicyError, match=r"none\.json is not a blur calibration .*create one with `curate calibrate`"):
         load_calibration(tmp_path / "none.json")
 
 
