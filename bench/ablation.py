@@ -140,7 +140,7 @@ def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Names
     fault[wrong] = "other person"
     fault[blurred] = [BLURS[nth % len(BLURS)] for nth in range(len(blurred))]
     # Pixels of the photo for one of the 256 px face scale, which blur is measured on.
-    template = TEMPLATES[dataset.info.template or recipe.template]
+    template = TEMPLATES[dataset.info.template]
     eyes = float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
     scale = eyes / collection.measures["upscale"].to_numpy()[collection.start[:-1]] / EYE_DISTANCE
     source = options.out / "photos" / "unplanted"

@@ -20,7 +20,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from manifests.layout import DatasetInfo, shard_name, write_info
+from manifests.layout import (
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    shard_name,
+    write_info,
+)
 from manifests.schema import arrow_schema, embeddings_schema
 from manifests.writer import write_table
 
@@ -100,7 +108,15 @@ def generate(out: Path, options: argparse.Namespace) -> None:
             table = embedded(random, measures, options.dim)
             write_table(path, table, table.schema)
     write_table(out / "relations.parquet", iter(relations), relations[0].schema)
-    write_info(out, DatasetInfo(source={"kind": "folder", "root": "synthetic"}, buckets=options.buckets))
+    write_info(
+        out,
+        DatasetInfo(
+            source=SourceRecord("folder", "synthetic"),
+            settings=SettingsRecord("simswap-224"),
+            models=ModelsRecord(EmbedderRecord(EMBEDDER, "synthetic")),
+            buckets=options.buckets,
+        ),
+    )
 
 
 def measured(random: np.random.Generator, bucket: int, rows: int, people: np.ndarray) -> pa.Table:

@@ -54,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     for path in options.datasets:
         dataset = Dataset.open(path)
-        embedder = dataset.info.models.get("embedder", {}).get("name")
+        embedder = dataset.info.models.embedder.name
         settings = Settings(prior=calibrated(embedder))
         faces = read_faces(dataset)
         print(
@@ -151,12 +151,12 @@ def wrong_persons(faces: Faces, settings: Settings) -> dict[str, npt.NDArray[np.
 
 def read_faces(dataset: Dataset) -> Faces:
     """The main face of each photo of a dataset, as `relate` chooses it, sorted by identity."""
-    embedder = dataset.info.embedder_id or dataset.embedder_ids()[0]
+    embedder = dataset.info.embedder_id
     held = []
     for bucket in range(dataset.buckets):
         measures = dataset.measures(bucket, COLUMNS)
         held.append(Bucket(measures, dataset.embeddings(embedder, bucket)[1]))
-    name = dataset.info.models.get("embedder", {}).get("name")
+    name = dataset.info.models.embedder.name
     related = relate_collection(held.__getitem__, len(held), Settings(prior=calibrated(name)))
     tables, vectors = [], []
     for part, faces in zip(held, related.faces, strict=True):

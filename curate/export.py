@@ -85,7 +85,7 @@ def export_hf(dataset: Dataset, out: Path, listener: Listener = SILENT) -> Expor
                 number += 1
             files += number
     card = _CARD.format(
-        faces=done, people=len(people), template=dataset.info.template, source=dataset.info.source.get("kind"),
+        faces=done, people=len(people), template=dataset.info.template, source=dataset.info.source.kind,
         embedder=dataset.info.embedder_id, policy=dataset.policy_hash(),
     )  # fmt: skip
     with writable(out):

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.layout import MANIFEST, RELATIONS
+from manifests.layout import MANIFEST, RELATIONS, ModelsRecord
 from manifests.reader import Dataset
 from manifests.schema import REASONS
 
@@ -46,9 +45,9 @@ def summary(dataset: Dataset) -> Summary:
     source = dataset.info.source
     return Summary(
         path=dataset.path,
-        source=" ".join(str(source[key]) for key in ("kind", "root") if source.get(key)),
+        source=f"{source.kind} {source.root}" if source.root else source.kind,
         template=dataset.info.template,
-        models={role: _name(model) for role, model in sorted(dataset.info.models.items()) if _name(model)},
+        models=_model_names(dataset.info.models),
         policy_hash=dataset.policy_hash(),
         photos=rows.num_rows,
         with_face=rows.num_rows - rows["face_id"].null_count,
@@ -89,11 +88,14 @@ def _counts(words: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(words).to_pylist()}
 
 
-def _name(model: dict[str, Any]) -> str:
-    """What the dataset says of one network: its name, and the first digits of the hash that identifies it."""
-    known = [str(model[key]) for key in ("name",) if model.get(key)]
-    known += [str(model[key])[:12] for key in ("embedder_id", "fingerprint", "sha256") if model.get(key)]
-    return " ".join(known)
+def _model_names(models: ModelsRecord) -> dict[str, str]:
+    """Role -> name, if any, and first digits of the hash of each recorded network."""
+    names = {
+        "detector": models.detector and models.detector[:12],
+        "embedder": f"{models.embedder.name} {models.embedder.embedder_id[:12]}",
+        "segmenter": models.segmenter and models.segmenter[:12],
+    }
+    return {role: name for role, name in names.items() if name}
 
 
 def _disk(root: Path) -> dict[str, int]:

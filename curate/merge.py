@@ -12,12 +12,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.sources.entry import LOOSE
 from manifests.errors import DatasetError, OutputError
-from manifests.layout import INFO, MANIFEST, POLICY, POLICY_HASH, DatasetInfo, read_info, write_info
+from manifests.layout import (
+    INFO,
+    MANIFEST,
+    POLICY,
+    POLICY_HASH,
+    DatasetInfo,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    read_info,
+    write_info,
+)
 from manifests.output import OutputLock, remove_partials
 from manifests.reader import Dataset, footer
-from manifests.schema import arrow_schema
+from manifests.schema import NO_IDENTITY, arrow_schema
 from manifests.writer import write_table
 
 _PHOTOS = ("image_id", "face_id", "duplicate_of")
@@ -122,7 +132,7 @@ def _renamed(table: pa.Table, name: str, join: bool) -> pa.Table:
     for column in (*_PHOTOS, *(() if join else _PEOPLE)):
         names = pc.binary_join_element_wise(name, table[column], "/")
         # "." claims no person, in the merged dataset as little as in its part.
-        table = _put(table, column, pc.if_else(pc.equal(table[column], LOOSE), LOOSE, names))
+        table = _put(table, column, pc.if_else(pc.equal(table[column], NO_IDENTITY), NO_IDENTITY, names))
     return table
 
 
@@ -169,10 +179,10 @@ def _sorted(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def _describe(parts: dict[str, Dataset], out: Path, join: bool) -> DatasetInfo:
     first = next(iter(parts.values())).info
     return DatasetInfo(
-        source={"kind": "merge", "datasets": list(parts), "join": join},
+        source=SourceRecord("merge", join_identities=join),
+        settings=SettingsRecord(first.template),
+        models=ModelsRecord(first.models.embedder),
         buckets=0,
-        settings={"template": first.template},
-        models={"embedder": first.models.get("embedder", {})},
         parts={name: os.path.relpath(part.path.resolve(), out.resolve()) for name, part in parts.items()},
     )
 

@@ -1,14 +1,14 @@
-"""Where things lie in a dataset directory, and `dataset.json`, which says what was curated and how."""
+"""Paths inside a dataset directory, and `dataset.json`: the source, settings and models of a dataset."""
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from manifests.errors import DatasetError
 from manifests.output import atomic
+from manifests.records import InvalidRecordError, from_json
 from manifests.schema import SCHEMA_VERSION
 
 INFO = "dataset.json"
@@ -16,91 +16,143 @@ MANIFEST = "manifest.parquet"
 RELATIONS = "relations.parquet"
 
 FINGERPRINT = "swapset.fingerprint"
-"""Footer key: hash of everything a file was made from; equal means that it need not be made again."""
+"""Footer key: hash of all inputs of a file; a file whose fingerprint is current is not computed again."""
 POLICY = "swapset.policy"
 """Footer key of the manifest: the policy, as text."""
 POLICY_HASH = "swapset.policy_hash"
-"""Footer key of the manifest: the policy's hash (with the calibration's, if any), which a training run records."""
+"""Footer key of the manifest: hash of the policy and of the blur calibration, if any. A training run records it."""
 SHARPNESS_LIMIT = "swapset.sharpness_limit"
-"""Footer key of the manifest: the least sharpness that was kept, where the policy adapts it to the collection."""
+"""Footer key of the manifest: the lowest sharpness that was kept, where the policy adapts it to the collection."""
 CALIBRATION_HASH = "swapset.calibration_hash"
-"""Footer key of the manifest: hash of the blur calibration given to `decide`; absent where it was decided by the
-sharpness as measured."""
+"""Footer key of the manifest: hash of the blur calibration given to `decide`; absent without one."""
 
 
 def bucket_of(identity: str, buckets: int) -> int:
-    """Identity -> the bucket, 0 to buckets - 1, whose shards hold it; the same on every machine and in every run."""
+    """Return the bucket (0 to `buckets` - 1) whose shards hold `identity`; the same on every machine."""
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little") % buckets
 
 
 def shard_name(bucket: int, buckets: int) -> str:
-    """Bucket -> the stem of its files: 'b-000', wider only from 1001 buckets on."""
+    """Return the stem of a bucket's files: 'b-000', wider only from 1001 buckets on."""
     return f"b-{bucket:0{max(3, len(str(buckets - 1)))}d}"
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """What `dataset.json` records when a dataset is created; it does not change afterwards.
+class SourceRecord:
+    """The photos of a dataset.
 
-    source: `kind` and `root`, as given. settings: what a measurement depends on. models: role -> its name, hash and so
-    on; the embedder's entry carries `embedder_id`. buckets: shards of each family. parts: only in a merged dataset,
-    name -> directory of each part, relative to this one.
+    kind: a source layout such as 'folder' or 'vggface2', or 'merge' for a merged dataset. root: absolute path of the
+    source; None for a merged dataset. limit: `--limit` of the run that created the dataset. join_identities: only in a
+    merged dataset, whether equal identity names of two parts are the same person.
     """
 
-    source: dict[str, Any]
+    kind: str
+    root: str | None = None
+    limit: int | None = None
+    join_identities: bool = False
+
+
+@dataclass(frozen=True)
+class SettingsRecord:
+    """Settings of the measurement: name of the crops' template (`landmarks.TEMPLATES`), pixel limit of a photo, and
+    revision of the measuring code. A merged dataset records the template only."""
+
+    template: str
+    max_pixels: int | None = None
+    revision: int | None = None
+
+
+@dataclass(frozen=True)
+class EmbedderRecord:
+    """The embedder that `relate` compares faces by: hash of weights and preprocessing, and its name."""
+
+    embedder_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ChoiceRecord:
+    """The model options of the run that created the dataset, resolved: `--models`, `--embedder`, `--detection`."""
+
+    pack: str
+    embedder: str | None = None
+    detection: str = "coarse"
+
+
+@dataclass(frozen=True)
+class ModelsRecord:
+    """The networks of a dataset. detector, segmenter: fingerprints of weights and settings.
+
+    A merged dataset records the embedder only; its parts record their own models.
+    """
+
+    embedder: EmbedderRecord
+    detector: str | None = None
+    segmenter: str | None = None
+    choice: ChoiceRecord | None = None
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The contents of `dataset.json`, written when a dataset is created and not changed afterwards.
+
+    buckets: number of shards of each family; 0 for a merged dataset. parts: only in a merged dataset, name -> directory
+    of each part, relative to this one, in the order of merging.
+    """
+
+    source: SourceRecord
+    settings: SettingsRecord
+    models: ModelsRecord
     buckets: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def embedder_id(self) -> str | None:
-        """Id of the embedder that the dataset was created with, if it says."""
-        found = self.models.get("embedder", {}).get("embedder_id")
-        return None if found is None else str(found)
+    def embedder_id(self) -> str:
+        """Id of the embedder that the dataset was created with."""
+        return self.models.embedder.embedder_id
 
     @property
-    def template(self) -> str | None:
-        """Name of the crops' template, if the settings say."""
-        found = self.settings.get("template")
-        return None if found is None else str(found)
+    def template(self) -> str:
+        """Name of the crops' template."""
+        return self.settings.template
 
 
 def write_info(root: str | os.PathLike[str], info: DatasetInfo) -> None:
-    """Write `root/dataset.json`, whole or not at all; equal values give equal bytes."""
-    text = json.dumps(asdict(info), indent=2, sort_keys=True, allow_nan=False)
+    """Write `root/dataset.json` atomically; equal values give equal bytes."""
+    text = json.dumps(asdict(info), indent=2, allow_nan=False)
     with atomic(Path(root) / INFO) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_info(root: str | os.PathLike[str]) -> DatasetInfo:
-    """Read `root/dataset.json`. Raises DatasetError: none there, not readable, or of an unknown schema version."""
+    """Read `root/dataset.json`.
+
+    Raises DatasetError: the file is missing or not readable, has an unknown schema version, a missing or unknown key,
+    or a value of the wrong type.
+    """
     path = Path(root) / INFO
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(
             f"{root} is not a curated dataset (no {INFO}): give the --out of a `curate clean` run"
         ) from error
     except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}): restore it, or measure again into another --out") from error
-    if not isinstance(found, dict):
-        raise DatasetError(f"{path} is damaged (not a JSON object): restore it, or measure again into another --out")
-    check_version(found.get("schema_version"), path)
-    known = {entry.name for entry in fields(DatasetInfo)}
-    missing = sorted({"source", "buckets"} - found.keys())
-    if missing or not found.keys() <= known:
-        odd = ", ".join(missing or sorted(found.keys() - known))
-        raise DatasetError(f"{path}: missing or unknown key: {odd}; restore it, or measure again into another --out")
-    return DatasetInfo(**found)
+    if isinstance(values, dict):
+        check_version(values.get("schema_version"), path)
+    try:
+        return from_json(DatasetInfo, values)
+    except InvalidRecordError as error:
+        raise DatasetError(f"{path} is damaged ({error}): restore it, or measure again into another --out") from error
 
 
-def check_version(found: object, path: Path) -> None:
-    """Raise DatasetError unless `found`, from `path`, is the schema version that this program reads."""
-    if str(found) != str(SCHEMA_VERSION):
+def check_version(version: object, path: Path) -> None:
+    """Raise DatasetError unless `version`, read from `path`, is the schema version that this program reads."""
+    if str(version) != str(SCHEMA_VERSION):
         raise DatasetError(
-            f"{path} has schema version {found}, this swapset reads version {SCHEMA_VERSION}: "
+            f"{path} has schema version {version}, this swapset reads version {SCHEMA_VERSION}: "
             "use the swapset that wrote it, or measure again into another --out"
         )

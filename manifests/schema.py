@@ -17,6 +17,9 @@ import pyarrow as pa
 SCHEMA_VERSION = 1
 """Grows when a column changes its meaning or disappears; a reader refuses versions that it does not know."""
 
+NO_IDENTITY = "."
+"""`identity` of a photo that its source assigns to no person."""
+
 REASONS = (
     "undecodable",
     "no_face",

@@ -160,8 +160,8 @@ def _embedder(dataset: Dataset, choice: str) -> Embedder:
     if choice != "dataset":
         return load_embedder(choice)
     info = _first_part(dataset)
-    named = info.models.get("choice", {})
-    embedder = load_embedder(named.get("embedder") or named.get("pack") or "builtin")
+    record = info.models.choice
+    embedder = load_embedder((record.embedder or record.pack) if record else "builtin")
     if embedder.embedder_id != info.embedder_id:
         raise DatasetError(
             f"{dataset.path} was measured with embedder {info.embedder_id}, and {embedder.name} is "

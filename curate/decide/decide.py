@@ -26,7 +26,7 @@ from curate.relate.duplicates import best_first
 from manifests import layout
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
-from manifests.schema import REASONS, arrow_schema
+from manifests.schema import NO_IDENTITY, REASONS, arrow_schema
 from manifests.writer import write_table
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 Flags = npt.NDArray[np.bool_]
 
-LOOSE = "."
 """Identity of photos that lie in the source's root: no claim about who they show, so no reason from it."""
 
 GROUP_ROWS = 1 << 16
@@ -196,7 +195,7 @@ class _Relations:
         from curate.decide.rescore import COLUMNS, rescored
 
         wanted = None if columns is None else list(dict.fromkeys([*columns, *COLUMNS]))
-        template = TEMPLATES[self._dataset.info.template or "simswap-224"]
+        template = TEMPLATES[self._dataset.info.template]
         return rescored(self._dataset.measures(bucket, wanted), self._calibration, template.size[0])
 
 
@@ -244,7 +243,7 @@ def photo_reasons(measures: pa.Table, relations: pa.Table, policy: Policy) -> Fl
     A number that is missing speaks for no reason.
     """
     found = np.zeros((measures.num_rows, len(REASONS)), bool)
-    claimed = _flags(pc.not_equal(measures["identity"], LOOSE))
+    claimed = _flags(pc.not_equal(measures["identity"], NO_IDENTITY))
 
     def of(name: str) -> npt.NDArray[np.float64]:
         column = (measures if name in measures.column_names else relations)[name]

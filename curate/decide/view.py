@@ -5,13 +5,14 @@ The measurements, relations, crops and vectors are referred to and not copied; `
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from curate.decide.decide import decide
 from curate.decide.overrides import FILE_NAME
 from curate.decide.policy import Policy
 from curate.merge import merge
-from manifests.layout import INFO, RELATIONS, DatasetInfo, read_info, write_info
+from manifests.layout import INFO, RELATIONS, read_info, write_info
 from manifests.output import OutputLock, atomic, writable
 from manifests.reader import Dataset
 
@@ -35,11 +36,10 @@ def make_view(dataset_dir: Path, policy: Policy, out: Path) -> Dataset:
         for name, part in dataset.parts.items():
             views.append(out / _PARTS / name)
             _decide(Dataset.open(part), policy, views[-1])
-    merge(views, out, join_identities=bool(dataset.info.source.get("join")))
+    merge(views, out, join_identities=dataset.info.source.join_identities)
     # Rows and vectors are looked up beside the crops, and those lie in the dataset's own parts.
-    told = read_info(out)
     parts = {name: os.path.relpath(part.resolve(), out.resolve()) for name, part in dataset.parts.items()}
-    write_info(out, DatasetInfo(**{**vars(told), "parts": parts}))
+    write_info(out, replace(read_info(out), parts=parts))
     return Dataset.open(out)
 
 

@@ -214,7 +214,7 @@ class Decider:
     def _scored(self, measures: pa.Table) -> pa.Table:
         if self.calibration is None:
             return measures
-        template = self.collection.datasets[0].info.template or "simswap-224"
+        template = self.collection.datasets[0].info.template
         return rescored(measures, self.calibration, TEMPLATES[template].size[0])
 
     def _confirm(self, face_ids: list[str | None], row: Rows) -> Confirm:
@@ -264,7 +264,7 @@ def read_collection(dataset: Dataset) -> Collection:
     tables, vectors = [], []
     for bucket in range(dataset.buckets):
         table = dataset.measures(bucket)
-        held = dataset.embeddings(str(dataset.info.embedder_id), bucket)[1]
+        held = dataset.embeddings(dataset.info.embedder_id, bucket)[1]
         rows = np.zeros((table.num_rows, held.shape[1]), np.float16)
         rows[table["face_id"].is_valid().to_numpy()] = held
         tables.append(table)
@@ -292,7 +292,7 @@ def _measured(request: Request, listener: Listener) -> Dataset:
 
 def _orders(collection: Collection, experiment: Experiment) -> tuple[dict[int, Order], dict[int, Order]]:
     """Which photos to make blurred versions of, and which copies, by photo; the same ones in every run."""
-    template = TEMPLATES[collection.datasets[0].info.template or "simswap-224"]
+    template = TEMPLATES[collection.datasets[0].info.template]
     crop_eyes = float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
     upscale = np.asarray(collection.measures["upscale"].to_numpy(), np.float64)[collection.start[:-1]]
     scale = crop_eyes / upscale / EYE_DISTANCE

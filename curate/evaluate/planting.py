@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.evaluate.degradations import LADDER
-from curate.relate.centroids import LOOSE
+from manifests.schema import NO_IDENTITY
 
 Rows = npt.NDArray[np.int64]
 Names = npt.NDArray[np.str_]
@@ -78,7 +78,7 @@ def draw(identity: Names, usable: Flags, spoiled: Spoiled, faults: tuple[str, ..
     arguments give the same draw.
     """
     random = np.random.default_rng([seed, round(rate * 1_000_000)])
-    claimed = usable & (identity != LOOSE)
+    claimed = usable & (identity != NO_IDENTITY)
     people = np.unique(identity[claimed])
     out = np.zeros(len(identity), bool)
     if "other_person" in faults and len(people) >= 3:

@@ -14,7 +14,17 @@ from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Settings
 from curate.measure.shards import Job, Shard, choose_buckets, has_changed, is_finished, plan
 from curate.sources import Source, open_source
-from manifests.layout import INFO, DatasetInfo, read_info, write_info
+from manifests.layout import (
+    INFO,
+    ChoiceRecord,
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    read_info,
+    write_info,
+)
 from manifests.output import remove_partials
 
 
@@ -125,8 +135,8 @@ def pinned_choice(out: Path) -> Choice | None:
     """The models that an existing dataset was measured with; `--models auto` keeps to them. None for a new dataset."""
     if not (out / INFO).exists():
         return None
-    chosen = read_info(out).models.get("choice")
-    return None if chosen is None else Choice(**chosen)
+    record = read_info(out).models.choice
+    return None if record is None else Choice(**asdict(record))
 
 
 def _within(source: Source, limit: int | None) -> list[str]:
@@ -143,7 +153,7 @@ def _within(source: Source, limit: int | None) -> list[str]:
 
 
 def _check_same_source(info: DatasetInfo, request: Request) -> None:
-    kind, root = info.source.get("kind"), str(info.source.get("root"))
+    kind, root = info.source.kind, str(info.source.root)
     if info.parts:
         raise DatasetError(f"{request.out} is a merged dataset: measure its parts, then merge them again")
     moved = root != str(request.root.resolve()) and Path(root).exists()
@@ -153,15 +163,15 @@ def _check_same_source(info: DatasetInfo, request: Request) -> None:
 
 def _describe(request: Request, buckets: int, networks: dict[str, str]) -> DatasetInfo:
     return DatasetInfo(
-        source={"kind": request.kind, "root": str(request.root.resolve()), "limit": request.limit},
+        source=SourceRecord(request.kind, str(request.root.resolve()), request.limit),
+        settings=SettingsRecord(request.settings.template, request.settings.max_pixels, request.settings.revision),
+        models=ModelsRecord(
+            EmbedderRecord(networks["embedder_id"], networks["embedder"]),
+            detector=networks["detector"],
+            segmenter=networks["segmenter"],
+            choice=ChoiceRecord(**asdict(request.choice)),
+        ),
         buckets=buckets,
-        settings=asdict(request.settings),
-        models={
-            "choice": asdict(request.choice),
-            "detector": {"fingerprint": networks["detector"]},
-            "embedder": {"embedder_id": networks["embedder_id"], "name": networks["embedder"]},
-            "segmenter": {"fingerprint": networks["segmenter"]},
-        },
     )
 
 

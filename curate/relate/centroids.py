@@ -13,12 +13,12 @@ from curate.errors import DatasetError
 from curate.relate.identities import Centre, robust_centre, weighted_centre
 from curate.relate.main_face import highest, most_prominent
 from curate.relate.similarity import Pairs
+from manifests.schema import NO_IDENTITY
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-LOOSE = "."
 """Identity of photos that lie in the source's root: they are many people, so no centre is made of them."""
 
 _BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
@@ -90,7 +90,7 @@ def first_pass(bucket: Bucket, pairs: Pairs) -> Faces:
     centres = np.zeros((len(names), vectors.shape[1]), np.float32)
     weight, size = np.zeros(len(names), np.float32), np.zeros(len(names), np.int64)
     for k, here in enumerate(_slices(identity, len(names))):
-        if names[k] == LOOSE:
+        if names[k] == NO_IDENTITY:
             continue
         related = relate_identity(vectors[here], face[here], main[here], photo[here], pairs)
         main[here], own[here], support[here], trust[here] = related.main, related.own, related.support, related.trust
@@ -129,7 +129,7 @@ def refine(bucket: Bucket, faces: Faces, trust: Floats) -> Faces:
     photo = _runs(bucket.measures["image_id"])[1]
     for k, here in enumerate(_slices(faces.identity, len(faces.names))):
         chosen = faces.main[here] & faces.face[here]
-        if faces.names[k] == LOOSE or chosen.sum() < 2:
+        if faces.names[k] == NO_IDENTITY or chosen.sum() < 2:
             continue
         if trust[here][chosen].max() < 0.5:  # nobody is left to build on
             trust[here] = faces.trust[here]

@@ -1,5 +1,6 @@
 """Exclusion galleries given on the command line -> reference embeddings that `relate` compares every face with."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ def read_galleries(paths: list[Path], dataset_dir: Path, device: str, listener: 
     """
     if not paths:
         return None
-    dataset = Dataset.open(dataset_dir)
-    return gallery_of(paths, load(Choice(**dataset.info.models["choice"]), device), listener)
+    choice = Dataset.open(dataset_dir).info.models.choice
+    if choice is None:
+        raise DatasetError(f"{dataset_dir} does not record its models: measure it again, or exclude from its parts")
+    return gallery_of(paths, load(Choice(**asdict(choice)), device), listener)
 
 
 def gallery_of(paths: list[Path], models: Models, listener: Listener = SILENT) -> Gallery:

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from curate.errors import DatasetError
 from curate.relate import mixture
-from curate.relate.centroids import COLUMNS, LOOSE, Bucket, Faces, Read, first_pass, refine
+from curate.relate.centroids import COLUMNS, Bucket, Faces, Read, first_pass, refine
 from curate.relate.copies import Confirm, Copies, find_copies
 from curate.relate.duplicates import Limits
 from curate.relate.exclude import Gallery, match
@@ -31,7 +31,7 @@ from curate.relate.pixel_check import PixelCheck
 from curate.relate.similarity import GENERIC, Pairs, estimate_pairs
 from manifests.layout import RELATIONS
 from manifests.reader import Dataset
-from manifests.schema import arrow_schema
+from manifests.schema import NO_IDENTITY, arrow_schema
 from manifests.writer import write_table
 
 Floats = npt.NDArray[np.float32]
@@ -110,7 +110,7 @@ def relation_rows(read: Read, bucket: int, related: Related, settings: Settings)
     table, faces, others = held.measures, related.faces[bucket], related.others[bucket]
     names = pa.array(related.names, pa.string())
     wrong, flipped = related.wrong[bucket], related.flipped[bucket]
-    loose = np.array([name == LOOSE for name in faces.names], bool)[faces.identity]
+    loose = np.array([name == NO_IDENTITY for name in faces.names], bool)[faces.identity]
     suggested = (wrong >= _SUGGEST_WRONG) & (flipped >= _SUGGEST_FLIPPED * wrong)
     first = sum(len(part.names) for part in related.faces[:bucket])
     cohesion, purity = identity_numbers(faces, wrong)
@@ -176,7 +176,7 @@ def settings_for(dataset: Dataset, gallery: Gallery | None = None) -> Settings:
     Copies of a photo are more alike than two photos of the person: a fifth of the way from those to 1, at least, and
     most of them two thirds.
     """
-    prior = calibrated(dataset.info.models.get("embedder", {}).get("name"))
+    prior = calibrated(dataset.info.models.embedder.name)
     rest = 1 - prior.same_mean
     limits = Limits(
         whole_bits=8,
@@ -296,7 +296,7 @@ def _sample(read: Read, buckets: int) -> tuple[Floats, Rows]:
         held = read(bucket)
         table = held.measures.filter(held.measures["face_id"].is_valid())
         codes = table["identity"].combine_chunks().dictionary_encode()
-        rows = np.flatnonzero(_first_faces(table) & (np.asarray(table["identity"].to_numpy()) != LOOSE))
+        rows = np.flatnonzero(_first_faces(table) & (np.asarray(table["identity"].to_numpy()) != NO_IDENTITY))
         vectors.append(held.vectors[rows].astype(np.float32))
         identity.append(codes.indices.to_numpy()[rows].astype(np.int64) + last)
         last += len(codes.dictionary)

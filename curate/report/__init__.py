@@ -8,7 +8,7 @@ from curate.report import numbers
 from curate.report.charts import histogram_svg
 from curate.report.sheets import COLUMNS, SheetMaker
 from manifests.errors import DatasetError
-from manifests.layout import MANIFEST, POLICY_HASH
+from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
 from manifests.output import writable
 from manifests.reader import Dataset, footer
 
@@ -61,7 +61,7 @@ def write_report(dataset_dir: Path) -> Path:
             policy=policy.describe(),
             policy_hash=told[POLICY_HASH],
             source=_source_name(dataset.info.source),
-            models=dataset.info.models,
+            embedder=dataset.info.models.embedder,
             name=dataset.path.resolve().name,
         )
         (draft / "index.html").write_text(page, encoding="utf-8")
@@ -70,7 +70,6 @@ def write_report(dataset_dir: Path) -> Path:
     return target / "index.html"
 
 
-def _source_name(source: dict[str, object]) -> str:
+def _source_name(source: SourceRecord) -> str:
     """The kind of source and its folder's name; not its path, since reports are passed on."""
-    root = PurePath(str(source.get("root", ""))).name
-    return " ".join(dict.fromkeys(part for part in (str(source.get("kind", "merged")), root) if part))
+    return " ".join(dict.fromkeys(part for part in (source.kind, PurePath(source.root or "").name) if part))

@@ -195,11 +195,11 @@ class SheetMaker:
     @cached_property
     def _source(self) -> Source | None:
         """Where photos without a face lie; opened when the first of them is wanted."""
-        told = self.dataset.info.source
-        if "kind" not in told:
+        record = self.dataset.info.source
+        if record.root is None:
             return None
         try:
-            return open_source(str(told["kind"]), Path(str(told["root"])))
+            return open_source(record.kind, Path(record.root))
         except SourceError:
             # The photos may be gone or on another machine; the report then shows crops alone.
             return None

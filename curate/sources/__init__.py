@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curate.errors import SourceError
-from curate.sources.entry import LOOSE, PHOTO_EXTENSIONS, Entry, Source, decode_name, encode_name
+from curate.sources.entry import PHOTO_EXTENSIONS, Entry, Source, decode_name, encode_name
 from curate.sources.layouts import folder, sjtu, vggface2
 from curate.sources.stores import tar
 
-__all__ = ["KINDS", "LOOSE", "PHOTO_EXTENSIONS", "Entry", "Source", "decode_name", "encode_name", "open_source"]
+__all__ = ["KINDS", "PHOTO_EXTENSIONS", "Entry", "Source", "decode_name", "encode_name", "open_source"]
 
 KINDS: dict[str, tuple[Callable[[Path], Source], Callable[[Path], Source]]] = {
     "folder": (folder.FolderSource, folder.open_tar),

@@ -11,9 +11,6 @@ PHOTO_EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
 MAX_FILE_BYTES = 256 << 20
 """A larger file is refused unread: no photo of a face needs it, and reading it could exhaust memory."""
 
-LOOSE = "."
-"""The identity of photos that lie directly in ROOT, or whose name escapes it: nobody's in particular."""
-
 _NEEDS_ENCODING = re.compile("[\udc80-\udcff\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})")
 
 

@@ -1,7 +1,6 @@
 """Curated datasets as one, and kept faces for other tools."""
 
 import csv
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from curate.inspect import render, summary
 from curate.merge import merge
 from curate.report import write_report
 from manifests.errors import DatasetError, OutputError
-from manifests.layout import POLICY_HASH, read_info, write_info
+from manifests.layout import POLICY_HASH, EmbedderRecord, ModelsRecord, SettingsRecord, read_info, write_info
 from manifests.reader import Dataset
 from manifests.schema import arrow_schema
 from manifests.writer import write_table
@@ -125,8 +124,8 @@ def test_merged_datasets_merge_again(sets: tuple[Path, Path], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"settings": {"template": "ffhq-512"}}, "vgg and sjtu differ in their template: simswap-224 and ffhq-512"),
-        ({"models": {"embedder": {"embedder_id": "f" * 16}}}, "differ in their embedder: e+ and f+"),
+        ({"settings": SettingsRecord("ffhq-512")}, "vgg and sjtu differ in their template: simswap-224 and ffhq-512"),
+        ({"models": ModelsRecord(EmbedderRecord("f" * 16, "other"))}, "differ in their embedder: e+ and f+"),
     ],
 )
 def test_parts_that_do_not_compare_are_refused(
@@ -266,7 +265,7 @@ def test_a_summary_of_a_merged_dataset_names_its_parts(sets: tuple[Path, Path], 
     text = "\n".join(render(summary(Dataset.open(tmp_path / "both"))))
     assert f"part vgg: {sets[0]}" in text
     assert np.int64(summary(Dataset.open(tmp_path / "both")).photos) == 18
-    assert json.loads((tmp_path / "both/dataset.json").read_text())["source"]["datasets"] == ["vgg", "sjtu"]
+    assert list(read_info(tmp_path / "both").parts) == ["vgg", "sjtu"]
 
 
 def test_a_report_is_made_of_the_parts_not_of_what_is_merged(tmp_path: Path) -> None:

@@ -153,19 +153,39 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
-        ('{"schema_version": 99, "source": {}, "buckets": 1}', "has schema version 99, this swapset reads version 1"),
+        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 1"),
         ("{half", "is damaged"),
-        ("[]", "is damaged"),
-        ('{"schema_version": 1, "source": {}}', "missing or unknown key: buckets"),
-        ('{"schema_version": 1, "source": {}, "buckets": 1, "bukets": 2}', "missing or unknown key: bukets"),
+        ("[]", r"is damaged \(not a JSON object\)"),
+        ('{"schema_version": 1, "source": {}}', "missing or unknown key: buckets, models, settings"),
     ],
 )
-def test_a_dataset_json_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: str) -> None:
+def test_an_unusable_dataset_json_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(DatasetError, match=words):
+    with pytest.raises(DatasetError, match=message):
         Dataset.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bukets", 2, "missing or unknown key: bukets"),
+        ("buckets", "2", "buckets is '2', expected int"),
+        ("buckets", True, "buckets is True, expected int"),
+        ("source", "photos", "source is 'photos', expected an object"),
+        ("source", {"kind": "folder", "path": "photos"}, "missing or unknown key: source.path"),
+        ("source", {"kind": "folder", "root": 3}, "source.root is 3, expected str"),
+        ("models", {"embedder": {"name": "sample"}}, "missing or unknown key: models.embedder.embedder_id"),
+        ("models", {"embedder": None}, "models.embedder is None, expected an object"),
+        ("parts", {"one": 1}, "parts.one is 1, expected str"),
+    ],
+)
+def test_dataset_json_is_read_strictly(dataset: Dataset, key: str, value: object, message: str) -> None:
+    path = dataset.path / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(DatasetError, match=rf"dataset.json is damaged \({message}\): restore it"):
+        Dataset.open(dataset.path)
 
 
 def test_a_table_of_an_unknown_schema_version_is_refused(dataset: Dataset) -> None:

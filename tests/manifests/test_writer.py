@@ -15,7 +15,19 @@ import pytest
 
 from manifests import writer
 from manifests.errors import BusyError, OutputError
-from manifests.layout import FINGERPRINT, DatasetInfo, bucket_of, read_info, shard_name, write_info
+from manifests.layout import (
+    FINGERPRINT,
+    ChoiceRecord,
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    bucket_of,
+    read_info,
+    shard_name,
+    write_info,
+)
 from manifests.output import OutputLock, atomic, remove_partials
 from manifests.reader import footer
 from manifests.schema import arrow_schema, embeddings_schema
@@ -229,7 +241,10 @@ def test_buckets_are_pinned_and_even() -> None:
 
 def test_dataset_json_comes_back_and_is_canonical(tmp_path: Path) -> None:
     info = DatasetInfo(
-        {"kind": "folder", "root": "/f/\udcff"}, 16, {"template": "simswap-224"}, {"embedder": {"embedder_id": "e"}}
+        SourceRecord("folder", "/f/\udcff", limit=5),
+        SettingsRecord("simswap-224", max_pixels=50_000_000, revision=1),
+        ModelsRecord(EmbedderRecord("e", "sample"), "d", "s", ChoiceRecord("builtin")),
+        buckets=16,
     )
     write_info(tmp_path, info)
     first = (tmp_path / "dataset.json").read_bytes()

@@ -9,7 +9,19 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from manifests.layout import FINGERPRINT, POLICY, POLICY_HASH, DatasetInfo, bucket_of, shard_name, write_info
+from manifests.layout import (
+    FINGERPRINT,
+    POLICY,
+    POLICY_HASH,
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    bucket_of,
+    shard_name,
+    write_info,
+)
 from manifests.schema import MANIFEST, MEASURES, RELATIONS, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
@@ -77,12 +89,19 @@ def manifest_rows(count: int) -> pa.Table:
     return pa.Table.from_pylist(rows, arrow_schema("manifest"))
 
 
+def dataset_info(buckets: int = 1, root: str | None = "photos") -> DatasetInfo:
+    """The `dataset.json` of a dataset made by hand."""
+    return DatasetInfo(
+        source=SourceRecord("folder", root),
+        settings=SettingsRecord("simswap-224"),
+        models=ModelsRecord(EmbedderRecord(EMBEDDER, "sample")),
+        buckets=buckets,
+    )
+
+
 def write_dataset(root: Path, people: Mapping[str, int], buckets: int = 2, seed: int = 0) -> None:
     """A whole curated dataset of `people` (name -> photos), made by hand; each person's last photo has no face."""
-    write_info(root, DatasetInfo(
-        source={"kind": "folder", "root": "photos"}, buckets=buckets, settings={"template": "simswap-224"},
-        models={"embedder": {"name": "sample", "embedder_id": EMBEDDER}},
-    ))  # fmt: skip
+    write_info(root, dataset_info(buckets))
     relations, manifest = [], []
     for bucket in range(buckets):
         names = sorted(name for name in people if bucket_of(name, buckets) == bucket)

@@ -14,9 +14,7 @@ import pyarrow.compute as pc
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset, read_table
-
-LOOSE = "."
-"""Identity of photos that lie in no one's folder: each counts as a person of its own."""
+from manifests.schema import NO_IDENTITY
 
 _COLUMNS = [
     "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length",
@@ -99,7 +97,9 @@ def read_photos(dataset: Dataset, template: str) -> Photos:
             f"{dataset.path}: no photo with a face is kept, there is nothing to train on: see why with "
             f"`curate inspect {dataset.path}`, then decide by a milder policy"
         )
-    names = [f"{LOOSE}/{face}" if name == LOOSE else name for name, face in _pairs(rows, "identity", "face_id")]
+    names = [
+        f"{NO_IDENTITY}/{face}" if name == NO_IDENTITY else name for name, face in _pairs(rows, "identity", "face_id")
+    ]
     rows = rows.set_column(rows.schema.get_field_index("identity"), "identity", pa.array(names, pa.string()))
     # By person; and within one as the shards have them, so that neighbours are read together.
     rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])

@@ -281,8 +281,8 @@ def _embedder_of(facts: dict[str, Any], path: Path, dataset: Dataset, named: str
 def _of_dataset(dataset: Dataset) -> list[str]:
     """Embedders that the dataset, or a merged one's parts, were measured with."""
     infos = [Dataset.open(path).info for path in dataset.parts.values()] or [dataset.info]
-    choices = [info.models.get("choice", {}) for info in infos]
-    return [str(named) for choice in choices if (named := choice.get("embedder") or choice.get("pack"))]
+    choices = [info.models.choice for info in infos]
+    return [choice.embedder or choice.pack for choice in choices if choice]
 
 
 def _loaded(choice: str) -> Embedder | None:

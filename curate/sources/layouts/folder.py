@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from curate.errors import DecodeError, SourceError
-from curate.sources.entry import LOOSE, Entry, decode_name, encode_name, extension, is_photo
+from curate.sources.entry import Entry, decode_name, encode_name, extension, is_photo
 from curate.sources.stores.tar import TarSource
 from curate.sources.stores.walk import is_folder, photos_under, read_file
+from manifests.schema import NO_IDENTITY
 
 
 class FolderSource:
@@ -29,14 +30,14 @@ class FolderSource:
 
     def identities(self) -> list[str]:
         people, loose = self._top()
-        return sorted(people + ([LOOSE] if loose else []))
+        return sorted(people + ([NO_IDENTITY] if loose else []))
 
     def entries(self, identity: str) -> list[Entry]:
         name = os.fsdecode(decode_name(identity))
         if name == ".." or "/" in name or not os.path.isdir(self.root / name):
             return []
         ignored = self._ignored[identity] = Counter()
-        found = photos_under(str(self.root), name, ignored, deep=identity != LOOSE)
+        found = photos_under(str(self.root), name, ignored, deep=identity != NO_IDENTITY)
         return sorted((photo.entry(identity) for photo in found), key=lambda entry: entry.image_id)
 
     def read(self, entry: Entry) -> bytes:
@@ -56,8 +57,8 @@ class FolderSource:
                 if not item.name.startswith(".") and is_folder(item):
                     people.append(encode_name(os.fsencode(item.name)))
         ignored = Counter[str]()
-        loose = photos_under(str(self.root), LOOSE, ignored, deep=False)
-        self._ignored[LOOSE] = ignored
+        loose = photos_under(str(self.root), NO_IDENTITY, ignored, deep=False)
+        self._ignored[NO_IDENTITY] = ignored
         return people, bool(loose)
 
 
@@ -67,7 +68,7 @@ def open_tar(root: Path) -> TarSource:
 
 
 def _place(path: str) -> tuple[str, str | None]:
-    return path.partition("/")[0] if "/" in path else LOOSE, None
+    return path.partition("/")[0] if "/" in path else NO_IDENTITY, None
 
 
 def read_entry(root: Path, entry: Entry) -> bytes:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from curate.sources.entry import LOOSE, Entry, encode_name
+from curate.sources.entry import Entry, encode_name
 from curate.sources.layouts.folder import FolderSource, read_entry, require_photos
 from curate.sources.stores.tar import TarSource
 from curate.sources.stores.walk import photo_at, photos_under
+from manifests.schema import NO_IDENTITY
 
 _NUMBERED = re.compile(r"(?P<person>.*?)[ _.\-]*[ _.\-(]\d+\)?$", re.DOTALL)
 
@@ -23,7 +24,7 @@ def person_of(file_name: str) -> str:
     stem = file_name.rpartition(".")[0]
     match = _NUMBERED.fullmatch(stem)
     person = match["person"] if match else stem
-    return person if person.strip("0123456789 _.-()") else LOOSE
+    return person if person.strip("0123456789 _.-()") else NO_IDENTITY
 
 
 class SjtuSource:
@@ -39,7 +40,7 @@ class SjtuSource:
         require_photos(root, "<person>/<photo>.png or <person>_0001.png")
         self._folders = FolderSource(root)
         self._flat: dict[str, bytearray] = {}
-        for photo in photos_under(str(root), LOOSE, Counter(), deep=False):
+        for photo in photos_under(str(root), NO_IDENTITY, Counter(), deep=False):
             name = os.fsencode(photo.path)
             self._flat.setdefault(encode_name(os.fsencode(person_of(photo.path))), bytearray()).extend(name + b"\0")
 
@@ -48,11 +49,11 @@ class SjtuSource:
         return f"{self.root}: {len(people):,} identities, {len(self._flat):,} of them with photos named after them"
 
     def identities(self) -> list[str]:
-        folders = set(self._folders.identities()) - {LOOSE}
+        folders = set(self._folders.identities()) - {NO_IDENTITY}
         return sorted(folders | set(self._flat))
 
     def entries(self, identity: str) -> list[Entry]:
-        entries = [] if identity == LOOSE else self._folders.entries(identity)
+        entries = [] if identity == NO_IDENTITY else self._folders.entries(identity)
         names = bytes(self._flat.get(identity, b"")).split(b"\0")[:-1]
         entries += [photo_at(str(self.root), os.fsdecode(name)).entry(identity) for name in names]
         return sorted(entries, key=lambda entry: entry.image_id)

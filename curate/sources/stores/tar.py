@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from curate.errors import DecodeError, SourceError
-from curate.sources.entry import LOOSE, MAX_FILE_BYTES, Entry, encode_name, extension, is_photo
+from curate.sources.entry import MAX_FILE_BYTES, Entry, encode_name, extension, is_photo
+from manifests.schema import NO_IDENTITY
 
 Place = Callable[[str], tuple[str, str | None] | None]
 """A photo's path, less the folder that wraps everything, -> (identity, split); None where the layout has no place."""
@@ -147,7 +148,7 @@ class TarSource:
 
     def _placed(self, row: int) -> tuple[str, str | None] | None:
         if self._refusals[row] == _ESCAPES:
-            return LOOSE, None
+            return NO_IDENTITY, None
         return self._place(self._path(row)[self._wrapped :])
 
 

@@ -9,11 +9,11 @@ from curate.decide.decide import Decided, decide, decide_photos
 from curate.decide.overrides import Overrides
 from curate.decide.policy import Policy, load_policy
 from curate.errors import DatasetError
-from manifests.layout import POLICY, POLICY_HASH, DatasetInfo, write_info
+from manifests.layout import POLICY, POLICY_HASH, write_info
 from manifests.reader import Dataset, footer
 from manifests.schema import REASONS, arrow_schema
 from manifests.writer import write_table
-from tests.samples.dataset import filled
+from tests.samples.dataset import dataset_info, filled
 
 GOOD = {
     "sha256": "0" * 64, "file_size": 1000, "width": 400, "height": 400, "eye_distance": 60.0, "upscale": 1.0,
@@ -164,7 +164,7 @@ def dataset(folder, *buckets):
         write_table(folder / "measures" / f"b-{number:03d}.parquet", measures, measures.schema)
         relations.append(related)
     write_table(folder / "relations.parquet", iter(relations), relations[0].schema)
-    write_info(folder, DatasetInfo(source={"kind": "folder", "root": "x"}, buckets=len(buckets)))
+    write_info(folder, dataset_info(len(buckets)))
     return folder
 
 

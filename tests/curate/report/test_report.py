@@ -13,10 +13,10 @@ from PIL import Image
 from curate.decide.policy import load_policy
 from curate.report import write_report
 from curate.report.sheets import PER_SHEET, number
-from manifests.layout import POLICY, POLICY_HASH, DatasetInfo, write_info
+from manifests.layout import POLICY, POLICY_HASH, write_info
 from manifests.schema import arrow_schema
 from manifests.writer import FacesWriter, write_table
-from tests.samples.dataset import faces_of, filled
+from tests.samples.dataset import dataset_info, faces_of, filled
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -49,8 +49,7 @@ class Page(HTMLParser):
 
 def dataset(root: Path, photos: list[dict[str, Any]], source: Path | None = None) -> Path:
     """A decided dataset with these manifest rows; those with a face_id get a crop."""
-    told = {"kind": "folder", "root": str(source)} if source else {}
-    write_info(root, DatasetInfo(source=told, buckets=1, models={"embedder": {"name": "sample", "embedder_id": "e"}}))
+    write_info(root, dataset_info(root=str(source) if source else None))
     keys = ("image_id", "identity", "face_id")
     faces = [faces_of(one["identity"], 1)[0] | {key: one[key] for key in keys} for one in photos if one.get("face_id")]
     with FacesWriter(root / "faces" / "b-000.parquet", {}) as writer:
