@@ -1,6 +1,5 @@
 """The report: every reason with its numbers and pictures, whatever the photos are called and wherever they went."""
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,8 +59,7 @@ def dataset(root: Path, photos: list[dict[str, Any]], source: Path | None = None
         filled("manifest", {"verdict_source": "policy"} | one | where.get(one.get("face_id"), {}), 0) for one in photos
     ]
     policy = load_policy("default")
-    footer = {POLICY: json.dumps({name: getattr(policy, name) for name in policy.__dataclass_fields__})}
-    footer[POLICY_HASH] = policy.sha256()
+    footer = {POLICY: policy.canonical_json(), POLICY_HASH: policy.sha256()}
     table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
     write_table(root / "manifest.parquet", [table], arrow_schema("manifest"), footer)
     return root
