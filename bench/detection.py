@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
-from curate.faces.detectors.mtcnn import Detections, Mtcnn, Photo
+from curate.faces.align import Photo
+from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces.faces import Faces
 
 COLLECTIONS = ("celebs-color", "celebamask/images", "web-raw", "sjtu-png", "lfw-gray", "celebs-112")
 BATCH = 32
@@ -37,47 +39,49 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
 
 
-def timed(detect: Callable[[list[Photo]], list[Detections]], photos: list[Photo]) -> tuple[list[Detections], float]:
-    """What `detect` finds, in batches, and the ms of CPU a photo that it takes."""
+def timed(detect: Callable[[list[Photo]], Faces], photos: list[Photo]) -> tuple[list[Faces], float]:
+    """The faces that `detect` returns for each photo, run in batches, and its CPU time in ms a photo."""
     start = time.process_time()
-    found = [one for first in range(0, len(photos), BATCH) for one in detect(photos[first : first + BATCH])]
-    return found, (time.process_time() - start) * 1000 / len(photos)
+    batches = [photos[first : first + BATCH] for first in range(0, len(photos), BATCH)]
+    detected = [detect(batch) for batch in batches]
+    took = (time.process_time() - start) * 1000 / len(photos)
+    return [faces.in_photo(k) for batch, faces in zip(batches, detected, strict=True) for k in range(len(batch))], took
 
 
-def originals(model: MTCNN, photos: list[Photo]) -> list[Detections]:
-    found = []
-    for photo in photos:
+def originals(model: MTCNN, photos: list[Photo]) -> Faces:
+    parts = []
+    for index, photo in enumerate(photos):
         boxes, scores, points = model.detect(photo, landmarks=True)
-        if boxes is None:
-            boxes, scores, points = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))
-        found.append(Detections(*(np.asarray(part, np.float32) for part in (boxes, points, scores))))
-    return found
+        if boxes is not None:
+            arrays = (np.asarray(part, np.float32) for part in (boxes, points, scores))
+            parts.append(Faces(np.full(len(boxes), index), *arrays))
+    return Faces.concat(parts)
 
 
-def agreement(ours: list[Detections], theirs: list[Detections]) -> tuple[int, int, list[float], float]:
+def agreement(ours: list[Faces], theirs: list[Faces]) -> tuple[int, int, list[float], float]:
     """Photos where `theirs` has a face, where ours has the same main face, its landmark errors, the worst px."""
     faces, same, errors, worst = 0, 0, [], 0.0
     for mine, other in zip(ours, theirs, strict=True):
-        if len(other.boxes) == 0:
+        if len(other) == 0:
             continue
         faces += 1
-        if len(mine.boxes) and iou(mine.boxes[0], other.boxes[0]) > 0.7:
+        if len(mine) and iou(mine.box[0], other.box[0]) > 0.7:
             same += 1
             off = np.linalg.norm(mine.landmarks[0] - other.landmarks[0], axis=1)
             eyes = np.linalg.norm(other.landmarks[0, 1] - other.landmarks[0, 0])
             errors.append(float(off.mean() / max(eyes, 1)))
-            worst = max(worst, float(off.max()), float(np.abs(mine.boxes[0] - other.boxes[0]).max()))
+            worst = max(worst, float(off.max()), float(np.abs(mine.box[0] - other.box[0]).max()))
     return faces, same, errors, worst
 
 
-def comparable(ours: list[Detections], theirs: list[Detections]) -> tuple[int, int]:
+def comparable(ours: list[Faces], theirs: list[Faces]) -> tuple[int, int]:
     """Faces after the first, up to three a photo, of a third of its side and more: those in ours, all in `theirs`."""
     seen = others = 0
     for mine, other in zip(ours, theirs, strict=True):
-        sides = (other.boxes[:, 2:] - other.boxes[:, :2]).max(1)
-        for box in other.boxes[1:4][sides[1:4] >= sides[:1].max(initial=0) / 3]:
+        sides = (other.box[:, 2:] - other.box[:, :2]).max(1)
+        for box in other.box[1:4][sides[1:4] >= sides[:1].max(initial=0) / 3]:
             others += 1
-            seen += any(iou(box, own) > 0.5 for own in mine.boxes)
+            seen += any(iou(box, own) > 0.5 for own in mine.box)
     return seen, others
 
 
@@ -110,7 +114,7 @@ def main() -> None:
         totals += [of, same_full, n, same, seen, others]
         errors += off
         p50, p95 = np.percentile(off, [50, 95]) if off else (0, 0)
-        found = "/".join(str(sum(len(one.boxes) > 0 for one in set_)) for set_ in (reference, slow, quick))
+        found = "/".join(str(sum(len(one) > 0 for one in set_)) for set_ in (reference, slow, quick))
         size = "x".join(str(int(side)) for side in np.median([photo.shape[1::-1] for photo in photos], axis=0))
         print(f"| {name} | {len(photos)} | {size} | {same_full}/{of} | {worst:.4f} | {same}/{n} "
               f"| {p50:.2%} | {p95:.2%} | {found} | {seen}/{others} "

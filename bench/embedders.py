@@ -27,8 +27,9 @@ import numpy.typing as npt
 import torch
 
 from curate.faces import align
-from curate.faces.detectors.mtcnn import Detections, Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.embedder import Embedder, load_embedder
+from curate.faces.faces import Faces
 from curate.faces.weights import DLIB_RESNET, Calibration, locate
 from manifests.landmarks import TEMPLATES, Template
 
@@ -39,7 +40,7 @@ SETS = ("lfw-gray", "celebs-112", "celebs-color", "web-raw")
 
 
 @dataclass
-class Faces:
+class FaceSet:
     """Photos (N) of one set with the person (N,) and the landmarks (N, 5, 2) of the main face of each."""
 
     photos: list[Photo]
@@ -85,7 +86,7 @@ def sample(root: Path, photos: int) -> list[Path]:
     return sorted(rounds[:photos])
 
 
-def load(root: Path, photos: int, detector: Mtcnn, cache: Path) -> Faces:
+def load(root: Path, photos: int, detector: Mtcnn, cache: Path) -> FaceSet:
     """The sampled photos in which a face was found; detections are read from `cache` where they are there."""
     paths = sample(root, photos)
     key = hashlib.sha256("\n".join([detector.fingerprint, *map(str, paths)]).encode()).hexdigest()[:16]
@@ -94,13 +95,15 @@ def load(root: Path, photos: int, detector: Mtcnn, cache: Path) -> Faces:
     if file.exists():
         landmarks = np.load(file)
     else:
-        found = [face for some in _batches(pixels, 32) for face in detector(some)]
-        landmarks = np.stack([_main_face(photo, faces) for photo, faces in zip(pixels, found, strict=True)])
+        parts = [(some, detector(some)) for some in _batches(pixels, 32)]
+        landmarks = np.stack(
+            [_main_face(photo, faces.in_photo(k)) for some, faces in parts for k, photo in enumerate(some)]
+        )
         cache.mkdir(parents=True, exist_ok=True)
         np.save(file, landmarks)
     ok = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
     people = np.array([path.parent.name for path in paths])
-    return Faces([pixels[i] for i in ok], people[ok], landmarks[ok])
+    return FaceSet([pixels[i] for i in ok], people[ok], landmarks[ok])
 
 
 def _read(path: Path) -> Photo:
@@ -110,11 +113,11 @@ def _read(path: Path) -> Photo:
     return np.ascontiguousarray(np.asarray(photo, np.uint8)[..., ::-1])
 
 
-def _main_face(photo: Photo, faces: Detections) -> npt.NDArray[np.float64]:
+def _main_face(photo: Photo, faces: Faces) -> npt.NDArray[np.float64]:
     """Landmarks (5, 2) of the face that is large and central; NaN where there is none."""
-    if len(faces.boxes) == 0:
+    if len(faces) == 0:
         return np.full((5, 2), np.nan)
-    low, high = faces.boxes[:, :2], faces.boxes[:, 2:]
+    low, high = faces.box[:, :2], faces.box[:, 2:]
     centre = np.array(photo.shape[1::-1]) / 2
     away = (((low + high) / 2 - centre) ** 2).sum(1)
     largest = int(((high - low).prod(1) - 2 * away).argmax())
@@ -168,7 +171,7 @@ def calibration(parts: list[Pairs], measured_on: str) -> Calibration:
     return Calibration(**{key: round(float(value), 4) for key, value in found.items()}, measured_on=measured_on)
 
 
-def accuracy_table(embedders: dict[str, Embedder], sets: dict[str, Faces]) -> None:
+def accuracy_table(embedders: dict[str, Embedder], sets: dict[str, FaceSet]) -> None:
     print("| embedder | set | faces | " + " | ".join(DEGRADATIONS) + " |")
     print("|---" * (3 + len(DEGRADATIONS)) + "|")
     calibrations = {}
@@ -190,7 +193,7 @@ def accuracy_table(embedders: dict[str, Embedder], sets: dict[str, Faces]) -> No
         print(f"- {title}: {asdict(found)}")
 
 
-def comparison_table(embedder: Embedder, sets: dict[str, Faces], templates: dict[str, Template]) -> None:
+def comparison_table(embedder: Embedder, sets: dict[str, FaceSet], templates: dict[str, Template]) -> None:
     """The built-in embedder by distance, flip and template, on the clean photos of the two large sets."""
     print("\n| template | flip | compared by | " + " | ".join(SETS[:2]) + " |\n|---|---|---|---|---|")
     for title, template in templates.items():
@@ -226,7 +229,7 @@ def _unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def speed_table(embedders: dict[str, Embedder], faces: Faces, rounds: int = 3) -> None:
+def speed_table(embedders: dict[str, Embedder], faces: FaceSet, rounds: int = 3) -> None:
     """Faces/s from crops in memory to vectors; rounds alternate between the contenders, the median counts."""
     import dlib  # type: ignore[import-untyped]
 

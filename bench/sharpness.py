@@ -65,7 +65,7 @@ def portraits(collection: str, half: int, count: int, segmenter: Segmenter) -> I
         if detector is None:
             landmarks = TEMPLATES["ffhq-512" if collection == "celebamask" else "arcface-112"].points[0]
         else:
-            found = detector([photo])[0].landmarks
+            found = detector([photo]).landmarks
             if not len(found):
                 continue
             landmarks = found[0]
@@ -89,7 +89,7 @@ def at_face_scale(photo: Pixels, landmarks: Floats) -> tuple[Pixels, Floats]:
     height, width = photo.shape[:2]
     size = round(width * scale), round(height * scale)
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return np.asarray(small, np.uint8), (landmarks + 0.5) * [size[0] / width, size[1] / height] - 0.5
+    return np.asarray(small, np.uint8), align.rescale_points(landmarks, np.array([size[0] / width, size[1] / height]))
 
 
 def scores(

@@ -78,9 +78,9 @@ def people() -> list[Person]:
         ("skimage", "data/astronaut.png", 1),
     ):
         photo = _packaged(package, name)
-        faces = detect([photo])[0]
-        if len(faces.scores) < count:
-            raise ModelError(f"{package}'s {name}: {len(faces.scores)} faces found, {count} expected")
+        faces = detect([photo])
+        if len(faces) < count:
+            raise ModelError(f"{package}'s {name}: {len(faces)} faces found, {count} expected")
         for points in faces.landmarks[:count].astype(np.float64):
             eyes, mouth = points[:2].mean(0), points[3:].mean(0)
             across = points[1] - points[0]

@@ -59,18 +59,18 @@ class Portraits:
         except DecodeError:
             self.none += 1
             return None
-        landmarks = self.detector([photo])[0].landmarks[:1]
-        matrices = align.fit(landmarks, TEMPLATE)[0] if len(landmarks) else np.full((1, 2, 3), np.nan)
-        if not np.isfinite(matrices).all():
+        face = self.detector([photo]).largest().alignable()
+        if not len(face):
             self.none += 1
             return None
+        matrices = face.matrices(TEMPLATE)
         upscale = float(np.sqrt(abs(np.linalg.det(matrices[0, :, :2]))))
         if upscale > MOST_UPSCALE:
             self.small += 1
             return None
-        crops = align.warp([photo], [0], matrices, TEMPLATE.size)
+        crops = face.crop([photo], TEMPLATE)
         labels = self.segmenter.label_maps(crops).cpu()
-        points = align.transform_points(landmarks, matrices)
+        points = align.transform_points(face.landmarks, matrices)
         if self.shipped is not None:
             told = torch.from_numpy(points).float()
             score = sharpness(crops, labels, told, torch.tensor([upscale]), self.shipped)["sharpness"]

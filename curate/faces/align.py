@@ -6,6 +6,7 @@ places of the photo for each of its pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,9 +19,11 @@ from manifests.landmarks import Floats, Template
 
 Matrices = npt.NDArray[np.float64]
 Photo = npt.NDArray[np.uint8]
+Points = TypeVar("Points", npt.NDArray[Any], Tensor)
 
-_GRID = 32  # points along each side of a crop at which inside_fraction looks
-_MOST_SHRINK = 64  # beyond it antialiasing stays at this many places a side
+_GRID = 32  # sampling points along each side of a crop in `inside_fraction`
+_MAX_SHRINK = 64  # antialiasing averages at most this many source px a side
+_MIN_SPREAD = 1e-9  # px^2; below it five points count as equal
 
 
 def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
@@ -31,7 +34,7 @@ def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
     is left, in crop px. Points that fix no similarity (all equal, NaN or infinite) give NaN in both.
     """
     points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
-    points = np.where(np.isfinite(points).all((1, 2), keepdims=True), points, np.nan)
+    points = np.where(is_alignable(points)[:, None, None], points, np.nan)
     # In the complex plane a similarity is w = a z + b, and least squares has a closed form (Umeyama 1991, in 2-D):
     # a = sum(conj(z - mean z) (w - mean w)) / sum |z - mean z|^2,  b = mean w - a mean z.
     source = points[..., 0] + 1j * points[..., 1]  # (N, 5)
@@ -39,7 +42,6 @@ def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
     z_mean, w_mean = source.mean(1), poses.mean(1)
     z, w = source - z_mean[:, None], poses - w_mean[:, None]
     spread = (np.abs(z) ** 2).sum(1)
-    spread = np.where(spread > 1e-9, spread, np.nan)
     with np.errstate(invalid="ignore"):  # NaN in, NaN out, and no warning about it
         a = z.conj() @ w.T / spread[:, None]  # (N, P)
         error = np.sqrt((np.abs(a[..., None] * z[:, None] - w[None]) ** 2).mean(2))  # (N, P)
@@ -55,6 +57,31 @@ def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
         1,
     )
     return matrices, error[rows, best]
+
+
+def is_alignable(landmarks: Floats) -> npt.NDArray[np.bool_]:
+    """Whether landmarks (N, 5, 2) determine a similarity transform, that is whether `fit` returns no NaN: bool (N,)."""
+    points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
+    with np.errstate(invalid="ignore"):
+        spread = ((points - points.mean(1, keepdims=True)) ** 2).sum((1, 2))
+    return np.asarray(np.isfinite(points).all((1, 2)) & (spread > _MIN_SPREAD))
+
+
+def rescale_points(points: Points, scale: float | npt.NDArray[Any]) -> Points:
+    """Points on an image -> the same points on the image resized by `scale` (new side / old side).
+
+    Pixel centres are at integers, so the edge of the image, at -0.5, is the fixed point. `points`: (..., 2) or any
+    coordinates, array or tensor; `scale`: a number, or one per coordinate.
+    """
+    rescaled: Points = (points + 0.5) * scale - 0.5  # type: ignore[assignment]
+    return rescaled
+
+
+def rescale_matrices(matrices: Matrices, scale: float) -> Matrices:
+    """Matrices (N, 2, 3) to a crop -> matrices to the same crop resized by `scale`."""
+    rescaled = matrices * scale
+    rescaled[:, :, 2] += 0.5 * scale - 0.5
+    return rescaled
 
 
 def invert(matrices: Matrices) -> Matrices:
@@ -137,7 +164,7 @@ def _shrink(matrices: Matrices) -> npt.NDArray[np.int64]:
     """By how much each matrix makes a face smaller, as a whole number, at least 1."""
     scale = np.sqrt(np.abs(matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]))
     # The hair's breadth lets an exact 1/2 count as 2 whatever its last bit.
-    shrink = np.floor(1 / np.maximum(scale, 1 / _MOST_SHRINK) + 1e-6)
+    shrink = np.floor(1 / np.maximum(scale, 1 / _MAX_SHRINK) + 1e-6)
     return np.where(np.isfinite(shrink), np.maximum(shrink, 1), 1).astype(np.int64)
 
 

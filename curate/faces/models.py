@@ -16,19 +16,20 @@ from curate.faces.packs.insightface import PACKS, is_present
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.faces.detectors.mtcnn import Detections
     from curate.faces.embedder import Embedder
+    from curate.faces.faces import Faces
     from curate.faces.segment import Segmenter
 
 
 class Detector(Protocol):
-    """Photos, uint8 (H, W, 3) RGB of any sizes -> faces of each, largest first."""
+    """A face detector."""
 
     @property
     def fingerprint(self) -> str:
         """Hash of the weights and of every setting that can change a result."""
 
-    def __call__(self, photos: "Sequence[npt.NDArray[np.uint8]]") -> "list[Detections]": ...
+    def __call__(self, photos: "Sequence[npt.NDArray[np.uint8]]") -> "Faces":
+        """Detect the faces of photos, uint8 (H, W, 3) RGB of any sizes: flat, in the photos' order, largest first."""
 
 
 @dataclass(frozen=True)

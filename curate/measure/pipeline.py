@@ -23,7 +23,7 @@ import torch
 from curate.decode import Decoded, decode
 from curate.errors import DecodeError
 from curate.faces import align
-from curate.faces.detectors.mtcnn import Detections
+from curate.faces.faces import Faces
 from curate.faces.models import Models
 from curate.faces.segment import binary_mask
 from curate.measure import distortion, exposure, hashes, pose, sharpness
@@ -47,7 +47,6 @@ class Settings:
 
     template: str = "simswap-224"
     max_pixels: int = 50_000_000
-    max_faces: int = 4
     source_landmarks: bool = True
     revision: int = 1
     """Grows when the code measures differently."""
@@ -66,8 +65,8 @@ class Photo:
 
 
 @dataclass
-class Faces:
-    """The N faces of a batch of photos. `columns`: name -> (N,), the names of `manifests.schema.FACE_NUMBERS`."""
+class MeasuredFaces:
+    """The N measured faces of a batch. `columns`: name -> (N,), the names of `manifests.schema.FACE_NUMBERS`."""
 
     photo: npt.NDArray[np.int64]
     box: npt.NDArray[np.float32]  # (N, 4)
@@ -86,44 +85,7 @@ class Measured:
     photos: list[Photo]
     phash: npt.NDArray[np.uint64]  # (P,), 0 where the photo has no pixels
     phash_mirror: npt.NDArray[np.uint64]
-    faces: Faces
-
-
-@dataclass
-class Found:
-    """N faces as they were found: photo (N,), box (N, 4), landmarks (N, 5, 2) in the photo, score (N,), NaN where the
-    source brought the face, from_source (N,)."""
-
-    photo: npt.NDArray[np.int64]
-    box: npt.NDArray[np.float32]
-    landmarks: npt.NDArray[np.float32]
-    score: npt.NDArray[np.float32]
-    from_source: npt.NDArray[np.bool_]
-
-    @classmethod
-    def none(cls) -> "Found":
-        """No face yet."""
-        floats = np.zeros(0, np.float32)
-        return cls(np.zeros(0, np.int64), floats.reshape(0, 4), floats.reshape(0, 5, 2), floats, np.zeros(0, bool))
-
-    def add(self, photo: int, faces: Detections, most: int) -> None:
-        """Add what the detector found in one photo, at most so many."""
-        self._add(photo, faces.boxes[:most], faces.landmarks[:most], faces.scores[:most], False)
-
-    def add_given(self, photo: int, box: npt.NDArray[np.float32], landmarks: npt.NDArray[np.float32]) -> None:
-        """Add the one face that the source brought."""
-        self._add(photo, box[None], landmarks[None], np.full(1, np.nan, np.float32), True)
-
-    def _add(self, photo: int, box: Array, landmarks: Array, score: Array, from_source: bool) -> None:
-        self.photo = np.concatenate([self.photo, np.full(len(score), photo)])
-        self.box = np.concatenate([self.box, box]).astype(np.float32)
-        self.landmarks = np.concatenate([self.landmarks, landmarks]).astype(np.float32)
-        self.score = np.concatenate([self.score, score]).astype(np.float32)
-        self.from_source = np.concatenate([self.from_source, np.full(len(score), from_source)])
-
-    def of(self, rows: npt.NDArray[np.bool_]) -> "Found":
-        """Only these faces."""
-        return Found(self.photo[rows], self.box[rows], self.landmarks[rows], self.score[rows], self.from_source[rows])
+    faces: MeasuredFaces
 
 
 class Pipeline:
@@ -207,38 +169,34 @@ class Pipeline:
             phash[hashed], mirror[hashed] = found["phash"].cpu().numpy(), found["phash_mirror"].cpu().numpy()
         return Measured(photos, phash, mirror, self._faces(photos))
 
-    def _faces(self, photos: list[Photo]) -> Faces:
+    def _faces(self, photos: list[Photo]) -> MeasuredFaces:
         # Empty pixels stand for photos that have none; no face refers to them.
         images = [photo.decoded.pixels if photo.decoded else _NO_PIXELS for photo in photos]
-        found = self._detect(photos)
-
-        # Align: a similarity fit to the template; points that fit nothing are no face.
-        matrix, _ = align.fit(found.landmarks, self.template)
-        fits = np.asarray(np.isfinite(matrix).all(axis=(1, 2)))
-        found, matrix = found.of(fits), matrix[fits]
-        if len(found.photo) == 0:
+        faces = self._detect(photos).alignable()
+        if len(faces) == 0:
             return self._none()
-        crops = align.warp(images, found.photo, matrix, self.template.size, self.models.device)
+        matrix = faces.matrices(self.template)
+        crops = faces.crop(images, self.template, self.models.device)
         labels = self.models.segmenter.label_maps(crops)
-        embeddings = self.embed(images, found.photo, found.landmarks)
+        embeddings = self.embed(images, faces)
 
         # Measure: pure functions of the crop, its label map and its points.
         scale = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
-        points = torch.from_numpy(align.transform_points(found.landmarks, matrix).astype(np.float32)).to(crops.device)
+        points = torch.from_numpy(align.transform_points(faces.landmarks, matrix).astype(np.float32)).to(crops.device)
         small, small_labels, small_points = _at_224(crops, labels, points)
         upscale = torch.from_numpy((scale * 224 / self.template.size[1]).astype(np.float32)).to(crops.device)
-        sides = np.array([images[index].shape[:2] for index in found.photo])
-        eyes = found.landmarks[:, 1] - found.landmarks[:, 0]
+        sides = np.array([images[index].shape[:2] for index in faces.photo])
+        eyes = faces.landmarks[:, 1] - faces.landmarks[:, 0]
         columns: dict[str, Array] = {
-            "detection_score": found.score,
-            "landmark_source": np.where(found.from_source, "source", "detector"),
-            **{name: found.box[:, k] for k, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1"))},
+            "detection_score": faces.score,
+            "landmark_source": np.where(np.isnan(faces.score), "source", "detector"),
+            **{name: faces.box[:, k] for k, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1"))},
             "eye_distance": np.hypot(eyes[:, 0], eyes[:, 1]),
             "upscale": scale,
             "inside": align.inside_fraction(matrix, self.template.size, sides),
             "face_share": binary_mask(labels, "face").float().mean((1, 2)).cpu().numpy(),
         }
-        source_points = torch.from_numpy(found.landmarks)
+        source_points = torch.from_numpy(faces.landmarks)
         for measured in (
             sharpness.sharpness(small, small_labels, small_points, upscale, self.calibration),
             exposure.exposure(small, small_labels, small_points),
@@ -250,33 +208,32 @@ class Pipeline:
             columns |= {name: value.cpu().numpy() for name, value in measured.items()}
 
         jpegs, pngs = self._jpegs(crops), self._pngs(labels)
-        return Faces(
-            found.photo, found.box, found.landmarks, matrix, columns, jpegs, pngs, embeddings.astype(np.float16)
+        return MeasuredFaces(
+            faces.photo, faces.box, faces.landmarks, matrix, columns, jpegs, pngs, embeddings.astype(np.float16)
         )  # fmt: skip
 
-    def embed(
-        self, images: list[Pixels], which: npt.NDArray[np.int64], landmarks: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
-        """Faces of decoded photos -> unit vectors (N, D), each aligned to the embedder's own template."""
-        embedder = self.models.embedder
-        matrix, _ = align.fit(landmarks, embedder.template)
-        chips = align.warp(images, which, matrix, embedder.template.size, self.models.device)
-        vectors: npt.NDArray[np.float32] = embedder.embed(chips).float().cpu().numpy()
+    def embed(self, images: list[Pixels], faces: Faces) -> npt.NDArray[np.float32]:
+        """Embed the faces of decoded photos: float32 (N, D) of unit norm."""
+        vectors: npt.NDArray[np.float32] = faces.embed(images, self.models.embedder, self.models.device).cpu().numpy()
         return vectors
 
-    def _detect(self, photos: list[Photo]) -> "Found":
-        """The source's own landmarks where it brings them, the detector's faces elsewhere, in the order of photos."""
-        searched = [index for index, photo in enumerate(photos) if photo.decoded and not self._given(photo)]
-        images = [photo.decoded.pixels for photo in (photos[i] for i in searched) if photo.decoded]
-        faces = dict(zip(searched, self.models.detector(images), strict=True)) if images else {}
-        found = Found.none()
+    def _detect(self, photos: list[Photo]) -> Faces:
+        """The faces that the source supplies, the detector's faces on all other photos, in the order of the photos."""
+        searched: list[int] = []
+        images: list[Pixels] = []
+        parts: list[Faces] = []
         for index, photo in enumerate(photos):
-            if index in faces:
-                found.add(index, faces[index], self.settings.max_faces)
-            elif photo.entry.landmarks is not None and photo.decoded:
-                points = np.array(photo.entry.landmarks, np.float32).reshape(5, 2)
-                found.add_given(index, np.array(photo.entry.box or _box_around(points), np.float32), points)
-        return found
+            if photo.decoded is None:
+                continue
+            if self._given(photo):
+                parts.append(_supplied_face(photo.entry).with_photos([index]))
+            else:
+                searched.append(index)
+                images.append(photo.decoded.pixels)
+        if images:
+            parts.append(self.models.detector(images).with_photos(searched))
+        faces = Faces.concat(parts)
+        return faces.take(np.argsort(faces.photo, kind="stable"))
 
     def _given(self, photo: Photo) -> bool:
         """Whether the source's own landmarks stand for detection: not on a photo that EXIF turns, they do not turn."""
@@ -290,8 +247,8 @@ class Pipeline:
     def _pngs(self, labels: torch.Tensor) -> list[bytes]:
         return list(self.pool.map(_png, labels.cpu().numpy()))
 
-    def _none(self) -> Faces:
-        return Faces(
+    def _none(self) -> MeasuredFaces:
+        return MeasuredFaces(
             np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32),
             np.zeros((0, 2, 3)), {}, [], [], np.zeros((0, self.models.embedder.dim), np.float16),
         )  # fmt: skip
@@ -307,7 +264,7 @@ def _at_224(
     small = torch.nn.functional.interpolate(crops.float(), (224, 224), mode="bilinear", antialias=True)
     nearest = torch.nn.functional.interpolate(labels[:, None].float(), (224, 224), mode="nearest-exact")[:, 0]
     scale = 224 / size
-    return small.round().clamp(0, 255).byte(), nearest.byte(), (points + 0.5) * scale - 0.5
+    return small.round().clamp(0, 255).byte(), nearest.byte(), align.rescale_points(points, scale)
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
@@ -319,6 +276,13 @@ def _png(labels: npt.NDArray[np.uint8]) -> bytes:
     ok, encoded = cv2.imencode(".png", labels)
     assert ok
     return encoded.tobytes()
+
+
+def _supplied_face(entry: Entry) -> Faces:
+    """The one face of a photo whose landmarks the source supplies; its score is NaN."""
+    points = np.array(entry.landmarks, np.float32).reshape(5, 2)
+    box = np.array(entry.box or _box_around(points), np.float32)
+    return Faces(np.zeros(1, np.int64), box[None], points[None], np.full(1, np.nan, np.float32))
 
 
 def _box_around(points: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:

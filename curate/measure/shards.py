@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.errors import DecodeError
+from curate.faces.faces import Faces
 from curate.faces.models import Choice, Models, fingerprint, load
 from curate.measure.pipeline import Pipeline, Pixels, Settings
 from curate.measure.rows import embeddings_rows, faces_rows, measures_rows
@@ -186,7 +187,10 @@ class ShardWork:
 
     def _embed(self, shard: Shard, tick: Tick) -> list[pa.Table]:
         """Decodes the photos again and embeds their faces where they were found before."""
-        faces = read_table(self.job.path("faces", shard.bucket), ["image_id", "identity", "face_id", "landmarks"])
+        faces = read_table(
+            self.job.path("faces", shard.bucket), ["image_id", "identity", "face_id", "box", "landmarks"]
+        )
+        box = faces.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
         points = faces.column("landmarks").combine_chunks().flatten().to_numpy().reshape(-1, 5, 2)
         rows_of: dict[str, list[int]] = {}
         for row, image_id in enumerate(faces.column("image_id").to_pylist()):
@@ -203,7 +207,8 @@ class ShardWork:
                     which += [len(images)] * len(found)
                     images.append(photo.decoded.pixels)
             if rows:
-                embedded = self.pipeline.embed(images, np.array(which), points[rows]).astype(np.float16)
+                measured = Faces(np.array(which), box[rows], points[rows], np.full(len(rows), np.nan, np.float32))
+                embedded = self.pipeline.embed(images, measured).astype(np.float16)
                 vectors.append(embeddings_rows(faces.take(rows), embedded))
             tick(len(photos))
         return vectors

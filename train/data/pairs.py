@@ -20,7 +20,7 @@ import simplejpeg
 import torch
 from torch import Tensor
 
-from curate.faces.align import fit
+from curate.faces.align import fit, rescale_matrices, rescale_points
 from curate.faces.segment import MaskKind, binary_mask, box_mask
 from manifests.errors import DatasetError
 from manifests.landmarks import Template, flip_mask, flip_points
@@ -233,8 +233,7 @@ class PairLoader:
         photos, size = self.pairs.photos, self.size
         target = self._crops(rows.targets)
         masks = self._masks(rows.targets)
-        # From the stored crop's grid to that of `size`: pixel centres are at integers in both.
-        points = (photos.points[rows.targets].astype(np.float64) + 0.5) * (size / photos.side) - 0.5
+        points = rescale_points(photos.points[rows.targets].astype(np.float64), size / photos.side)
         rng = np.random.default_rng([self.pairs.seed, 2, index])
         for row in np.flatnonzero(rows.jitter):
             target[row], points[row], moved = _jittered(
@@ -284,10 +283,7 @@ class PairLoader:
         if self.mask == "none":
             return None
         if self.mask == "box":
-            # The matrix of the shrunk crop: c' = (c + 0.5) f - 0.5.
-            shrink = size / photos.side
-            matrix = photos.matrix[rows] * shrink
-            matrix[:, :, 2] += 0.5 * shrink - 0.5
+            matrix = rescale_matrices(photos.matrix[rows], size / photos.side)
             return box_mask(photos.box[rows], matrix, size).astype(np.uint8)
         masks = np.empty((len(rows), size, size), np.uint8)
         for at, data in self._bytes(rows, photos.mask_offset, photos.mask_length):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curate.errors import ModelError
-from curate.faces.align import fit, warp_crops
+from curate.faces.align import fit, rescale_points, warp_crops
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.embedder import Embedder, load_embedder
 from curate.faces.packs.insightface import PACKS, is_present
@@ -185,7 +185,7 @@ def score(candidate: Candidate, setting: Setting, latents: Latents, kind: Kind) 
     eyes = side * float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
     found: list[dict[str, npt.NDArray[Any]]] = []
     for batch in batches(candidate, setting, latents, kind, rows):
-        points = (photos.points[batch.targets].astype(np.float64) + 0.5) * side - 0.5
+        points = rescale_points(photos.points[batch.targets].astype(np.float64), side)
         target, fake = batch.target.to(judge.centre.device).float() / 255, candidate.swap(batch)
         after, before = judge.look(fake, points), judge.look(target, points)
         source = judge.vectors[torch.from_numpy(batch.sources).to(judge.vectors.device)]
@@ -254,9 +254,8 @@ def as_pixels(images: Tensor) -> Pixels:
 def _landmarks(detector: Mtcnn, images: Tensor) -> Tensor:
     """Five points (B, 5, 2) of the largest face of each picture, NaN where there is none."""
     points = np.full((len(images), 5, 2), np.nan, np.float32)
-    for row, faces in enumerate(detector(list(as_pixels(images)))):
-        if len(faces.landmarks):
-            points[row] = faces.landmarks[0]
+    faces = detector(list(as_pixels(images))).largest()
+    points[faces.photo] = faces.landmarks
     return torch.from_numpy(points).to(images.device)
 
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from curate.decode import decode
 from curate.errors import DecodeError, SourceError
 from curate.faces.embedder import Embedder
+from curate.faces.faces import Faces
 from curate.sources.stores.walk import photos_under
 from train.errors import SourceFaceError
-from train.swap.faces import FaceFinder, Faces, Pixels, embed
+from train.swap.faces import FaceFinder, Pixels
 
 _COUNTS = 0.3
 """A face with less than this share of the largest one's side is somebody in the background."""
@@ -82,7 +83,7 @@ def _embedding(
             "counted from the left, or crop the photo to one face"
         )
     one = faces.take(np.array([(number or 1) - 1]))
-    vector: npt.NDArray[np.float32] = embed([photo], one, embedder, finder.device)[0].cpu().numpy()
+    vector: npt.NDArray[np.float32] = one.embed([photo], embedder, finder.device)[0].cpu().numpy()
     return vector
 
 

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from curate.faces.align import rescale_matrices
+from curate.faces.faces import Faces
 from curate.faces.segment import CLASSES, MaskKind, Segmenter, binary_mask
 from train.swap.consent import Consent
-from train.swap.faces import FaceFinder, Faces, embed
+from train.swap.faces import FaceFinder
 from train.swap.paste import inside_photo, match_colour, own_side, paste, soften
 from train.swap.person import Person
 from train.trained import SwapModel, shrink
@@ -70,7 +72,8 @@ class Swapper:
         rows = np.flatnonzero(chosen)
         if len(rows):
             rows, colours, alphas = self._swap(photos, faces, rows)
-        matrices = _at_size(faces.matrix[rows], self.finder.template.size[0], self.model.size)
+        matrix = faces.matrices(self.finder.template)
+        matrices = rescale_matrices(matrix[rows], self.model.size / self.finder.template.size[0])
 
         def finish(index: int) -> Swapped:
             mine = faces.photo[rows] == index
@@ -91,7 +94,7 @@ class Swapper:
         refused = np.zeros(len(photos), bool)
         if len(faces) == 0 or (self.only is None and self.consent is None):
             return chosen, reasons, refused
-        vectors = embed(photos, faces, self.model.embedder, self.finder.device).cpu().numpy()
+        vectors = faces.embed(photos, self.model.embedder, self.finder.device).cpu().numpy()
         if self.only is not None:
             chosen = self.only.chosen(vectors, faces.photo)
             for index in range(len(photos)):
@@ -111,11 +114,12 @@ class Swapper:
         """The rows with enough face to be swapped, their colours (K, S, S, 3) 0 to 255 and alphas (K, S, S)."""
         sizes = np.array([photo.shape[:2] for photo in photos], np.int64)[faces.photo[rows]]
         side, size = self.finder.template.size[0], self.model.size
-        crops = self.finder.crops(photos, faces.take(rows))
+        crops = faces.take(rows).crop(photos, self.finder.template, self.finder.device)
+        matrix = faces.matrices(self.finder.template)
         labels = self.segmenter.label_maps(crops)
         # Every face of the photo has its side, also one that stays as it is.
-        own = torch.from_numpy(own_side(faces.photo, faces.matrix, self.finder.template)[rows]).to(labels.device)
-        inside = torch.from_numpy(inside_photo(faces.matrix[rows], side, sizes)).to(labels.device)
+        own = torch.from_numpy(own_side(faces.photo, matrix, self.finder.template)[rows]).to(labels.device)
+        inside = torch.from_numpy(inside_photo(matrix[rows], side, sizes)).to(labels.device)
         mask = binary_mask(labels, self.mask) & own & inside
         features = _FEATURES.to(labels.device)[labels.long()]
         enough = (features & own & inside).float().mean((1, 2)) >= _LEAST
@@ -123,17 +127,9 @@ class Swapper:
         rows, crops, labels, mask, inside = rows[kept], crops[enough], labels[enough], mask[enough], inside[enough]
 
         target = shrink(crops.float(), size)
-        shown = self.model.input_masks(labels, faces.box[rows], faces.matrix[rows])
+        shown = self.model.input_masks(labels, faces.box[rows], matrix[rows])
         swapped = self.model.swap(target, self.latent, shown)
         soft = soften(mask, inside)
         swapped = match_colour(swapped, target, shrink(soft * (1 - soft) * inside[:, None], size))
         alpha = shrink(soft, size)
         return rows, swapped.permute(0, 2, 3, 1).cpu().numpy(), alpha[:, 0].cpu().numpy()
-
-
-def _at_size(matrices: npt.NDArray[np.float64], side: int, size: int) -> npt.NDArray[np.float64]:
-    """Matrices (K, 2, 3) to a crop of `side` px -> to the same crop at `size` px; pixel centres are at integers."""
-    ratio = size / side
-    scaled = matrices * ratio
-    scaled[:, :, 2] += 0.5 * ratio - 0.5
-    return scaled

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from curate.faces.align import rescale_points
+
 Photo = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.float32]
 
@@ -44,7 +46,7 @@ class Copy:
         places = rows.copy()
         x, y = [0, 2, *range(5, 15, 2)], [1, 3, *range(6, 15, 2)]
         for columns, scale in ((x, self._scale[0]), (y, self._scale[1])):
-            places[:, columns] = (rows[:, columns] - self._border + 0.5) * scale - 0.5
+            places[:, columns] = rescale_points(rows[:, columns] - self._border, scale)
         return places
 
 

@@ -19,7 +19,8 @@ from torchvision.ops import nms
 
 from curate.faces.detectors import mtcnn_networks as mtcnn
 from curate.faces.detectors.canvas import LARGEST_COPY, Canvas, Copy
-from curate.faces.detectors.refine import refine_landmarks as look_again
+from curate.faces.detectors.refine import refine_landmarks as second_look
+from curate.faces.faces import Faces
 
 Photo = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -35,20 +36,6 @@ _CERTAIN = 0.9  # score of a face that ends the search
 _CHUNK = {"cpu": 2_000_000, "cuda": 48_000_000}  # px of photos taken together
 _FRAME = {"cpu": 400_000, "cuda": 24_000_000}  # px of pyramid levels in one PNet call
 _CROPS = {"cpu": 32, "cuda": 4096}  # crops in one RNet or ONet call
-
-
-@dataclass(frozen=True)
-class Detections:
-    """The faces of one photo, largest first: K of them, none is K = 0.
-
-    boxes: float32 (K, 4) x0, y0, x1, y1 in px of the photo, may reach beyond its edge.
-    landmarks: float32 (K, 5, 2) in px of the photo; order and pixel convention as in manifests/landmarks.py.
-    scores: float32 (K,), ONet's probability of a face.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    landmarks: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -106,29 +93,29 @@ class Mtcnn:
         return self._fingerprint
 
     @torch.inference_mode()
-    def __call__(self, photos: Sequence[Photo]) -> list[Detections]:
-        """Photos uint8 (H, W, 3) RGB of any sizes -> one Detections each, in order, independent of one another."""
-        found: list[Detections] = []
+    def __call__(self, photos: Sequence[Photo]) -> Faces:
+        """Detect the faces of photos, uint8 (H, W, 3) RGB of any sizes.
+
+        The faces of a photo do not depend on the other photos.
+        """
+        parts: list[Faces] = []
+        first = 0
         for chunk in _chunks(photos, _CHUNK[self.device.type]):
             faces = self._detect(chunk)
-            found += self._refined(chunk, faces) if self.refine_landmarks else faces
-        return found
+            if self.refine_landmarks:
+                landmarks = second_look(self._onet, chunk, faces.photo, faces.landmarks, self.device)
+                faces = replace(faces, landmarks=landmarks.astype(np.float32))
+            parts.append(faces.with_photos(np.arange(first, first + len(chunk))))
+            first += len(chunk)
+        return Faces.concat(parts)
 
-    def _refined(self, photos: Sequence[Photo], faces: list[Detections]) -> list[Detections]:
-        """The same faces with the points that a second look gives."""
-        which = np.repeat(np.arange(len(photos)), [len(one.boxes) for one in faces])
-        rough = np.concatenate([one.landmarks for one in faces])
-        points = look_again(self._onet, photos, which, rough, self.device).astype(np.float32)
-        ends = np.cumsum([len(one.boxes) for one in faces])[:-1]
-        return [replace(one, landmarks=mine) for one, mine in zip(faces, np.split(points, ends), strict=True)]
-
-    def _detect(self, photos: Sequence[Photo]) -> list[Detections]:
+    def _detect(self, photos: Sequence[Photo]) -> Faces:
         sides = np.array([min(photo.shape[:2]) for photo in photos])
         lowest = np.full(len(photos), float(self.min_face))
         found = [np.zeros((0, 15), np.float32)] * len(photos)
         if self.mode == "full":
             self._search(photos, found, lowest, np.full(len(photos), np.inf))
-            return [_faces_of(rows, self.max_faces) for rows in found]
+            return _faces_of(found, self.max_faces)
         reached = np.maximum(lowest, sides / _FIRST)
         self._search(photos, found, reached, np.full(len(photos), np.inf))
         sought = np.array([_largest(rows) == 0 for rows in found])
@@ -137,7 +124,7 @@ class Mtcnn:
             largest = np.array([_largest(rows) for rows in found])
             wanted = np.maximum(lowest, np.where(largest > 0, largest / 3, reached / 3))
             if (wanted >= reached).all():
-                return [_faces_of(rows, self.max_faces) for rows in found]
+                return _faces_of(found, self.max_faces)
             self._search(photos, found, wanted, reached)
             reached = np.minimum(reached, wanted)
 
@@ -329,8 +316,16 @@ def _largest(rows: Rows) -> float:
     return float((sure[:, 2:4] - sure[:, :2]).max()) if len(sure) else 0.0
 
 
-def _faces_of(rows: Rows, most: int) -> Detections:
-    """Candidates (K, 4 + 1 + 10) of one photo -> its faces: a box mostly inside a better one is the same face."""
+def _faces_of(candidates: list[Rows], max_faces: int) -> Faces:
+    """Candidates (K, 4 + 1 + 10) of each photo -> the photos' faces."""
+    parts = [_select(rows, max_faces) for rows in candidates]
+    photo = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    rows = np.concatenate(parts)
+    return Faces(photo, rows[:, :4], rows[:, 5:].reshape(-1, 5, 2), rows[:, 4])
+
+
+def _select(rows: Rows, max_faces: int) -> Rows:
+    """Candidates of one photo -> its largest faces, largest first, without boxes mostly inside a better one."""
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
     boxes = rows[:, :4].astype(np.float64)
     area = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
@@ -342,9 +337,8 @@ def _faces_of(rows: Rows, most: int) -> Detections:
         if not kept or shared[row, kept].max() <= 0.7:
             kept.append(row)
     sides = boxes[kept, 2:] - boxes[kept, :2]
-    kept = [kept[i] for i in np.argsort(-sides.prod(1), kind="stable")[:most]]
-    chosen = rows[kept].astype(np.float32)
-    return Detections(chosen[:, :4], chosen[:, 5:].reshape(-1, 5, 2), chosen[:, 4])
+    kept = [kept[i] for i in np.argsort(-sides.prod(1), kind="stable")[:max_faces]]
+    return rows[kept].astype(np.float32)
 
 
 def _chunks(photos: Sequence[Photo], budget: int) -> list[Sequence[Photo]]:

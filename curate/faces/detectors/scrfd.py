@@ -15,12 +15,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
 from curate.errors import ModelError
-from curate.faces.detectors.mtcnn import Detections, Photo
+from curate.faces.align import Photo
+from curate.faces.faces import Faces
 from curate.faces.onnx.graph import OnnxGraph
 from curate.faces.weights import file_sha256
 
@@ -80,8 +82,11 @@ class Scrfd:
         return self._fingerprint
 
     @torch.inference_mode()
-    def __call__(self, photos: Sequence[Photo]) -> list[Detections]:
-        """Photos uint8 (H, W, 3) RGB of any sizes -> one Detections each, in order, independent of one another."""
+    def __call__(self, photos: Sequence[Photo]) -> Faces:
+        """Detect the faces of photos, uint8 (H, W, 3) RGB of any sizes.
+
+        The faces of a photo do not depend on the other photos.
+        """
         found = [torch.empty(0, 16, device=self.device)]
         for size in self.sizes:
             for first, squares, scales in self._squares(photos, size):
@@ -92,8 +97,8 @@ class Scrfd:
         # insightface counts a box's last pixel in: areas are (x1 - x0 + 1) (y1 - y0 + 1).
         inclusive = rows[:, 2:6].double() + torch.tensor([0, 0, 1, 1], device=self.device)
         rows = rows[batched_nms(inclusive, rows[:, 1].double(), rows[:, 0], self.overlap)]
-        table = rows.cpu().numpy()
-        return [_detections(table[table[:, 0] == index], self.max_faces) for index in range(len(photos))]
+        table = _largest(rows.cpu().numpy(), self.max_faces)
+        return Faces(table[:, 0].astype(np.int64), table[:, 2:6], table[:, 6:].reshape(-1, 5, 2), table[:, 1])
 
     def _squares(self, photos: Sequence[Photo], size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Photos -> batches: index of the first, uint8 (B, size, size, 3), scales (B,) from photo px to square px."""
@@ -150,8 +155,9 @@ def _rows(level_map: Tensor, channels: int) -> Tensor:
     return level_map.permute(0, 2, 3, 1).reshape(level_map.shape[0], -1, channels)
 
 
-def _detections(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], most: int) -> Detections:
-    """The rows (K, 16) of one photo -> its faces, largest first."""
-    sides = rows[:, 4:6] - rows[:, 2:4]
-    rows = rows[np.argsort(-sides.prod(1), kind="stable")[:most]]
-    return Detections(rows[:, 2:6].copy(), rows[:, 6:].reshape(-1, 5, 2).copy(), rows[:, 1].copy())
+def _largest(rows: npt.NDArray[np.float32], max_faces: int) -> npt.NDArray[np.float32]:
+    """Rows (M, 16) in any order -> at most `max_faces` rows a photo, in the order of the photos, largest box first."""
+    area = (rows[:, 4:6] - rows[:, 2:4]).prod(1)
+    rows = rows[np.lexsort((-area, rows[:, 0]))]
+    rank = np.arange(len(rows)) - np.searchsorted(rows[:, 0], rows[:, 0])
+    return rows[rank < max_faces]

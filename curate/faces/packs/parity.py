@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 
 from curate.errors import ModelError
-from curate.faces.detectors.mtcnn import Detections, Photo
+from curate.faces.align import Photo
 from curate.faces.detectors.scrfd import Scrfd
+from curate.faces.faces import Faces
 from curate.faces.packs.insightface import load_arcface, locate
 from curate.faces.weights import file_sha256
 
@@ -67,7 +68,8 @@ def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch
     found, apart, crops = 0, 0.0, []
     with _exact():
         ours = detector(photos)
-    for photo, faces in zip(photos, ours, strict=True):
+    for index, photo in enumerate(photos):
+        faces = ours.in_photo(index)
         bgr = np.ascontiguousarray(photo[..., ::-1])
         boxes, points = theirs.detect(bgr, input_size=(_SIZE, _SIZE))
         found += len(boxes)
@@ -90,12 +92,12 @@ def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch
     ]
 
 
-def _apart(ours: Detections, boxes: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
+def _apart(ours: Faces, boxes: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
     """Largest difference of two lists of the same faces, each of ours against the nearest of theirs, each used once."""
-    if len(ours.boxes) != len(boxes):
+    if len(ours) != len(boxes):
         return float("inf")
     left, worst = list(range(len(boxes))), 0.0
-    for box, landmarks, score in zip(ours.boxes, ours.landmarks, ours.scores, strict=True):
+    for box, landmarks, score in zip(ours.box, ours.landmarks, ours.score, strict=True):
         gaps = [float(np.abs(boxes[index, :4] - box).max()) for index in left]
         nearest = left.pop(int(np.argmin(gaps)))
         worst = max(worst, min(gaps), float(np.abs(points[nearest] - landmarks).max()))

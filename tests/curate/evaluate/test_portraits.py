@@ -9,7 +9,8 @@ import torch
 
 from curate.evaluate import degradations
 from curate.evaluate.portraits import Portraits, spread
-from curate.faces.detectors.mtcnn import Detections
+from curate.faces.align import rescale_points
+from curate.faces.faces import Faces
 from curate.measure.sharpness import load_calibration
 from curate.sources import open_source
 from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO
@@ -24,12 +25,11 @@ class Finds:
     fingerprint: str = ""
 
     def __call__(self, photos):
-        return [self.faces(photo) for photo in photos]
-
-    def faces(self, photo):
-        count = int(photo.std() > 1)
-        points = (POINTS + 0.5) * (photo.shape[0] / 512) - 0.5
-        return Detections(np.zeros((count, 4), np.float32), points[None][:count], np.ones(count, np.float32))
+        shown = np.flatnonzero([photo.std() > 1 for photo in photos])
+        points = [rescale_points(POINTS, photos[index].shape[0] / 512) for index in shown]
+        count = len(shown)
+        box, score = np.zeros((count, 4), np.float32), np.ones(count, np.float32)
+        return Faces(shown, box, np.reshape(points, (count, 5, 2)), score)
 
 
 class Labels:

@@ -11,9 +11,10 @@ import torch
 
 from curate.faces.detectors import mtcnn as detect
 from curate.faces.detectors.canvas import Canvas
-from curate.faces.detectors.mtcnn import Detections, Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.detectors.mtcnn_networks import PNet, load
 from curate.faces.detectors.refine import refine_landmarks
+from curate.faces.faces import Faces
 
 
 def wheel_photo(package: str, path: str) -> np.ndarray:
@@ -73,85 +74,90 @@ def sample(folder: str, count: int) -> list[np.ndarray]:
     return [read(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
-def assert_as_original(ours: Detections, photo: np.ndarray, original) -> None:
+def assert_as_original(ours: Faces, photo: np.ndarray, original) -> None:
     boxes, scores, landmarks = original.detect(photo, landmarks=True)
     if boxes is None:
-        assert len(ours.boxes) == 0
+        assert len(ours) == 0
         return
-    assert len(ours.boxes) == len(boxes)
-    np.testing.assert_allclose(ours.boxes, boxes.astype(np.float32), atol=1)
+    assert len(ours) == len(boxes)
+    np.testing.assert_allclose(ours.box, boxes.astype(np.float32), atol=1)
     np.testing.assert_allclose(ours.landmarks, landmarks.astype(np.float32), atol=1)
-    np.testing.assert_allclose(ours.scores, scores.astype(np.float32), atol=1e-3)
+    np.testing.assert_allclose(ours.score, scores.astype(np.float32), atol=1e-3)
 
 
 @pytest.mark.parametrize("photo", [ASTRONAUT, SMALL, ASTRONAUT[:211, 90:391]], ids=["astronaut", "group", "odd size"])
 def test_full_mode_is_the_original(photo, cascade, original):
-    assert_as_original(cascade([photo])[0], photo, original)
+    assert_as_original(cascade([photo]), photo, original)
 
 
 def test_full_mode_is_the_original_on_collected_photos(cascade, original):
     photos = sample("celebs-color", 4) + sample("web-raw", 2) + sample("celebs-112", 6)
-    for photo, ours in zip(photos, cascade(photos), strict=True):
-        assert_as_original(ours, photo, original)
+    ours = cascade(photos)
+    for index, photo in enumerate(photos):
+        assert_as_original(ours.in_photo(index), photo, original)
 
 
 @pytest.mark.parametrize("mode", ["full", "coarse"])
 def test_a_photo_does_not_depend_on_its_batch(mode):
     detector = Mtcnn(mode=mode)
     together = detector(MOTLEY)
-    assert [len(found.boxes) for found in together][:2] == [4, 1]
-    for photo, found in zip(MOTLEY, together, strict=True):
-        (alone,) = detector([photo])
-        assert alone.boxes.shape == found.boxes.shape
-        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
+    assert [len(together.in_photo(index)) for index in (0, 1)] == [4, 1]
+    assert (np.diff(together.photo) >= 0).all()
+    for index, photo in enumerate(MOTLEY):
+        found, alone = together.in_photo(index), detector([photo])
+        assert len(alone) == len(found)
+        np.testing.assert_allclose(alone.box, found.box, atol=1e-3)
         # The second look's crops are whole grey levels, so that the last bit of a point can move the next by more.
         np.testing.assert_allclose(alone.landmarks, found.landmarks, atol=0.02)
 
 
 def test_coarse_finds_the_main_face_of_full(coarse, full):
     photos = [ASTRONAUT, SMALL] + (sample("celebs-color", 10) if "SWAPSET_DATA" in os.environ else [])
-    for quick, slow in zip(coarse(photos), full(photos), strict=True):
-        assert iou(quick.boxes[0], slow.boxes[0]) > 0.7
+    found = coarse(photos).largest(), full(photos).largest()
+    assert all(faces.photo.tolist() == list(range(len(photos))) for faces in found)
+    for index in range(len(photos)):
+        quick, slow = (faces.in_photo(index) for faces in found)
+        assert iou(quick.box[0], slow.box[0]) > 0.7
         off = np.linalg.norm(quick.landmarks[0] - slow.landmarks[0], axis=1).mean()
         assert off < 0.03 * eye_distance(slow.landmarks[0])
 
 
 def test_coarse_finds_several_faces_of_like_size(coarse, full):
-    quick, slow = coarse([GROUP])[0], full([SMALL])[0]
-    assert len(quick.boxes) == 4
-    for box in quick.boxes:
-        assert max(iou(box / 2, other) for other in slow.boxes) > 0.6
+    quick, slow = coarse([GROUP]), full([SMALL])
+    assert len(quick) == 4
+    for box in quick.box:
+        assert max(iou(box / 2, other) for other in slow.box) > 0.6
 
 
 def test_a_small_face_in_a_large_photo_is_found(coarse):
     photo = np.full((1400, 2100, 3), 90, np.uint8)
     photo[900:1028, 1500:1628] = cv2.resize(ASTRONAUT, (128, 128), interpolation=cv2.INTER_AREA)
-    (found,) = coarse([photo])
-    truth = coarse([ASTRONAUT])[0].boxes[0] / 4 + [1500, 900, 1500, 900]
-    assert len(found.boxes) == 1
-    assert iou(found.boxes[0], truth) > 0.7
+    found = coarse([photo])
+    truth = coarse([ASTRONAUT]).box[0] / 4 + [1500, 900, 1500, 900]
+    assert len(found) == 1
+    assert iou(found.box[0], truth) > 0.7
 
 
 def test_a_face_that_fills_the_frame_is_found(coarse):
-    (whole,) = coarse([ASTRONAUT])
-    x0, y0, x1, y1 = whole.boxes[0].round().astype(int)
+    whole = coarse([ASTRONAUT])
+    x0, y0, x1, y1 = whole.box[0].round().astype(int)
     tight = np.ascontiguousarray(ASTRONAUT[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4])
-    (found,) = coarse([tight])
-    assert len(found.boxes) == 1
+    found = coarse([tight])
+    assert len(found) == 1
     off = np.linalg.norm(found.landmarks[0] + [x0 + 4, y0 + 4] - whole.landmarks[0], axis=1)
     assert off.max() < 0.12 * eye_distance(whole.landmarks[0])
 
 
 def test_points_of_a_cut_or_turned_face_are_mended_by_a_second_look(coarse, cascade):
-    (whole,) = coarse([ASTRONAUT])
-    x0, y0, x1, y1 = whole.boxes[0].round().astype(int)
+    whole = coarse([ASTRONAUT])
+    x0, y0, x1, y1 = whole.box[0].round().astype(int)
     cut = np.ascontiguousarray(ASTRONAUT[y0 + 10 : y1, x0:x1])
     turn = cv2.getRotationMatrix2D((256, 256), 25, 1)
     turned = cv2.warpAffine(ASTRONAUT, turn, (512, 512))
     points = whole.landmarks[0]
     for photo, truth in ((cut, points - [x0, y0 + 10]), (turned, points @ turn[:, :2].T + turn[:, 2])):
         rough, better = (
-            np.linalg.norm(detector([photo])[0].landmarks[0] - truth, axis=1).mean() / eye_distance(truth)
+            np.linalg.norm(detector([photo]).landmarks[0] - truth, axis=1).mean() / eye_distance(truth)
             for detector in (cascade, coarse)
         )
         assert better < 0.03
@@ -168,22 +174,20 @@ def test_a_face_that_the_second_look_does_not_confirm_keeps_its_points():
 
 def test_faces_that_fill_the_frame_in_a_collection(coarse):
     found = coarse(sample("celebs-112", 60))
-    assert np.mean([len(one.boxes) > 0 for one in found]) >= 0.95
+    assert len(found.largest()) / 60 >= 0.95
 
 
 @pytest.mark.parametrize("mode", ["full", "coarse"])
 @pytest.mark.parametrize("shape", [(1, 1), (10, 5000), (5000, 1), (12, 12), (19, 400), (20, 20), (37, 38)])
 def test_photos_without_a_face_give_empty_results(mode, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 1), np.uint8).repeat(3, 2)
-    (found,) = Mtcnn(mode=mode)([noise])
-    assert found.boxes.shape == (0, 4)
-    assert found.landmarks.shape == (0, 5, 2)
-    assert found.scores.shape == (0,)
-    assert found.boxes.dtype == found.landmarks.dtype == found.scores.dtype == np.float32
+    found = Mtcnn(mode=mode)([noise])
+    for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
+        assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
 
 def test_nothing_gives_nothing(coarse):
-    assert coarse([]) == []
+    assert len(coarse([])) == 0
 
 
 def test_grey_and_read_only_and_strided_photos_are_searched(coarse):
@@ -191,21 +195,22 @@ def test_grey_and_read_only_and_strided_photos_are_searched(coarse):
     grey.setflags(write=False)
     mirrored = ASTRONAUT[:, ::-1]
     found = coarse([grey, mirrored, ASTRONAUT])
-    assert iou(found[0].boxes[0], found[2].boxes[0]) > 0.8
-    back = found[1].boxes[0] * [-1, 1, -1, 1] + [511, 0, 511, 0]
-    assert iou(back[[2, 1, 0, 3]], found[2].boxes[0]) > 0.8
-    for one in found:  # image-left first, in a mirrored face too
-        assert one.landmarks[0, 0, 0] < one.landmarks[0, 1, 0]
-        assert one.landmarks[0, 3, 0] < one.landmarks[0, 4, 0]
+    assert found.photo.tolist() == [0, 1, 2]
+    assert iou(found.box[0], found.box[2]) > 0.8
+    back = found.box[1] * [-1, 1, -1, 1] + [511, 0, 511, 0]
+    assert iou(back[[2, 1, 0, 3]], found.box[2]) > 0.8
+    # Image-left first, in a mirrored face too.
+    assert (found.landmarks[:, 0, 0] < found.landmarks[:, 1, 0]).all()
+    assert (found.landmarks[:, 3, 0] < found.landmarks[:, 4, 0]).all()
 
 
 def test_the_largest_face_comes_first_and_max_faces_holds(full):
-    (found,) = full([SMALL])
-    sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
+    found = full([SMALL])
+    sizes = (found.box[:, 2:] - found.box[:, :2]).prod(1)
     assert len(sizes) >= 6
     assert (np.diff(sizes) <= 0).all()
-    (two,) = Mtcnn(mode="full", max_faces=2)([SMALL])
-    np.testing.assert_array_equal(two.boxes, found.boxes[:2])
+    two = Mtcnn(mode="full", max_faces=2)([SMALL])
+    np.testing.assert_array_equal(two.box, found.box[:2])
 
 
 def test_the_fingerprint_is_that_of_the_settings():

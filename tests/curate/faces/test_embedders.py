@@ -32,7 +32,7 @@ def people() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """insightface's photo of six people and their landmarks (K, 5, 2)."""
     path = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
     photo = np.ascontiguousarray(np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1])
-    return photo, Mtcnn(max_faces=6)([photo])[0].landmarks
+    return photo, Mtcnn(max_faces=6)([photo]).landmarks
 
 
 @cache

@@ -14,9 +14,10 @@ from insightface.model_zoo.scrfd import SCRFD
 from onnxruntime import InferenceSession
 
 from curate.errors import ModelError
-from curate.faces.detectors.mtcnn import Photo
+from curate.faces.align import Photo
 from curate.faces.detectors.scrfd import Scrfd, letterbox
 from curate.faces.embedder import load_embedder
+from curate.faces.faces import Faces
 from curate.faces.onnx.graph import OnnxGraph
 from curate.faces.packs import insightface as packs
 from curate.faces.packs.parity import verify
@@ -135,11 +136,12 @@ def test_scrfd_measures_what_insightface_measures(photos: list[Photo], name: str
     threshold = between_scores(path, photos[0])
     theirs.prepare(-1, det_thresh=threshold, nms_thresh=1.0)
     ours = Scrfd(path, threshold=threshold, overlap=1.0, sizes=(128, 320), max_faces=10_000)(photos)
-    assert len(ours[0].scores) > 50
-    for photo, found in zip(photos, ours, strict=True):
+    assert np.bincount(ours.photo)[0] > 50
+    for index, photo in enumerate(photos):
+        found = ours.in_photo(index)
         boxes, points = theirs.detect(np.ascontiguousarray(photo[..., ::-1]), input_size=[(128, 128), (320, 320)])
         expected = np.concatenate([boxes, points.reshape(-1, 10)], 1)
-        got = np.concatenate([found.boxes, found.scores[:, None], found.landmarks.reshape(-1, 10)], 1)
+        got = np.concatenate([found.box, found.score[:, None], found.landmarks.reshape(-1, 10)], 1)
         apart = np.abs(got[:, None] - expected[None]).max(2)
         assert got.shape == expected.shape
         assert len(set(apart.argmin(1))) == len(expected)  # each of theirs is one of ours
@@ -153,12 +155,12 @@ def test_scrfd_keeps_what_insightface_keeps(photos: list[Photo], name: str) -> N
     square = photos[0][:800, 200:1000].copy()
     threshold = between_scores(path, square)
     theirs.prepare(-1, det_thresh=threshold, nms_thresh=0.4)
-    (found,) = Scrfd(path, threshold=threshold, sizes=[320], max_faces=10_000)([square])
+    found = Scrfd(path, threshold=threshold, sizes=[320], max_faces=10_000)([square])
     boxes, points = theirs.detect(np.ascontiguousarray(square[..., ::-1]), input_size=(320, 320))
     assert 5 < len(boxes) < 100
-    by_score = np.argsort(-found.scores, kind="stable")
-    np.testing.assert_allclose(found.scores[by_score], boxes[:, 4], atol=1e-5)
-    np.testing.assert_allclose(found.boxes[by_score], boxes[:, :4], atol=0.01)
+    by_score = np.argsort(-found.score, kind="stable")
+    np.testing.assert_allclose(found.score[by_score], boxes[:, 4], atol=1e-5)
+    np.testing.assert_allclose(found.box[by_score], boxes[:, :4], atol=0.01)
     np.testing.assert_allclose(found.landmarks[by_score], points, atol=0.01)
 
 
@@ -177,21 +179,20 @@ def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list
     path = packs.PACKS["buffalo_s"].files[0]
     scrfd = Scrfd(path, threshold=between_scores(path, photos[0]), sizes=[320])
     together = scrfd(photos)
-    assert max(len(found.scores) for found in together) == 4
-    for photo, found in zip(photos, together, strict=True):
-        sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    assert np.bincount(together.photo).max() == 4
+    for index, photo in enumerate(photos):
+        found, alone = together.in_photo(index), scrfd([photo])
+        sides = found.box[:, 2:] - found.box[:, :2]
         assert (np.diff(sides.prod(1)) <= 0).all()
-        (alone,) = scrfd([photo])
-        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
+        np.testing.assert_allclose(alone.box, found.box, atol=1e-3)
         np.testing.assert_allclose(alone.landmarks, found.landmarks, atol=1e-3)
-    assert scrfd([]) == []
+    assert len(scrfd([])) == 0
 
 
 def test_no_face_is_an_empty_detection(photos: list[Photo]) -> None:
-    (found,) = Scrfd(packs.PACKS["buffalo_s"].files[0], threshold=1.1, sizes=[128])(photos[2:])
-    assert found.boxes.shape == (0, 4)
-    assert found.landmarks.shape == (0, 5, 2)
-    assert found.scores.shape == (0,)
+    found = Scrfd(packs.PACKS["buffalo_s"].files[0], threshold=1.1, sizes=[128])(photos[2:])
+    for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
+        assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
 
 def test_fingerprint_tells_settings_and_files_apart() -> None:

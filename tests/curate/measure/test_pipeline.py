@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from curate.faces.detectors.mtcnn import Detections, Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces.faces import Faces
 from curate.faces.models import Choice, load
 from curate.measure.pipeline import Pipeline, Settings
 from curate.sources import open_source
@@ -22,7 +23,7 @@ class Greedy:
     def __init__(self, detector: Mtcnn, most: int) -> None:
         self.detector, self.most = detector, most
 
-    def __call__(self, images: Images) -> list[Detections]:
+    def __call__(self, images: Images) -> Faces:
         if len(images) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return self.detector(images)

@@ -27,7 +27,6 @@ from tests.samples.swap import (
 from train.config import Recipe
 from train.errors import CheckpointError, SourceFaceError
 from train.swap.consent import Consent
-from train.swap.faces import embed
 from train.swap.person import Person
 from train.swap.source import read_source
 from train.trained import SwapModel, load_model, shrink
@@ -70,7 +69,7 @@ def test_the_identity_generator_gives_the_photo_back() -> None:
 
 def test_only_the_person_on_a_reference_photo_is_swapped() -> None:
     faces = finder()([SIX])
-    vectors = embed([SIX], faces, embedder(), "cpu").numpy()
+    vectors = faces.embed([SIX], embedder()).numpy()
     for wanted in (0, 4):
         person = Person("ref.jpg", vectors[wanted], embedder().calibration.far_1e2)
         done = swapper(Paint(), only=person)([SIX, ONE])
@@ -82,7 +81,7 @@ def test_only_the_person_on_a_reference_photo_is_swapped() -> None:
 
 
 def test_an_excluded_person_is_refused_in_words() -> None:
-    vectors = embed([ONE], finder()([ONE]), embedder(), "cpu").numpy()
+    vectors = finder()([ONE]).embed([ONE], embedder()).numpy()
     consent = Consent(Gallery(vectors, ("ann/1.jpg",), embedder().calibration.far_1e4))
     done = swapper(Paint(), consent=consent)([SIX, ONE])
     assert done[0].swapped == 6
@@ -115,7 +114,7 @@ def test_a_face_of_20_px_is_swapped() -> None:
 def test_a_hand_that_passes_for_a_face_is_left_alone() -> None:
     # At full size, the detector alone takes knuckles and a pot on this photo for faces.
     photo = pixels(GROUP)
-    assert len(finder().detector([photo])[0].scores) > 6
+    assert len(finder().detector([photo])) > 6
     assert swapper()([photo])[0].swapped == 6
 
 
@@ -145,7 +144,7 @@ def test_a_source_must_show_one_face_and_the_message_says_how_to_choose(tmp_path
         read_source([several], finder(), embedder())
     third = read_source([several], finder(), embedder(), 3).vectors[0]
     faces = finder()([SIX])
-    vectors = embed([SIX], faces, embedder(), "cpu").numpy()
+    vectors = faces.embed([SIX], embedder()).numpy()
     assert (vectors @ third).argmax() == np.argsort(faces.box[:, 0])[2]
     with pytest.raises(SourceFaceError, match="shows 6 faces, there is no face 7 from the left"):
         read_source([several], finder(), embedder(), 7)

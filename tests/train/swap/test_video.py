@@ -15,7 +15,6 @@ from tests.samples.swap import ASTRONAUT, Paint, Pixels, Unmarked, embedder, fin
 from train.errors import ConsentError, MarkError, TargetError
 from train.swap import clip_writer
 from train.swap.consent import Consent, Gallery
-from train.swap.faces import embed
 from train.swap.video import swap_video
 
 FACE = smaller(pixels(ASTRONAUT), 0.375)  # 192 x 192 px, the face 38 px wide
@@ -202,7 +201,7 @@ def test_a_video_without_a_face_is_not_written(tmp_path: Path) -> None:
 
 def test_somebody_excluded_ends_it(tmp_path: Path) -> None:
     target = write_video(tmp_path / "clip.mp4", moving(3))
-    vectors = embed([FACE], finder()([FACE]), embedder(), "cpu").numpy()
+    vectors = finder()([FACE]).embed([FACE], embedder()).numpy()
     refusing = swapper(consent=Consent(Gallery(vectors, ("her/1.jpg",), 0.9)))
     with pytest.raises(ConsentError, match=r"clip.mp4, at 0.0 s: a face in it matches her/1.jpg of --exclude"):
         swap_video(target, tmp_path / "out", refusing, Unmarked())  # type: ignore[arg-type]
