@@ -165,8 +165,6 @@ RELATIONS = (
     Column("suggested_identity", pa.string(), "identity that claims this face clearly", null="none does"),
     Column("same_person_as", pa.string(), "another identity whose centre says it is the same person", null="none"),
     Column("duplicate_group", pa.int64(), "photos with one number show the same picture", null="no duplicate"),
-    Column("duplicate_of", pa.string(), "image_id of the photo that is kept of the group", null="no duplicate, or it is the kept one"),
-    Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or it is the kept one"),
     Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
 )  # fmt: skip
@@ -175,6 +173,8 @@ VERDICT = (
     Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep' or 'drop'"),
     Column("verdict_source", pa.dictionary(pa.int8(), pa.string()), "'policy', or 'override' where a human decided"),
     Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty when kept by policy"),
+    Column("duplicate_of", pa.string(), "image_id of the photo that is kept of the group", null="no duplicate, or it is the kept one"),
+    Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or it is the kept one"),
 )  # fmt: skip
 
 _RELATED = tuple(c for c in RELATIONS if c.name not in {"image_id", "identity", "face_id", "main", "duplicate_group"})

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from curate.decide.overrides import FILE_NAME, Overrides, create_overrides, read
 from curate.decide.policy import Policy
 from curate.decide.sharpness_limit import collection_limit
 from curate.errors import DatasetError
-from curate.relate.duplicates import best_first
+from curate.relate.duplicates import quality_keys
 from manifests import layout
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
@@ -302,7 +302,7 @@ def settle_duplicates(parts: list[pa.Table]) -> Duplicates:
     """`grouped_photos` of all buckets -> which photo each copy yields to.
 
     The rule: of each group one photo stands, and the others yield to it. It is the first, in the order of
-    `duplicates.best_first`, of those that a human keeps; else of those that nothing else drops; else of all (then it is
+    `_kept_first`, of those that a human keeps; else of those that nothing else drops; else of all (then it is
     dropped for reasons of its own, and the copies name it all the same). A copy is 'exact' where its bytes equal the
     standing photo's or an earlier copy's, else 'near'.
     """
@@ -311,14 +311,8 @@ def settle_duplicates(parts: list[pa.Table]) -> Duplicates:
     rows = pa.concat_tables(parts).combine_chunks()
     group = np.unique(rows["duplicate_group"].to_numpy(), return_inverse=True)[1].reshape(-1)
     identity = _codes(rows["identity"])
-    order = best_first(
-        group * 3 + rows["fate"].to_numpy(),
-        identity,
-        rows["own_similarity"].to_numpy(),
-        rows["eye_distance"].to_numpy(),
-        rows["sharpness"].to_numpy(),
-        rows["file_size"].to_numpy(),
-        _codes(rows["image_id"]),
+    order = _kept_first(
+        group * 3 + rows["fate"].to_numpy(), identity, rows["own_similarity"].to_numpy(), *_quality(rows)
     )
     of_group, content = group[order], _codes(rows["sha256"])[order]
     start = np.searchsorted(of_group, of_group)
@@ -334,6 +328,30 @@ def settle_duplicates(parts: list[pa.Table]) -> Duplicates:
         image_id.take(order[start[copies]]),
         pa.array(np.where(exact & known, "exact", "near")[copies], pa.string()),
     )
+
+
+def _quality(rows: pa.Table) -> tuple[npt.NDArray[Any], ...]:
+    """Sort keys of photos of one picture, the least significant one first: image_id, then `quality_keys`."""
+    numbers = (rows[name].to_numpy() for name in ("eye_distance", "sharpness", "file_size"))
+    return _codes(rows["image_id"]), *quality_keys(*numbers)
+
+
+def _kept_first(
+    group: npt.NDArray[np.int64],
+    identity: npt.NDArray[np.int64],
+    own_similarity: npt.NDArray[np.float32],
+    *quality: npt.NDArray[Any],
+) -> npt.NDArray[np.int64]:
+    """Return the order of N photos by ascending group, the photo to keep of each group first.
+
+    Where a group spans several identities, the identity of the photo with the highest similarity to its own centroid
+    comes first; then `quality` decides. NaN similarities come last.
+    """
+    own = np.nan_to_num(own_similarity, nan=-2.0)
+    codes, inverse = np.unique(np.stack([group, identity], axis=1), axis=0, return_inverse=True)
+    claim = np.full(len(codes), -2.0, np.float32)
+    np.maximum.at(claim, inverse.reshape(-1), own)
+    return np.lexsort((*quality, identity, -claim[inverse.reshape(-1)], group))
 
 
 def _main_rows(measures: pa.Table, relations: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from curate.relate.centroids import Bucket, Faces, Read
 from curate.relate.duplicates import (
@@ -35,7 +34,7 @@ _DENSE = 16_384
 
 @dataclass(frozen=True)
 class Copies:
-    """Photos in a group, by row of the dataset: group number, image_id of the kept one and kind (null for that itself).
+    """Photos in a duplicate group, by row of the dataset, and the group's number.
 
     start: (buckets + 1,) first row of each bucket. rows: (G,) ascending.
     """
@@ -43,19 +42,14 @@ class Copies:
     start: Rows
     rows: Rows
     group: Rows
-    of: pa.Array
-    kind: pa.Array
 
-    def of_bucket(self, bucket: int) -> tuple[Rows, pa.Array, pa.Array]:
-        """Group (-1: none), duplicate_of and duplicate_kind of every row of a bucket."""
+    def of_bucket(self, bucket: int) -> Rows:
+        """Return the group of every row of a bucket, -1 for none."""
         low, high = self.start[bucket], self.start[bucket + 1]
         here = slice(*np.searchsorted(self.rows, [low, high]))
         group = np.full(high - low, -1, np.int64)
-        at = np.full(high - low, -1, np.int64)
         group[self.rows[here] - low] = self.group[here]
-        at[self.rows[here] - low] = np.arange(here.start, here.stop)
-        take = pa.array(at, mask=at < 0)
-        return group, self.of.take(take), self.kind.take(take)
+        return group
 
 
 def find_copies(
@@ -109,35 +103,10 @@ def find_copies(
         return alike
 
     numbers = np.concatenate([part.rank for part in faces])
-    nobody = np.zeros(len(linked), np.int64)
-    order = best_first(nobody, nobody, nobody + 0.0, *_ranked(numbers[linked]), linked)
+    order = best_first(*_ranked(numbers[linked]), linked)
     rank = np.zeros(len(main), np.int64)
     rank[linked[order]] = np.arange(len(linked))
-    rows, group = groups(links, direct, rank)
-    return _settled(faces, read, start, identity, sha256, numbers, rows, group)
-
-
-def _settled(
-    faces: list[Faces],
-    read: Read,
-    start: Rows,
-    identity: Rows,
-    sha256: npt.NDArray[np.bytes_],
-    numbers: Floats,
-    rows: Rows,
-    group: Rows,
-) -> Copies:
-    """Groups -> which photo of each is kept, by `duplicates.best_first`."""
-    own = np.concatenate([part.own for part in faces])[rows]
-    image_ids = np.array(_told(read, start, rows, "image_id"), dtype=object)
-    name = np.argsort(np.argsort(image_ids, kind="stable"), kind="stable")
-    order = best_first(group, identity[rows], own, *_ranked(numbers[rows]), name)
-    kept = order[np.searchsorted(group[order], group)]
-    itself = kept == np.arange(len(rows))
-    same = sha256[rows] == sha256[rows[kept]]
-    of = pa.array(image_ids[kept], pa.string(), mask=itself)
-    kind = pa.array(np.where(same & (sha256[rows] != b""), "exact", "near"), pa.string(), mask=itself)
-    return Copies(start, rows, group, of, kind)
+    return Copies(start, *groups(links, direct, rank))
 
 
 def _near_pairs(

@@ -196,9 +196,9 @@ def groups(pairs: Pairs, direct: Callable[[Pairs], Flags], rank: Rows) -> tuple[
 
 def _components(pairs: Pairs, rank: Rows) -> Rows:
     """(P, 2) links between len(rank) nodes -> for each node the best-ranked node that any path links it with."""
-    best_first = np.argsort(rank)
+    order = np.argsort(rank)
     place = np.empty(len(rank), np.int64)
-    place[best_first] = np.arange(len(rank))
+    place[order] = np.arange(len(rank))
     label = np.arange(len(rank))
     ends = place[pairs]
     # Each round hands the smaller label over every link and then jumps along labels (union-find without recursion).
@@ -211,29 +211,20 @@ def _components(pairs: Pairs, rank: Rows) -> Rows:
         while not np.array_equal(label[label], label):
             label = label[label]
         if np.array_equal(before, label):
-            return best_first[label[place]]
+            return order[label[place]]
 
 
-def best_first(
-    group: Rows,
-    identity: Rows,
-    own_similarity: Floats,
-    eye_distance: Floats,
-    sharpness: Floats,
-    file_size: Rows,
-    name: Rows,
-) -> Rows:
-    """(N,) photos of any groups -> the order that lists each group's best photo first, groups ascending.
+def best_first(eye_distance: Floats, sharpness: Floats, file_size: Rows, name: Rows) -> Rows:
+    """Return the order that lists N photos of one picture from the best to the worst.
 
-    Which photo of a group is the best: one of the identity that it resembles most, where the group spans several (the
-    highest own similarity speaks for the identity); then the larger distance between the eyes, in steps of 5%, because
-    two detections of one face differ by less; then the sharper, in steps of 0.02; then more bytes; then `name`, the
-    place of the image_id in the alphabet. NaN counts as the least.
+    The larger distance between the eyes comes first, in steps of 5%, because two detections of one face differ by
+    less; then the sharper photo, in steps of 0.02; then the larger file; then the smaller `name`. NaN comes last.
     """
-    own = np.nan_to_num(own_similarity, nan=-2.0)
-    codes, inverse = np.unique(np.stack([group, identity], axis=1), axis=0, return_inverse=True)
-    claim = np.full(len(codes), -2.0, np.float32)
-    np.maximum.at(claim, inverse.reshape(-1), own)
+    return np.lexsort((name, *quality_keys(eye_distance, sharpness, file_size)))
+
+
+def quality_keys(eye_distance: Floats, sharpness: Floats, file_size: Rows) -> tuple[Rows, Floats, Floats]:
+    """Return the keys of `best_first` for `numpy.lexsort`, the least significant one first."""
     eyes = np.floor(np.log(np.maximum(np.nan_to_num(eye_distance, nan=0.0), 1e-3)) / np.log(1.05))
     sharp = np.round(np.nan_to_num(sharpness, nan=-1.0) / 0.02)
-    return np.lexsort((name, -file_size, -sharp, -eyes, identity, -claim[inverse.reshape(-1)], group))
+    return -file_size, -sharp, -eyes

@@ -115,7 +115,7 @@ def relation_rows(read: Read, bucket: int, related: Related, settings: Settings)
     first = sum(len(part.names) for part in related.faces[:bucket])
     cohesion, purity = identity_numbers(faces, wrong)
     size = np.where(faces.face & ~loose, faces.size[faces.identity], -1)
-    group, of, kind = related.copies.of_bucket(bucket)
+    group = related.copies.of_bucket(bucket)
     reference, similarity = _excluded(held, faces, settings)
     columns = {
         "image_id": table["image_id"],
@@ -133,8 +133,6 @@ def relation_rows(read: Read, bucket: int, related: Related, settings: Settings)
         "suggested_identity": _taken(names, np.where(suggested, others.nearest, -1)),
         "same_person_as": _taken(names, related.same_person[first + faces.identity]),
         "duplicate_group": pa.array(group, mask=group < 0),
-        "duplicate_of": of,
-        "duplicate_kind": kind,
         "excluded_by": reference,
         "excluded_similarity": similarity,
     }
