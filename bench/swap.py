@@ -14,7 +14,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,8 @@ from curate.faces.models import Choice
 from curate.faces.segment import Segmenter, binary_mask
 from train.build import build_generator
 from train.config import load_recipe
-from train.marks.marking import Marker, Marking
+from train.marks.marker import Marker
+from train.marks.marking import Marking
 from train.swap.album import Album
 from train.swap.faces import load_finder
 from train.swap.paths import photos_of
@@ -42,18 +43,6 @@ from train.swap.video import swap_video
 from train.trained import SwapModel
 
 Pixels = np.ndarray
-
-
-class NoMarks:
-    """In the place of `Marker`, for the part of the time that the marks do not take."""
-
-    def frames(self, rgb: Pixels, label: bool = True) -> Pixels:
-        return rgb
-
-    def seal(self, path: Path, parent: Path | None, components: Sequence[Path]) -> None: ...
-
-    def video_metadata(self) -> dict[str, str]:
-        return {"AIGC": "{}"}
 
 
 class Loop:
@@ -160,16 +149,17 @@ def main() -> None:
         shutil.copy(path, photos / f"{number:03}{path.suffix}")
     write_clip(clip, arguments.frames)
     marker = Marker(Marking(1), device)
+    no_marks = Marker(Marking(1), device, marks=())
     count = len(list(photos.iterdir()))
 
-    def ours(marks: Marker | NoMarks, out: Path) -> None:
-        Album(swapper, marks, out, [], threads=2).run(photos_of(photos)[0], lambda outcome: None)  # type: ignore[arg-type]
+    def ours(marks: Marker, out: Path) -> None:
+        Album(swapper, marks, out, [], threads=2).run(photos_of(photos)[0], lambda outcome: None)
 
-    def ours_clip(marks: Marker | NoMarks, out: Path) -> None:
-        swap_video(clip, out, swapper, marks)  # type: ignore[arg-type]
+    def ours_clip(marks: Marker, out: Path) -> None:
+        swap_video(clip, out, swapper, marks)
 
     loop = Loop(model, segmenter, latent)
-    ours(NoMarks(), work / "warm")
+    ours(no_marks, work / "warm")
     print(f"Recipe {arguments.recipe}, {torch.get_num_threads()} threads on {device}\n")
     print("| what | who | images/s | CPU s an image |")
     print("|---|---|---|---|", flush=True)
@@ -180,12 +170,12 @@ def main() -> None:
 
     if device == "cpu":
         row(f"{count} photos", "one face at a time", count, lambda: loop.folder(photos, work / "a"))
-    row(f"{count} photos", "ours, without marks", count, lambda: ours(NoMarks(), work / "b"))
+    row(f"{count} photos", "ours, without marks", count, lambda: ours(no_marks, work / "b"))
     row(f"{count} photos", "ours", count, lambda: ours(marker, work / "c"))
     frames, faces = arguments.frames, loop.faces
     if device == "cpu":
         row(f"{frames} frames", "one face at a time", frames, lambda: loop.video(clip, work / "d"))
-    row(f"{frames} frames", "ours, without marks", frames, lambda: ours_clip(NoMarks(), work / "e"))
+    row(f"{frames} frames", "ours, without marks", frames, lambda: ours_clip(no_marks, work / "e"))
     row(f"{frames} frames", "ours", frames, lambda: ours_clip(marker, work / "f"))
     if device == "cpu":
         print(f"\nThe loop swapped {faces} faces on the photos and {loop.faces - faces} in the frames.")

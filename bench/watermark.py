@@ -31,8 +31,9 @@ from bench.photos import data, sample
 from curate.decode import decode
 from curate.errors import DecodeError
 from train.marks.label import draw
-from train.marks.verify import PHOTO_SUFFIXES
-from train.marks.watermark import LIMIT, Reading, Watermark, grids, read, read_clip, read_grids
+from train.marks.media import PHOTO_SUFFIXES
+from train.marks.watermark.reader import MIN_SCORE, Reading, detail_grids, read, read_clip, read_grids
+from train.marks.watermark.writer import Watermark
 
 Pixels = npt.NDArray[np.uint8]
 MARK_ID = 0x9E3779B9
@@ -267,14 +268,14 @@ def unmarked(folders: list[str]) -> None:
             found += read_grids(torch.cat(batch))
         spent = (time.process_time() - start) / max(1, len(found)) * 1e3
         wrong, highest = sum(one.detected for one in found), max(one.score for one in found)
-        print(f"| {folder} | {len(found):,} | {wrong} | {highest:.2f} (limit {LIMIT}) | {spent:.1f} |", flush=True)
+        print(f"| {folder} | {len(found):,} | {wrong} | {highest:.2f} (limit {MIN_SCORE}) | {spent:.1f} |", flush=True)
 
 
 def _decoded(folder: Path) -> Iterator[torch.Tensor]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PHOTO_SUFFIXES and "masks" not in path.parts:
             try:
-                yield grids([decode(path.read_bytes()).pixels])
+                yield detail_grids([decode(path.read_bytes()).pixels])
             except DecodeError:
                 continue
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from manifests.output import atomic, writable
-from train.marks.watermark import mark_sample
+from train.marks.watermark.writer import mark_sample
 
 
 class Journal:

@@ -1,7 +1,6 @@
 """What tests of swapping share: photos with faces, generators that do something plain, a tiny checkpoint, no marks."""
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,9 @@ from manifests.landmarks import TEMPLATES
 from train import checkpoint
 from train.build import build_generator
 from train.config import Recipe
+from train.marks.marker import Marker
+from train.marks.marking import Marking
+from train.marks.metadata.mark import AigcMetadata
 from train.networks.generator import FaceGenerator
 from train.swap.consent import Consent
 from train.swap.faces import FaceFinder, load_finder
@@ -97,17 +99,10 @@ def swapper(
     return Swapper(model, finder(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
 
 
-class Unmarked:
-    """Stands in for `Marker` below the public interface: it leaves pixels and files as they are."""
+UNMARKED = Marker(Marking(0), marks=())
+"""Applies no marks."""
 
-    def frames(self, rgb: Pixels, label: bool = True) -> Pixels:
-        return rgb
-
-    def seal(self, path: Path, parent: Path | None, components: Sequence[Path]) -> None:
-        assert path.stat().st_size
-
-    def video_metadata(self) -> dict[str, str]:
-        return {"AIGC": '{"Label": "1"}'}
+METADATA_ONLY = Marker(Marking(0), marks=(AigcMetadata,))
 
 
 def write_checkpoint(path: Path, embedder_id: str | None = None, **recipe: object) -> Recipe:

@@ -21,7 +21,7 @@ from train.data.pairs import Kind, Rows
 from train.judge.evaluate import METRICS, written
 from train.judge.judging import Candidate, Setting, as_pixels, batches
 from train.marks.marking import mark_id_of
-from train.marks.watermark import Watermark
+from train.marks.watermark.writer import Watermark
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -15,7 +15,8 @@ from curate.errors import DecodeError
 from curate.sources.stores.walk import read_file
 from manifests.output import atomic
 from train.errors import MarkError
-from train.marks.marking import Marker
+from train.marks.mark import Provenance
+from train.marks.marker import Marker
 from train.swap.paths import Target
 from train.swap.photo import Picture, name_for, read_picture
 from train.swap.stages import Behind, ahead
@@ -157,7 +158,7 @@ class Album:
             with atomic(self.out / output) as partial:
                 partial.write_bytes(data)
                 with self._marking:
-                    self.marker.seal(partial, target.file, self.sources)
+                    self.marker.seal(partial, Provenance(target.file, self.sources))
         except MarkError as error:
             return Outcome(target.name, "", "failed", str(error), swapped.faces, 0, notes)
         except OSError as error:

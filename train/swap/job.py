@@ -17,8 +17,8 @@ from curate.relate.exclude import Gallery
 from curate.relate.gallery import gallery_of
 from manifests.output import OutputLock, remove_partials
 from train.errors import ConsentError, TargetError
-from train.marks.label import Corner, Language
-from train.marks.marking import Marker, Marking, new_mark_id
+from train.marks.marker import Marker
+from train.marks.marking import Corner, Language, Marking, new_mark_id
 from train.swap import run_record
 from train.swap.album import REPORT, Album, Outcome
 from train.swap.consent import Consent

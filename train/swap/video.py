@@ -23,7 +23,8 @@ from av.video.stream import VideoStream
 
 from manifests.output import atomic
 from train.errors import ConsentError, TargetError
-from train.marks.marking import Marker
+from train.marks.containers import VideoFormat
+from train.marks.marker import Marker
 from train.swap.clip_writer import ClipWriter, Frames, Packet, Pixels
 from train.swap.stages import Behind, ahead
 from train.swap.swapper import Swapper
@@ -31,7 +32,7 @@ from train.swap.swapper import Swapper
 _FRAMES = 16  # of a batch
 _PIXELS = 8_000_000  # of a batch, unless one frame alone has more
 _DEPTH = 2  # batches that wait on either side of the networks
-_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_CONTAINERS: dict[str, VideoFormat] = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,8 @@ class _Run:
         self.source, self.target, self.swapper, self.marker = source, target, swapper, marker
         self.stream = _video_stream(source, target)
         self.others = [stream for stream in source.streams if isinstance(stream, AudioStream | SubtitleStream)]
-        self.writer = ClipWriter(
-            partial, output_format(target), self.stream, source, self.others, marker.video_metadata()
-        )
+        container = output_format(target)
+        self.writer = ClipWriter(partial, container, self.stream, source, self.others, marker.tags(container))
         self.damaged = self.frames = self.with_face = self.swapped = self.seen = 0
 
     def work(self, final: Path, tell: Callable[[int, int], None], stop: Callable[[], bool]) -> Clip:
@@ -210,7 +210,7 @@ class _Run:
             self.writer.packet(item)
 
 
-def output_format(target: Path) -> str:
+def output_format(target: Path) -> VideoFormat:
     """The container, as FFmpeg names it, of the swapped video."""
     return _CONTAINERS.get(target.suffix.lower(), "matroska")
 

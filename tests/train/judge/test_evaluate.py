@@ -26,7 +26,7 @@ from train.judge import judging
 from train.judge.evaluate import Request, describe, evaluate
 from train.judge.judging import Candidate, Judge, Setting, choose_judge, score
 from train.judge.pairs import held_out, pair_up
-from train.marks.watermark import read
+from train.marks.watermark.reader import read
 
 HELD_OUT = ("n000004", "n000007", "n000008")
 """Whom the hash of their names holds out, at a share of one half."""

@@ -1,37 +1,25 @@
-"""The watermark: what is written is read again, also after attacks; nothing is read where nothing was written."""
+"""The watermark: it is read back after attacks, it is hardly visible, and unmarked pictures are not detected."""
 
 import io
 from collections.abc import Callable
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from tests.samples.marks import Pixels, package_photo, resized
 from train.journal import Journal
-from train.marks.carriers import carriers_on
-from train.marks.code import CHIPS, WORDS, decode, encode, false_positive_bound, walsh_hadamard, words_of
 from train.marks.label import draw
-from train.marks.watermark import LIMIT, SAMPLE_ID, TRIES, Watermark, read, read_clip
+from train.marks.watermark.carriers import carriers_on
+from train.marks.watermark.code import CHIPS, WORDS, decode, encode, false_positive_bound, to_words, walsh_hadamard
+from train.marks.watermark.reader import MAX_READINGS, MIN_SCORE, read, read_clip
+from train.marks.watermark.writer import SAMPLE_ID, Watermark
 
-Pixels = npt.NDArray[np.uint8]
 MARK_ID = 0xC0FFEE42
-
-
-def package_photo(package: str, name: str) -> Pixels:
-    found = find_spec(package)
-    assert found is not None
-    assert found.submodule_search_locations
-    return np.asarray(Image.open(Path(found.submodule_search_locations[0]) / name).convert("RGB"))
-
-
-def sized(photo: Pixels, width: int, height: int) -> Pixels:
-    return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +27,17 @@ def photos() -> dict[str, Pixels]:
     astronaut = package_photo("skimage", "data/astronaut.png")
     group = package_photo("insightface", "data/images/t1.jpg")
     return {
-        "face 224": sized(astronaut[:260, 90:350], 224, 224),
+        "face 224": resized(astronaut[:260, 90:350], 224, 224),
         "portrait 512": astronaut,
         "group": group,
-        "frame": sized(group, 1280, 720),
+        "frame": resized(group, 1280, 720),
     }
 
 
 @pytest.fixture(scope="module")
 def marked(photos: dict[str, Pixels]) -> dict[str, Pixels]:
-    ours = Watermark(MARK_ID)
-    return {name: ours.mark(photo[None])[0] for name, photo in photos.items()}
+    watermark = Watermark(MARK_ID)
+    return {name: watermark.mark(photo[None])[0] for name, photo in photos.items()}
 
 
 def jpeg(picture: Pixels, quality: int) -> Pixels:
@@ -59,7 +47,7 @@ def jpeg(picture: Pixels, quality: int) -> Pixels:
 
 
 def scaled(picture: Pixels, factor: float) -> Pixels:
-    return sized(picture, round(picture.shape[1] * factor), round(picture.shape[0] * factor))
+    return resized(picture, round(picture.shape[1] * factor), round(picture.shape[0] * factor))
 
 
 def cropped(picture: Pixels, left: float, top: float, right: float, bottom: float) -> Pixels:
@@ -68,20 +56,20 @@ def cropped(picture: Pixels, left: float, top: float, right: float, bottom: floa
 
 
 ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {
-    "nothing": lambda picture: picture,
+    "none": lambda picture: picture,
     "JPEG 75": lambda picture: jpeg(picture, 75),
     "JPEG 50": lambda picture: jpeg(picture, 50),
     "half the size": lambda picture: scaled(picture, 0.5),
-    "the label": lambda picture: draw(picture[None])[0],
-    "a screenshot": lambda picture: jpeg(scaled(picture, 0.75), 80),
-    "another shape": lambda picture: sized(picture, 300, 420),
-    "5% cut off all around": lambda picture: cropped(picture, 0.05, 0.05, 0.05, 0.05),
-    "cut off on one side, then JPEG 75": lambda picture: jpeg(cropped(picture, 0, 0, 0.05, 0), 75),
+    "visible label": lambda picture: draw(picture[None])[0],
+    "scaled to 75%, JPEG 80": lambda picture: jpeg(scaled(picture, 0.75), 80),
+    "another aspect ratio": lambda picture: resized(picture, 300, 420),
+    "5% cropped on all sides": lambda picture: cropped(picture, 0.05, 0.05, 0.05, 0.05),
+    "5% cropped on one side, JPEG 75": lambda picture: jpeg(cropped(picture, 0, 0, 0.05, 0), 75),
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_id_outlives(attack: str, marked: dict[str, Pixels]) -> None:
+def test_the_id_survives(attack: str, marked: dict[str, Pixels]) -> None:
     for name, reading in zip(marked, read([ATTACKS[attack](picture) for picture in marked.values()]), strict=True):
         assert reading.detected, f"{name}: score {reading.score:.1f}"
         assert reading.mark_id == MARK_ID, name
@@ -89,26 +77,26 @@ def test_the_id_outlives(attack: str, marked: dict[str, Pixels]) -> None:
         assert not reading.mirrored
 
 
-def test_mirrored_pictures_are_read_and_a_crop_is_told(marked: dict[str, Pixels]) -> None:
-    (mirrored, both) = read([marked["group"][:, ::-1], cropped(marked["group"][:, ::-1], 0.04, 0, 0, 0.06)])
+def test_mirrored_and_cropped_pictures_are_read(marked: dict[str, Pixels]) -> None:
+    mirrored, both = read([marked["group"][:, ::-1], cropped(marked["group"][:, ::-1], 0.04, 0, 0, 0.06)])
     assert mirrored.detected
     assert mirrored.mirrored
     assert mirrored.mark_id == both.mark_id == MARK_ID
     assert both.mirrored
     assert both.crop is not None
-    # Of the mirrored picture mirrored back, 4% are missing on the right.
+    # In the picture mirrored back, 4% are missing on the right.
     assert (both.crop.x, both.crop.y) == pytest.approx((0, 0), abs=0.01)
     assert (both.crop.width, both.crop.height) == pytest.approx((0.96, 0.94), abs=0.011)
 
 
-def test_it_is_hardly_seen(photos: dict[str, Pixels], marked: dict[str, Pixels]) -> None:
+def test_the_mark_is_hardly_visible(photos: dict[str, Pixels], marked: dict[str, Pixels]) -> None:
     for name, photo in photos.items():
         noise = np.square(marked[name].astype(float) - photo).mean()
         assert 10 * np.log10(255**2 / noise) > 38, name
         assert structural_similarity(marked[name][..., 1], photo[..., 1]) > 0.97, name
 
 
-def test_unmarked_pictures_say_nothing(photos: dict[str, Pixels]) -> None:
+def test_unmarked_pictures_are_not_detected(photos: dict[str, Pixels]) -> None:
     flat = [np.full((224, 224, 3), level, np.uint8) for level in (0, 128, 255)]
     noise = np.random.default_rng(3).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     stripes = np.zeros((224, 224, 3), np.uint8)
@@ -117,29 +105,29 @@ def test_unmarked_pictures_say_nothing(photos: dict[str, Pixels]) -> None:
     for reading in read([*photos.values(), *flat, *noise, stripes, *tiny]):
         assert not reading.detected
         assert reading.confidence == 0
-        assert reading.score < LIMIT
+        assert reading.score < MIN_SCORE
 
 
-def test_every_real_photo_of_a_sample_says_nothing(data: Path) -> None:
+def test_real_photos_are_not_detected(data: Path) -> None:
     paths = [*sorted((data / "lfw-gray").rglob("*.jpg"))[::150], *sorted((data / "celebamask/images").iterdir())[::50]]
     readings = read([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     assert len(readings) >= 40
     assert not any(reading.detected for reading in readings)
 
 
-def test_a_batch_marks_as_one_by_one_and_leaves_its_input(photos: dict[str, Pixels]) -> None:
-    batch = np.stack([sized(photo, 320, 200) for photo in photos.values()])
-    before, ours = batch.copy(), Watermark(5)
-    together = ours.mark(batch)
+def test_a_batch_is_marked_like_single_pictures_and_not_modified(photos: dict[str, Pixels]) -> None:
+    batch = np.stack([resized(photo, 320, 200) for photo in photos.values()])
+    before, watermark = batch.copy(), Watermark(5)
+    together = watermark.mark(batch)
     assert np.array_equal(batch, before)
     assert together.dtype == np.uint8
-    assert np.array_equal(together, np.concatenate([ours.mark(one[None]) for one in batch]))
-    assert ours.mark(batch[:0]).shape == (0, 200, 320, 3)
-    with pytest.raises(ValueError, match=r"uint8 \(N, H, W, 3\) is needed"):
-        ours.mark(batch[0])
+    assert np.array_equal(together, np.concatenate([watermark.mark(picture[None]) for picture in batch]))
+    assert watermark.mark(batch[:0]).shape == (0, 200, 320, 3)
+    with pytest.raises(ValueError, match=r"must be uint8 \(N, H, W, 3\)"):
+        watermark.mark(batch[0])
 
 
-def test_frames_of_a_clip_say_together_what_none_says_alone(photos: dict[str, Pixels]) -> None:
+def test_a_clip_is_read_where_its_single_frames_are_not(photos: dict[str, Pixels]) -> None:
     random = np.random.default_rng(1)
     clip = Watermark(MARK_ID).mark(np.repeat(photos["face 224"][None], 24, axis=0))
     noisy = [np.clip(frame + random.normal(0, 45, frame.shape), 0, 255).astype(np.uint8) for frame in clip]
@@ -151,27 +139,27 @@ def test_frames_of_a_clip_say_together_what_none_says_alone(photos: dict[str, Pi
         read_clip([])
 
 
-def test_the_code_mends_two_fifths_wrong_signs() -> None:
+def test_the_code_corrects_two_fifths_of_wrong_signs() -> None:
     random = torch.Generator().manual_seed(2)
     for mark_id in (0, 1, MARK_ID, 2**32 - 1):
         signs = encode(mark_id)
         wrong = torch.rand(signs.shape, generator=random) < 0.4
-        (found,) = decode((signs * (1 - 2 * wrong.float()))[None] * 0.01)
-        assert (found.mark_id, found.checked) == (mark_id, True)
-    (nothing,) = decode(torch.zeros(1, WORDS, CHIPS))
-    assert (nothing.mark_id, nothing.score) == (0, 0.0)
-    assert len(words_of(MARK_ID)) == WORDS
+        (decoded,) = decode((signs * (1 - 2 * wrong.float()))[None] * 0.01)
+        assert (decoded.mark_id, decoded.valid) == (mark_id, True)
+    (empty,) = decode(torch.zeros(1, WORDS, CHIPS))
+    assert (empty.mark_id, empty.score) == (0, 0.0)
+    assert len(to_words(MARK_ID)) == WORDS
 
 
-def test_the_key_stays_what_it_was() -> None:
-    keyed = carriers_on(torch.device("cpu"))
-    parts = (keyed.index, keyed.order, keyed.signs, keyed.pilot, keyed.pilot_index)
+def test_the_key_does_not_change() -> None:
+    carriers = carriers_on(torch.device("cpu"))
+    parts = (carriers.index, carriers.order, carriers.signs, carriers.pilot, carriers.pilot_index)
     digest = sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
-    # With another key every picture that was ever marked would say nothing any more.
+    # With another key, no picture marked so far could be read.
     assert digest.startswith("5a6c51213316f92d")
 
 
-def test_the_fast_transform_is_the_matrix() -> None:
+def test_the_fast_transform_equals_the_matrix_product() -> None:
     matrix = torch.ones(1, 1)
     for _ in range(4):
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
@@ -179,13 +167,13 @@ def test_the_fast_transform_is_the_matrix() -> None:
     assert torch.allclose(walsh_hadamard(values), values @ matrix, atol=1e-5)
 
 
-def test_false_positives_are_rarer_than_one_in_a_million_by_design() -> None:
-    assert false_positive_bound(LIMIT, TRIES) < 1e-6
-    # What random values do: their scores gather far below the limit, and next to no ID passes its check.
-    found = decode(torch.randn(400, WORDS, CHIPS, generator=torch.Generator().manual_seed(4)))
-    assert 14 < np.mean([one.score for one in found]) < 15
-    assert sum(one.score > LIMIT for one in found) < 3
-    assert not any(one.checked for one in found)
+def test_false_positives_are_below_one_in_a_million_by_design() -> None:
+    assert false_positive_bound(MIN_SCORE, MAX_READINGS) < 1e-6
+    # Random values: their scores are far below the threshold, and hardly any CRC is right.
+    decoded = decode(torch.randn(400, WORDS, CHIPS, generator=torch.Generator().manual_seed(4)))
+    assert 14 < np.mean([each.score for each in decoded]) < 15
+    assert sum(each.score > MIN_SCORE for each in decoded) < 3
+    assert not any(each.valid for each in decoded)
 
 
 def test_sample_grids_of_a_training_are_marked(photos: dict[str, Pixels], tmp_path: Path) -> None:

@@ -12,8 +12,13 @@ from PIL import Image
 from curate.decode import decode
 from curate.errors import SourceError
 from manifests.errors import OutputError
-from tests.samples.swap import ASTRONAUT, Paint, Unmarked, pixels, smaller, swapper
+from tests.samples.swap import ASTRONAUT, UNMARKED, Paint, pixels, smaller, swapper
 from train.errors import MarkError
+from train.marks.containers import Container
+from train.marks.mark import Provenance
+from train.marks.marker import Marker
+from train.marks.marking import Marking
+from train.marks.metadata.mark import AigcMetadata
 from train.swap.album import REPORT, Album, Outcome
 from train.swap.paths import is_video, photos_of, require_apart
 from train.swap.photo import read_picture
@@ -25,7 +30,7 @@ PHOTO = smaller(pixels(ASTRONAUT), 0.3125)[:, 20:140]  # 160 x 120 px, a face of
 def run(target: Path, out: Path, **options: object) -> list[Outcome]:
     outcomes: list[Outcome] = []
     swaps = options.pop("swapper", None) or swapper()
-    album = Album(swaps, options.pop("marker", Unmarked()), out, [ASTRONAUT], **options)  # type: ignore[arg-type]
+    album = Album(swaps, options.pop("marker", UNMARKED), out, [ASTRONAUT], **options)  # type: ignore[arg-type]
     album.run(photos_of(target)[0], outcomes.append)
     return outcomes
 
@@ -126,12 +131,12 @@ def test_two_photos_whose_results_share_a_name(tmp_path: Path) -> None:
 
 
 def test_a_photo_that_cannot_be_marked_is_not_written(tmp_path: Path) -> None:
-    class Failing(Unmarked):
-        def seal(self, path: Path, parent: Path | None, components: object) -> None:
+    class Failing(AigcMetadata):
+        def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
             raise MarkError("the certificate does not sign")
 
     write(tmp_path / "in/a.png")
-    (outcome,) = run(tmp_path / "in", tmp_path / "out", marker=Failing())
+    (outcome,) = run(tmp_path / "in", tmp_path / "out", marker=Marker(Marking(0), marks=(Failing,)))
     assert (outcome.status, outcome.reason) == ("failed", "the certificate does not sign")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [REPORT]
 
@@ -139,7 +144,7 @@ def test_a_photo_that_cannot_be_marked_is_not_written(tmp_path: Path) -> None:
 def test_stopping_finishes_the_batch_in_work_and_the_report(tmp_path: Path) -> None:
     for number in range(20):
         write(tmp_path / f"in/{number:02}.png")
-    album = Album(swapper(), Unmarked(), tmp_path / "out", [ASTRONAUT])  # type: ignore[arg-type]
+    album = Album(swapper(), UNMARKED, tmp_path / "out", [ASTRONAUT])
     told: list[Outcome] = []
     counts = album.run(photos_of(tmp_path / "in")[0], told.append, stop=lambda: True)
     assert counts == {"swapped": 8}

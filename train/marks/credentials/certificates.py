@@ -1,8 +1,9 @@
-"""The certificate that signs content credentials: the user's own, or one of this machine's, made on first use.
+"""Certificates that sign content credentials: the user's own, or one that this machine creates on first use.
 
-The machine's own is signed by an authority that exists for that one signature: its key is thrown away at once. So
-nobody can make another certificate in its name, and nobody but this machine trusts it. Readers elsewhere call such
-credentials valid and untrusted; a certificate of a known authority (--certificate, --key) makes them trusted.
+The certificate of this machine is issued by an authority that exists for this one signature: its private key is
+discarded at once. So no other certificate can be issued in its name, and only this machine trusts it. Validators
+elsewhere report such credentials as valid and untrusted; a certificate of a known authority (--certificate, --key)
+makes them trusted.
 """
 
 import datetime
@@ -24,12 +25,12 @@ from manifests.output import writable
 from train.errors import MarkError
 
 _CHAIN, _KEY, _ROOT = "certificate.pem", "key.pem", "authority.pem"
-_YEARS = 20  # no time stamp is asked for, so a signature is good for as long as its certificate
+_YEARS = 20  # without a time stamp, a signature is valid only as long as its certificate
 
 
 @dataclass(frozen=True)
-class Identity:
-    """`chain`: PEM, the signing certificate first; `key`: PEM, PKCS #8; `algorithm`: as C2PA names it."""
+class Signer:
+    """chain: PEM, the signing certificate first. key: PEM, PKCS #8. algorithm: as C2PA names it, such as "es256"."""
 
     chain: str
     key: str
@@ -37,59 +38,57 @@ class Identity:
 
 
 def home() -> Path:
-    """Where things of this user are kept: $SWAPSET_HOME, else swapset in $XDG_DATA_HOME or ~/.local/share."""
-    chosen = os.environ.get("SWAPSET_HOME")
-    if chosen:
-        return Path(chosen)
+    """Data folder of the user: $SWAPSET_HOME, else swapset in $XDG_DATA_HOME or ~/.local/share."""
+    override = os.environ.get("SWAPSET_HOME")
+    if override:
+        return Path(override)
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "swapset"
 
 
-def own() -> Identity:
-    """This machine's identity, made on first use. Raises OutputError where it cannot be written."""
+def load_own() -> Signer:
+    """The certificate of this machine, created on first use. Raises OutputError where it cannot be written."""
     folder = _folder()
     if not folder.is_dir():
-        _make(folder)
+        create(folder)
     return load(folder / _CHAIN, folder / _KEY)
 
 
 def own_root() -> str | None:
-    """The certificate, PEM, of this machine's own authority; None before its first use."""
+    """The certificate, PEM, of this machine's authority; None where none has been created."""
     path = _folder() / _ROOT
     return path.read_text("ascii") if path.is_file() else None
 
 
-def load(certificate: Path, key: Path) -> Identity:
-    """An identity from PEM files: a chain with the signing certificate first, and its key without a password.
+def load(certificate: Path, key: Path) -> Signer:
+    """Load PEM files: a chain with the signing certificate first, and its key without a password.
 
-    Raises MarkError where a file is missing or unreadable, where the two do not belong together, and for a kind of key
-    that C2PA does not know.
+    Raises MarkError where a file is missing or unreadable, where the key is not that of the certificate, and for a type
+    of key that C2PA does not support.
     """
     try:
         chain, secret = certificate.read_bytes(), key.read_bytes()
     except OSError as error:
-        raise MarkError(
-            f"{error.filename}: {error.strerror}; a PEM file is needed to sign content credentials"
-        ) from error
+        raise MarkError(f"{error.filename}: {error.strerror}; give a PEM file to sign content credentials") from error
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:
-        raise MarkError(f"{certificate}: holds no certificate in PEM; give the chain, the signing one first") from error
+        raise MarkError(f"{certificate}: contains no PEM certificate; give a chain, signer first") from error
     try:
         private = serialization.load_pem_private_key(secret, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise MarkError(f"{key}: holds no private key in PEM that opens without a password") from error
+        raise MarkError(f"{key}: contains no PEM private key without a password; give one") from error
     if leaf.public_key() != private.public_key():
-        raise MarkError(f"{key}: is not the key of {certificate}; give the two that were made together")
+        raise MarkError(f"{key}: is not the private key of {certificate}; give a matching pair")
     algorithm = _algorithm(private)
     if algorithm is None:
         raise MarkError(
-            f"{key}: credentials are signed with ES256, ES384, ES512, PS256 or Ed25519 keys; make one of these"
+            f"{key}: unsupported type of key; content credentials need an ES256, ES384, ES512, PS256 or Ed25519 key"
         )
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Identity(chain.decode("utf-8", "replace"), pem.decode("ascii"), algorithm)
+    return Signer(chain.decode("utf-8", "replace"), pem.decode("ascii"), algorithm)
 
 
 def _algorithm(key: PrivateKeyTypes) -> str | None:
@@ -104,16 +103,16 @@ def _folder() -> Path:
     return home() / "credentials"
 
 
-def _make(folder: Path) -> None:
-    """Write the three files into a folder beside, then give it its name: whole or not at all."""
+def create(folder: Path) -> None:
+    """Create an authority and a certificate, and write their files. A folder appears complete or not at all."""
     authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    mark = secrets.token_hex(4)
-    root_name, leaf_name = _name(f"Swapset authority {mark}"), _name(f"Swapset {mark}")
-    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    suffix = secrets.token_hex(4)
+    root_name, leaf_name = _name(f"Swapset authority {suffix}"), _name(f"Swapset {suffix}")
+    issues = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     root = (
         _certificate(root_name, root_name, authority.public_key(), authority.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(issues, critical=True)
         .sign(authority, hashes.SHA256())
     )
     signs = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
@@ -127,22 +126,22 @@ def _make(folder: Path) -> None:
     pem = serialization.Encoding.PEM
     with writable(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".credentials-", dir=folder.parent))
+        staging = Path(tempfile.mkdtemp(prefix=".credentials-", dir=folder.parent))
     try:
         with writable(folder):
-            (aside / _ROOT).write_bytes(root.public_bytes(pem))
-            (aside / _CHAIN).write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
-            (aside / _KEY).touch(0o600)
-            (aside / _KEY).write_bytes(
+            (staging / _ROOT).write_bytes(root.public_bytes(pem))
+            (staging / _CHAIN).write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
+            (staging / _KEY).touch(0o600)
+            (staging / _KEY).write_bytes(
                 key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             )
         try:
-            aside.rename(folder)
+            staging.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was first, and its identity is as good
+            if not folder.is_dir():  # otherwise another process was first, and its certificate is used
                 raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _name(common: str) -> x509.Name:

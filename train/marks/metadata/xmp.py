@@ -1,17 +1,17 @@
-"""An XMP packet (ISO 16684-1) with the AIGC field: made, added to a packet that is there, read back."""
+"""XMP packets (ISO 16684-1) with the AIGC field."""
 
 import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from train.marks.aigc import NAME, from_text, to_text
+from train.marks.metadata.aigc import NAME, from_text, to_text
 
 NAMESPACE = "http://www.tc260.org.cn/ns/AIGC/1.0/"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_OURS = (f"{{{NAMESPACE}}}{NAME}", f"{{{_IPTC}}}DigitalSourceType")
+_PROPERTIES = (f"{{{NAMESPACE}}}{NAME}", f"{{{_IPTC}}}DigitalSourceType")
 _HEAD = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _TAIL = b'\n<?xpacket end="w"?>'
 _PREFIXES = {
@@ -26,13 +26,13 @@ for _prefix, _uri in _PREFIXES.items():
     ElementTree.register_namespace(_prefix, _uri)
 
 
-def packet(fields: Mapping[str, str], existing: bytes | None = None) -> bytes:
-    """A packet with the AIGC field and the IPTC's digital source type, UTF-8.
+def build_packet(fields: Mapping[str, str], existing: bytes | None = None) -> bytes:
+    """A packet, UTF-8, with the AIGC field and the digital source type of the IPTC.
 
-    The other properties of an `existing` packet are kept; one that cannot be read, or that declares a document type,
-    is replaced.
+    The other properties of an `existing` packet are kept. A packet that cannot be parsed, or that has a document type
+    declaration, is replaced.
     """
-    root = _parsed(existing) if existing else None
+    root = _parse(existing) if existing else None
     rdf = None if root is None else root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     if root is None or rdf is None:
         root = ElementTree.fromstring(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>')
@@ -40,25 +40,25 @@ def packet(fields: Mapping[str, str], existing: bytes | None = None) -> bytes:
     about = ""
     for description in rdf.findall(f"{{{_RDF}}}Description"):
         about = about or description.get(f"{{{_RDF}}}about", "")
-        for name in _OURS:
+        for name in _PROPERTIES:
             description.attrib.pop(name, None)
             for old in description.findall(name):
                 description.remove(old)
         if not len(description) and description.keys() == [f"{{{_RDF}}}about"]:
             rdf.remove(description)
-    ours = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": about})
-    for name, text in zip(_OURS, (to_text(fields), SOURCE_TYPE), strict=True):
-        ElementTree.SubElement(ours, name).text = text
+    added = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": about})
+    for name, text in zip(_PROPERTIES, (to_text(fields), SOURCE_TYPE), strict=True):
+        ElementTree.SubElement(added, name).text = text
     body: bytes = ElementTree.tostring(root, encoding="utf-8")
     return _HEAD + body + _TAIL
 
 
-def aigc_fields(data: bytes) -> dict[str, str] | None:
-    """The AIGC field of a packet; None where it has none, or is no XMP."""
-    root = _parsed(data)
+def read_packet(data: bytes) -> dict[str, str] | None:
+    """The AIGC field of a packet; None where it has none, or is not XMP."""
+    root = _parse(data)
     if root is None:
         return None
-    name = _OURS[0]
+    name = _PROPERTIES[0]
     for element in root.iter():
         text = element.text if element.tag == name else element.get(name)
         if text and (fields := from_text(text.strip())):
@@ -66,8 +66,8 @@ def aigc_fields(data: bytes) -> dict[str, str] | None:
     return None
 
 
-def _parsed(data: bytes) -> ElementTree.Element | None:
-    # No packet of this world needs a document type; with one, a small file could unfold into a huge one.
+def _parse(data: bytes) -> ElementTree.Element | None:
+    # XMP has no use for entities, and a small document could expand to a huge one by them ("billion laughs").
     if re.search(rb"<!(DOCTYPE|ENTITY)", data):
         return None
     try:

@@ -1,0 +1,125 @@
+"""`simswap verify`: verdicts on photos and videos, output and exit codes."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+from click.testing import Result
+from typer.testing import CliRunner
+
+from curate.errors import SourceError
+from tests.samples.marks import MARK_ID, Pixels, decoded, encoded
+from train.cli import app
+from train.marks.mark import Provenance
+from train.marks.marker import Marker
+from train.marks.marking import Marking
+from train.marks.metadata.aigc import aigc_fields
+from train.marks.verify import verify
+
+
+def write_video(path: Path, frames: Pixels, tags: dict[str, str]) -> None:
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata.update(tags)
+        stream = container.add_stream("libx264", 25)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "23"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_a_marked_photo_shows_all_marks(photo: Pixels, tmp_path: Path) -> None:
+    marker = Marker(Marking(MARK_ID, label="zh", corner="top-left"))
+    path = tmp_path / "marked.webp"
+    path.write_bytes(encoded(marker.frames(photo[None])[0], "WEBP"))
+    marker.seal(path, Provenance())
+    verdict = verify(path)
+    assert verdict.marked
+    output = "\n".join(verdict.to_lines())
+    for part in ("marked as AI-made", "ID 00c0ffee", "ProduceID 00c0ffee", "visible-label=zh", "trusted, signed by"):
+        assert part in output
+    document = verdict.to_dict()
+    assert list(document) == ["file", "kind", "marked", "watermark", "metadata", "credentials"]
+    assert document["watermark"]["id"] == "00c0ffee"
+    assert document["metadata"] == aigc_fields("swapset", MARK_ID, "zh")
+    assert document["credentials"]["state"] == "trusted"
+
+    # Encoding the pixels again removes metadata and credentials, not the watermark.
+    stripped = tmp_path / "stripped.jpg"
+    stripped.write_bytes(encoded(decoded(path.read_bytes()), "JPEG"))
+    document = verify(stripped).to_dict()
+    assert document["marked"]
+    assert document["watermark"]["detected"]
+    assert document["metadata"] is None
+    assert document["credentials"]["state"] == "absent"
+
+
+def test_an_unmarked_photo_shows_none(photo: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "plain.webp"
+    path.write_bytes(encoded(photo, "WEBP"))
+    verdict = verify(path)
+    assert not verdict.marked
+    assert verdict.to_lines() == [
+        f"{path}: not marked",
+        "  watermark    none detected",
+        "  metadata     no AIGC field",
+        "  credentials  none",
+    ]
+    assert verdict.to_dict()["watermark"]["id"] is None
+
+
+def test_a_video_shows_watermark_and_metadata(photo: Pixels, tmp_path: Path) -> None:
+    marker = Marker(Marking(MARK_ID))
+    frames = np.repeat(photo[None], 30, axis=0)
+    marked, plain = tmp_path / "marked.mp4", tmp_path / "plain.mp4"
+    write_video(marked, marker.frames(frames), marker.tags("mp4"))
+    write_video(plain, frames, {})
+    document = verify(marked).to_dict()
+    assert (document["kind"], document["marked"]) == ("video", True)
+    assert document["watermark"]["id"] == "00c0ffee"
+    assert document["metadata"] == aigc_fields("swapset", MARK_ID, "both")
+    assert document["credentials"] is None
+    assert not verify(plain).marked
+    assert verify(plain).to_dict()["metadata"] is None
+    if shutil.which("ffprobe"):
+        command = ["ffprobe", "-v", "error", "-show_entries", "format_tags", "-of", "json", str(marked)]
+        tags = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["format"]["tags"]
+        assert json.loads(tags["AIGC"]) == document["metadata"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["verify", *map(str, arguments)])
+
+
+def test_exit_codes_and_output(photo: Pixels, tmp_path: Path) -> None:
+    marker, folder = Marker(Marking(MARK_ID)), tmp_path / "out"
+    (folder / "below").mkdir(parents=True)
+    marked = folder / "below/marked.png"
+    marked.write_bytes(encoded(marker.frames(photo[None])[0], "PNG"))
+    done = run(folder, "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["watermark"]["id"] == "00c0ffee"
+    assert document["file"] == str(marked)
+
+    (folder / "plain.jpg").write_bytes(encoded(photo, "JPEG"))
+    done = run(folder)
+    assert done.exit_code == 12
+    assert "plain.jpg: not marked" in done.stdout
+
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    (folder / "broken.mp4").write_bytes(b"nothing")
+    done = run(folder, tmp_path / "gone.png")
+    assert done.exit_code == 3
+    assert "broken.jpg: cannot be read: corrupt data" in done.stdout
+    assert "broken.mp4: cannot be read: Invalid data found" in done.stdout
+    assert "gone.png: cannot be read: No such file or directory" in done.stdout
+
+
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
+    error = run(tmp_path).exception
+    assert isinstance(error, SourceError)
+    assert "no photo or video found; give a file or another folder" in str(error)

@@ -1,0 +1,48 @@
+"""Content credentials as a mark of the table."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar
+
+from train.marks.containers import PHOTO_FORMATS, Container
+from train.marks.credentials import certificates
+from train.marks.credentials.signature import Credentials, check, sign
+from train.marks.mark import FileMark, Finding, Provenance
+from train.marks.marking import Marking
+from train.marks.media import MediaFile
+
+
+class ContentCredentials(FileMark):
+    """A C2PA manifest that names the edit and its source files; any change of the file invalidates it."""
+
+    name: ClassVar[str] = "credentials"
+    containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS
+
+    def __init__(self, marking: Marking, device: str) -> None:
+        self._mark_id, self._label = marking.mark_id, marking.label
+        if marking.certificate is not None and marking.key is not None:
+            self._signer = certificates.load(marking.certificate, marking.key)
+        else:
+            self._signer = certificates.load_own()
+
+    def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
+        path.write_bytes(sign(path.read_bytes(), self._signer, self._mark_id, self._label, provenance))
+
+    @staticmethod
+    def read(file: MediaFile, device: str) -> Finding | None:
+        if file.kind == "video":
+            return None
+        credentials = check(file.data)
+        return Finding(credentials.state in ("trusted", "valid"), _summary(credentials), asdict(credentials))
+
+
+def _summary(credentials: Credentials) -> str:
+    match credentials.state:
+        case "absent":
+            return "none"
+        case "trusted":
+            return f"trusted, signed by {credentials.issuer}"
+        case "valid":
+            return f"valid, signed by {credentials.issuer}, a signer that this machine does not trust"
+        case "invalid":
+            return f"INVALID: {', '.join(credentials.problems) or 'the file was changed after it was signed'}"

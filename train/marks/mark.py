@@ -1,0 +1,98 @@
+"""The contract of a mark: how it is applied to results, and how `simswap verify` reads it back.
+
+A mark is a class with the members of `FrameMark` or `FileMark`, most simply a subclass. `train.marks.table.MARKS` lists
+the marks in the order in which they are applied.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from train.marks.containers import Container
+from train.marks.marking import Marking
+from train.marks.media import MediaFile
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The files that a result is made of.
+
+    parent: the photo or video that was edited, None where there is none. components: the photos of the identity.
+    """
+
+    parent: Path | None = None
+    components: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the reader of one mark found in one file.
+
+    marked: the mark is present and says that the content is AI-made. summary: one line for people.
+    details: the same for programs, JSON-serialisable; None where there is nothing to report.
+    """
+
+    marked: bool
+    summary: str
+    details: dict[str, Any] | None = None
+
+
+class _Mark(Protocol):
+    """What both kinds of marks have.
+
+    An instance is built once per run, from the settings of the run and the torch device for its computations. It raises
+    MarkError or OutputError then where it cannot work, so that no swap is computed in vain.
+    """
+
+    name: ClassVar[str]
+    """Unique; key in the output of `simswap verify`."""
+
+    containers: ClassVar[frozenset[Container]]
+    """Formats that carry the mark; it is not applied to results of other formats."""
+
+    readable: ClassVar[bool] = True
+    """Whether `read` can find it. The visible label is for people only."""
+
+    def __init__(self, marking: Marking, device: str) -> None: ...
+
+    @staticmethod
+    def read(file: MediaFile, device: str) -> Finding | None:
+        """Look for the mark in any photo or video; None where the kind of file cannot carry it.
+
+        Raises DecodeError or OSError where the file cannot be read.
+        """
+        return None
+
+
+class FrameMark(_Mark, Protocol):
+    """A mark in the pixels of photos and video frames."""
+
+    acts_on: ClassVar[Literal["frames"]] = "frames"
+
+    def apply(self, frames: Pixels) -> Pixels:
+        """Mark frames, uint8 (N, H, W, 3) RGB; returns a new array of the same shape."""
+        ...
+
+
+class FileMark(_Mark, Protocol):
+    """A mark in the encoded file, beside the pixels."""
+
+    acts_on: ClassVar[Literal["file"]] = "file"
+
+    def tags(self, container: Container) -> dict[str, str]:
+        """Container metadata that the muxer writes into a video of this format."""
+        return {}
+
+    def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
+        """Mark a finished file in place; the pixels do not change. `path` may have any name.
+
+        Raises MarkError where the file or a file of `provenance` does not allow it.
+        """
+
+
+Mark = FrameMark | FileMark

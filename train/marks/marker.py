@@ -1,0 +1,64 @@
+"""Applies all marks of a run to frames and files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests.output import writable
+from train.errors import MarkError
+from train.marks.containers import Container, photo_format
+from train.marks.mark import FileMark, FrameMark, Provenance
+from train.marks.marking import Marking
+from train.marks.table import MARKS
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Marker:
+    """Applies the marks of the table, in its order, with the settings of one run.
+
+    Raises MarkError where a certificate and key cannot sign, OutputError where no certificate can be written.
+    """
+
+    def __init__(
+        self, marking: Marking, device: str = "cpu", marks: Sequence[type[FrameMark] | type[FileMark]] = MARKS
+    ) -> None:
+        self.marking = marking
+        self._marks = [mark(marking, device) for mark in marks]
+
+    def frames(self, rgb: Pixels) -> Pixels:
+        """Apply the marks that act on frames, uint8 (N, H, W, 3) RGB; returns a new array of the same shape."""
+        marked = rgb.copy()
+        for mark in self._marks:
+            if mark.acts_on == "frames":
+                marked = mark.apply(marked)
+        return marked
+
+    def tags(self, container: Container) -> dict[str, str]:
+        """Container metadata that a video of this format must carry.
+
+        For MP4 and MOV, the muxer needs the option movflags=use_metadata_tags; without it the tags are lost silently.
+        """
+        tags: dict[str, str] = {}
+        for mark in self._marks:
+            if mark.acts_on == "file" and container in mark.containers:
+                tags |= mark.tags(container)
+        return tags
+
+    def seal(self, path: Path, provenance: Provenance) -> None:
+        """Apply the marks that act on files to an encoded JPEG, PNG or WebP file, in place.
+
+        The format is recognised by the content of the file. The file names of `provenance` are published in the
+        content credentials. Raises MarkError for other formats, and where a mark cannot be applied; the file is then to
+        be discarded.
+        """
+        with path.open("rb") as file:
+            container = photo_format(file.read(16))
+        if container is None:
+            raise MarkError("the file format cannot carry the marks: write JPEG, PNG or WebP")
+        with writable(path):
+            for mark in self._marks:
+                if mark.acts_on == "file" and container in mark.containers:
+                    mark.apply(path, container, provenance)

@@ -1,0 +1,104 @@
+"""Photos and videos opened for reading their marks."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from curate.decode import decode
+from curate.errors import DecodeError
+
+Pixels = npt.NDArray[np.uint8]
+Kind = Literal["photo", "video"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+MAX_FRAMES = 100
+"""Frames of a video that are decoded at most, from its beginning."""
+
+_STILL_BRANDS = (b"avif", b"avis", b"heic", b"mif1")  # ISO base media files that are photos
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A photo or video.
+
+    data: a photo's encoded bytes; empty for a video. tags: a video's container metadata; empty for a photo.
+    """
+
+    path: Path
+    kind: Kind
+    data: bytes = b""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    _photo: Pixels | None = None
+
+    def frames(self) -> Iterator[Pixels]:
+        """The photo, or the first `MAX_FRAMES` frames of the video: uint8 (H, W, 3) RGB, decoded one by one.
+
+        Raises DecodeError where no frame can be decoded; a video that is damaged further on ends there.
+        """
+        if self._photo is not None:
+            yield self._photo
+        else:
+            yield from _video_frames(self.path)
+
+
+def kind_of(path: Path) -> Kind:
+    """Whether a file is opened as a photo or as a video. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[4:8] == b"ftyp" and head[8:12] not in _STILL_BRANDS:
+        return "video"
+    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
+
+
+def open_media(path: Path, kind: Kind) -> MediaFile:
+    """Read a photo, or the header of a video. Raises DecodeError or OSError where it is damaged or of another kind."""
+    if kind == "photo":
+        data = path.read_bytes()
+        return MediaFile(path, kind, data=data, _photo=decode(data).pixels)
+    # FFmpeg's log lines about damaged frames would only disturb the output.
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DecodeError("no video stream")
+            return MediaFile(path, kind, tags=dict(container.metadata))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise DecodeError(_reason(error)) from error
+
+
+def media_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as given, and the photos and videos below each folder, recursively and sorted; hidden files are skipped."""
+    for path in paths:
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES + PHOTO_SUFFIXES)
+            yield from sorted(file for file in files if file.is_file() and not file.name.startswith("."))
+        else:
+            yield path
+
+
+def _video_frames(path: Path) -> Iterator[Pixels]:
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+                count += 1
+                if count == MAX_FRAMES:
+                    return
+    except (av.error.FFmpegError, ValueError) as error:
+        if not (count and isinstance(error, av.error.InvalidDataError)):
+            raise DecodeError(_reason(error)) from error
+    if not count:
+        raise DecodeError("no frame can be decoded")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,192 @@
+"""XMP in JPEG, PNG and WebP files: inserts the AIGC field without changing a pixel, and reads it back.
+
+JPEG: an APP1 segment (Adobe XMP specification, part 3). PNG: an iTXt chunk. WebP: a chunk "XMP ", for which a simple
+file becomes an extended one. An existing XMP packet keeps its other properties.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from train.errors import MarkError
+from train.marks.containers import PNG_SIGNATURE, PhotoFormat, photo_format
+from train.marks.metadata.xmp import build_packet, read_packet
+
+_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_PNG_XMP = b"XML:com.adobe.xmp\0"
+_WEBP_HAS_XMP = 0x04
+_WEBP_HAS_ALPHA = 0x10
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A segment or chunk of a file: its name, its content, and its byte range from `start` to `end`."""
+
+    name: bytes
+    content: bytes
+    start: int
+    end: int
+
+
+def write_aigc(data: bytes, fields: Mapping[str, str]) -> bytes:
+    """The file with the AIGC field; an existing one is replaced.
+
+    Raises MarkError for another format, for a damaged file, and for a packet larger than a JPEG segment.
+    """
+    format = photo_format(data)
+    if format is None:
+        raise MarkError("the file format cannot carry XMP: write JPEG, PNG or WebP")
+    insert: dict[PhotoFormat, Callable[[bytes, bytes], bytes]] = {
+        "JPEG": _insert_into_jpeg, "PNG": _insert_into_png, "WEBP": _insert_into_webp,
+    }  # fmt: skip
+    try:
+        return insert[format](data, build_packet(fields, _find_xmp(format, data)))
+    except (struct.error, IndexError, zlib.error) as error:
+        raise MarkError(f"the {format} file is damaged: its structure cannot be parsed, so no XMP is added") from error
+
+
+def read_aigc(data: bytes) -> dict[str, str] | None:
+    """The AIGC field of a file; None where it has none, is of another format, or is damaged before the field."""
+    format = photo_format(data)
+    try:
+        packet = _find_xmp(format, data) if format else None
+    except (struct.error, IndexError, zlib.error):
+        return None
+    return read_packet(packet) if packet else None
+
+
+def _find_xmp(format: PhotoFormat, data: bytes) -> bytes | None:
+    """The XMP packet of the file."""
+    if format == "JPEG":
+        return next((p.content[len(_JPEG_XMP) :] for p in _jpeg_segments(data) if _is_jpeg_xmp(p)), None)
+    if format == "PNG":
+        return next((_itxt_text(p.content) for p in _png_chunks(data) if _is_png_xmp(p)), None)
+    return next((p.content for p in _webp_chunks(data) if p.name == b"XMP "), None)
+
+
+# ---- JPEG (ITU T.81; XMP part 3) ------------------------------------------------------------------------------------
+
+
+def _jpeg_segments(data: bytes) -> Iterator[_Part]:
+    """The segments between the start of the image and its first scan."""
+    at = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == 0xFFFF:  # a fill byte
+            at += 1
+            continue
+        if marker < 0xFF00 or at + 2 + length > len(data):
+            raise struct.error("not a segment")
+        if marker in (0xFFDA, 0xFFD9):
+            return
+        end = at + 2 + length
+        yield _Part(data[at : at + 2], data[at + 4 : end], at, end)
+        at = end
+
+
+def _is_jpeg_xmp(part: _Part) -> bool:
+    return part.name == b"\xff\xe1" and part.content.startswith(_JPEG_XMP)
+
+
+def _insert_into_jpeg(data: bytes, packet: bytes) -> bytes:
+    parts = list(_jpeg_segments(data))
+    content = _JPEG_XMP + packet
+    if len(content) > 0xFFFF - 2:
+        raise MarkError(f"the XMP packet has {len(content):,} bytes, a JPEG holds 65,533: shorten the metadata")
+    segment = b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+    # JFIF and EXIF must come first.
+    first = [p for p in parts if p.name == b"\xff\xe0" or (p.name == b"\xff\xe1" and p.content.startswith(b"Exif"))]
+    position = max((p.end for p in first), default=2)
+    return _splice(data, [p for p in parts if _is_jpeg_xmp(p)], position, segment)
+
+
+# ---- PNG (ISO/IEC 15948) --------------------------------------------------------------------------------------------
+
+
+def _png_chunks(data: bytes) -> Iterator[_Part]:
+    at = len(PNG_SIGNATURE)
+    while at < len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            raise struct.error("a chunk is truncated")
+        yield _Part(name, data[at + 8 : end - 4], at, end)
+        if name == b"IEND":
+            return
+        at = end
+
+
+def _is_png_xmp(part: _Part) -> bool:
+    return part.name == b"iTXt" and part.content.startswith(_PNG_XMP)
+
+
+def _itxt_text(content: bytes) -> bytes:
+    """The text of an iTXt chunk: keyword, compression flag, method, language, translated keyword, text."""
+    rest = content[len(_PNG_XMP) :]
+    text = rest[2:].split(b"\0", 2)[2]
+    return zlib.decompressobj().decompress(text, 1 << 24) if rest[0] else text
+
+
+def _insert_into_png(data: bytes, packet: bytes) -> bytes:
+    parts = list(_png_chunks(data))
+    named = b"iTXt" + _PNG_XMP + b"\0\0\0\0" + packet
+    chunk = struct.pack(">I", len(named) - 4) + named + struct.pack(">I", zlib.crc32(named))
+    return _splice(data, [p for p in parts if _is_png_xmp(p)], parts[0].end, chunk)
+
+
+# ---- WebP (RFC 9649) ------------------------------------------------------------------------------------------------
+
+
+def _webp_chunks(data: bytes) -> Iterator[_Part]:
+    at, last = 12, 8 + int(struct.unpack_from("<I", data, 4)[0])
+    if last > len(data):
+        raise struct.error("the file is truncated")
+    while at + 8 <= last:
+        name, length = struct.unpack_from("<4sI", data, at)
+        end = at + 8 + length + length % 2
+        if at + 8 + length > last:
+            raise struct.error("a chunk is truncated")
+        yield _Part(name, data[at + 8 : at + 8 + length], at, min(end, last))
+        at = end
+
+
+def _insert_into_webp(data: bytes, packet: bytes) -> bytes:
+    parts = [part for part in _webp_chunks(data) if part.name != b"XMP "]
+    if parts[0].name == b"VP8X":
+        extended = bytes([parts[0].content[0] | _WEBP_HAS_XMP]) + parts[0].content[1:]
+        parts = parts[1:]
+    else:
+        extended = _vp8x_content(parts[0])
+    chunks = [(b"VP8X", extended), *((part.name, part.content) for part in parts), (b"XMP ", packet)]
+    body = b"WEBP" + b"".join(
+        name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _vp8x_content(picture: _Part) -> bytes:
+    """The content of the VP8X chunk, flags and canvas size, for the only chunk of a simple file."""
+    flags = _WEBP_HAS_XMP
+    if picture.name == b"VP8 ":  # RFC 6386, 9.1: 3 bytes of tag, 3 of start code, then 14 bits of width and of height
+        sizes: tuple[int, int] = struct.unpack_from("<HH", picture.content, 6)
+        width, height = sizes[0] & 0x3FFF, sizes[1] & 0x3FFF
+    elif picture.name == b"VP8L":  # a signature byte, then 14 bits of width - 1 and of height - 1, and the alpha flag
+        (bits,) = struct.unpack_from("<I", picture.content, 1)
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        flags |= _WEBP_HAS_ALPHA if bits >> 28 & 1 else 0
+    else:
+        raise struct.error("no image chunk first")
+    return bytes([flags, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+
+
+def _splice(data: bytes, removed: list[_Part], position: int, inserted: bytes) -> bytes:
+    """`data` with `inserted` at `position`, and without the parts `removed`."""
+    pieces: list[bytes] = []
+    at = 0
+    changes = [(position, position, inserted), *((part.start, part.end, b"") for part in removed)]
+    for start, end, new in sorted(changes):
+        pieces += [data[at:start], new]
+        at = end
+    pieces.append(data[at:])
+    return b"".join(pieces)
