@@ -84,9 +84,9 @@ def run_child(step: str, out: Path) -> None:
         decided = decide(out, load_policy("default"))
         found = f"{decided.kept:,} kept"
     else:
-        from curate.relate.relate import relate
+        from curate.relate.relate import RelateRequest, run
 
-        related = relate(out, embedder_id=EMBEDDER)
+        related = run(RelateRequest(out, embedder_id=EMBEDDER))
         found = f"{len(related.copies.rows):,} photos in duplicate groups"
     # ru_maxrss is in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -25,7 +25,7 @@ from curate.evaluate.planting import COPIES
 from curate.evaluate.spoil import Order, spoiled
 from curate.faces.models import Choice
 from curate.measure import plan as clean
-from curate.relate.relate import relate, settings_for
+from curate.relate.relate import RelateRequest, default_settings, run
 from manifests.reader import Dataset
 
 KINDS = COPIES[1:]
@@ -107,10 +107,10 @@ def main() -> None:
         request = clean.Request("folder", base / "photos", base / "dataset", Choice("builtin"))
         clean.measure(clean.make_plan(request))
         dataset = Dataset.open(base / "dataset")
-        settings = settings_for(dataset)
+        settings = default_settings(dataset)
         found = []
         for confirm in (None, settings.confirm):
-            relate(dataset.path, replace(settings, confirm=confirm))
+            run(RelateRequest(dataset.path, settings=replace(settings, confirm=confirm)))
             found.append(groups_of(Dataset.open(dataset.path)))
         report(origin, judged(dataset, origin), found[0], found[1], options.missed)
 

@@ -21,8 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.decide.policy import load_policy
-from curate.relate.centroids import COLUMNS, Bucket
-from curate.relate.relate import Settings, calibrated, relate_collection, relation_rows
+from curate.relate.bucket import COLUMNS, MeasuredBucket
+from curate.relate.relate import RelateSettings, relate_collection
+from curate.relate.relations import relation_rows
+from curate.relate.similarity import calibrated
 from manifests.reader import Dataset
 
 NATURAL_ERRORS = {
@@ -55,7 +57,7 @@ def main() -> None:
     for path in options.datasets:
         dataset = Dataset.open(path)
         embedder = dataset.info.models.embedder.name
-        settings = Settings(prior=calibrated(embedder))
+        settings = RelateSettings(prior=calibrated(embedder))
         faces = read_faces(dataset)
         print(
             f"\n{path.name}: {len(faces.identity):,} photos, {len(set(faces.identity)):,} people, embedder {embedder}\n"
@@ -63,7 +65,7 @@ def main() -> None:
         report(faces, settings, options.rates, options.seeds)
 
 
-def report(faces: Faces, settings: Settings, rates: list[float], seeds: int) -> None:
+def report(faces: Faces, settings: RelateSettings, rates: list[float], seeds: int) -> None:
     """Print the table of one set of faces."""
     natural = np.isin(np.asarray(faces.table["image_id"].to_pylist()), list(NATURAL_ERRORS))
     kept = wrong_persons(faces, settings)["wrong_person"] < load_policy("default").max_wrong_person
@@ -79,7 +81,9 @@ def report(faces: Faces, settings: Settings, rates: list[float], seeds: int) -> 
         print(f"| {rate:.0%} | {' | '.join(cells)} |", flush=True)
 
 
-def measure(faces: Faces, natural: npt.NDArray[np.bool_], settings: Settings, rate: float, seed: int) -> list[float]:
+def measure(
+    faces: Faces, natural: npt.NDArray[np.bool_], settings: RelateSettings, rate: float, seed: int
+) -> list[float]:
     """Plant, relate, compare -> the numbers of one row."""
     row, folder, kind = plant(faces.identity, rate, seed)
     order = np.argsort(folder, kind="stable")
@@ -135,13 +139,13 @@ def plant(
     return row, folder, kind
 
 
-def wrong_persons(faces: Faces, settings: Settings) -> dict[str, npt.NDArray[np.generic]]:
+def wrong_persons(faces: Faces, settings: RelateSettings) -> dict[str, npt.NDArray[np.generic]]:
     """Relate faces sorted by identity -> wrong_person (NaN read as 0) and suggested identity ('' for none) of each."""
     codes = np.unique(faces.identity, return_inverse=True)[1]
     parts = [np.flatnonzero(codes % BUCKETS == bucket) for bucket in range(BUCKETS)]
-    held = [Bucket(faces.table.take(part), faces.vectors[part]) for part in parts]
+    held = [MeasuredBucket(faces.table.take(part), faces.vectors[part]) for part in parts]
     related = relate_collection(held.__getitem__, BUCKETS, settings)
-    rows = pa.concat_tables([relation_rows(held.__getitem__, bucket, related, settings) for bucket in range(BUCKETS)])
+    rows = pa.concat_tables([relation_rows(part, bucket, related) for bucket, part in enumerate(held)])
     order = np.argsort(np.concatenate(parts))
     return {
         "wrong_person": np.nan_to_num(rows["wrong_person"].to_numpy())[order],
@@ -155,13 +159,13 @@ def read_faces(dataset: Dataset) -> Faces:
     held = []
     for bucket in range(dataset.buckets):
         measures = dataset.measures(bucket, COLUMNS)
-        held.append(Bucket(measures, dataset.embeddings(embedder, bucket)[1]))
+        held.append(MeasuredBucket(measures, dataset.embeddings(embedder, bucket)[1]))
     name = dataset.info.models.embedder.name
-    related = relate_collection(held.__getitem__, len(held), Settings(prior=calibrated(name)))
+    related = relate_collection(held.__getitem__, len(held), RelateSettings(prior=calibrated(name)))
     tables, vectors = [], []
     for part, faces in zip(held, related.faces, strict=True):
-        tables.append(part.measures.filter(pa.array(faces.main & faces.face)))
-        vectors.append(part.vectors[faces.main[faces.face]])
+        tables.append(part.measures.filter(pa.array(faces.main & faces.has_face)))
+        vectors.append(part.vectors[faces.main[faces.has_face]])
     table = pa.concat_tables(tables)
     identity = np.array(table["identity"].to_pylist())
     order = np.lexsort((np.array(table["image_id"].to_pylist()), identity))

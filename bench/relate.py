@@ -49,10 +49,10 @@ def main() -> None:
 
 
 def run_child(dataset: Path) -> None:
-    from curate.relate.relate import relate
+    from curate.relate.relate import RelateRequest, run
 
     start = time.perf_counter()
-    relate(dataset, embedder_id=EMBEDDER)
+    run(RelateRequest(dataset, embedder_id=EMBEDDER))
     # ru_maxrss is in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(json.dumps({"wall": time.perf_counter() - start, "cpu": time.process_time(), "gigabytes": peak}))

@@ -151,16 +151,12 @@ def _say_plan(planned: "Plan") -> None:
 
 
 def related(dataset: Path, exclude: list[Path], device: str) -> None:
-    from curate.relate.gallery import read_galleries
-    from curate.relate.relate import relate as relate_all
-    from curate.relate.relate import settings_for
+    from curate.relate.relate import RelateRequest, run
     from manifests.output import OutputLock
-    from manifests.reader import Dataset as Opened
 
     began = time.monotonic()
-    gallery = read_galleries(exclude, dataset, device, ProgressBar())
     with OutputLock(dataset):
-        relate_all(dataset, settings_for(Opened.open(dataset), gallery))
+        run(RelateRequest(dataset, tuple(exclude), device), ProgressBar())
     print(f"related every face to its person and to all others in {duration(time.monotonic() - began)}")
 
 

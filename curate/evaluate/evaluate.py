@@ -40,10 +40,11 @@ from curate.listener import SILENT, Listener, progress
 from curate.measure import plan as clean
 from curate.measure.plan import Request
 from curate.measure.sharpness import BlurCalibration
-from curate.relate.centroids import Bucket
+from curate.relate.bucket import MeasuredBucket
 from curate.relate.copies import Confirm
 from curate.relate.pixel_check import is_same_picture
-from curate.relate.relate import Settings, relate_collection, relation_rows, settings_for
+from curate.relate.relate import RelateSettings, default_settings, relate_collection
+from curate.relate.relations import relation_rows
 from curate.sources import open_source
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset, decode_crop
@@ -121,7 +122,7 @@ def evaluate(
         raise SourceError(f"{request.root}: no photo shows a face, so nothing can be planted; give another --root")
     collection, spoiled = _with_spoiled(request, collection, experiment, listener)
 
-    decide = Decider(collection, settings_for(measured), policy, calibration)
+    decide = Decider(collection, default_settings(measured), policy, calibration)
     own = slice(0, collection.own)
     clean_draw = untouched(collection.identity[own])
     outcomes = [Outcome(0.0, 0, clean_draw, decide(clean_draw))]
@@ -141,7 +142,11 @@ class Decider:
     """Relates and decides draws of a collection: a draw -> (Q, 13) which of REASONS drop each of its photos."""
 
     def __init__(
-        self, collection: Collection, settings: Settings, policy: Policy, calibration: BlurCalibration | None = None
+        self,
+        collection: Collection,
+        settings: RelateSettings,
+        policy: Policy,
+        calibration: BlurCalibration | None = None,
     ) -> None:
         self.collection = collection
         self.settings = settings
@@ -152,10 +157,10 @@ class Decider:
     def __call__(self, one: Draw) -> Flags:
         order, row, table = self._table(one)
         parts = _parts(table["identity"].to_pylist())
-        held = [Bucket(table.slice(a, b - a), self._vectors(row[a:b])) for a, b in parts]
+        held = [MeasuredBucket(table.slice(a, b - a), self._vectors(row[a:b])) for a, b in parts]
         settings = replace(self.settings, confirm=self._confirm(table["face_id"].to_pylist(), row))
         related = relate_collection(held.__getitem__, len(held), settings)
-        rows = [relation_rows(held.__getitem__, bucket, related, settings) for bucket in range(len(held))]
+        rows = [relation_rows(part, bucket, related, settings.gallery) for bucket, part in enumerate(held)]
         measures = [self._scored(bucket.measures) for bucket in held]
         both = list(zip(measures, rows, strict=True))
         policy = self.policy

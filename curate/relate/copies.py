@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from curate.relate.centroids import Bucket, Faces, Read
+from curate.relate.bucket import MeasuredBucket, ReadBucket
 from curate.relate.duplicates import (
     Limits,
     Pictures,
@@ -18,6 +18,7 @@ from curate.relate.duplicates import (
     exact_pairs,
     groups,
 )
+from curate.relate.identities import BucketFaces
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -53,7 +54,11 @@ class Copies:
 
 
 def find_copies(
-    faces: list[Faces], read: Read, limits: Limits, confirm: Confirm | None = None, claim: Rows | None = None
+    faces: list[BucketFaces],
+    read: ReadBucket,
+    limits: Limits,
+    confirm: Confirm | None = None,
+    claim: Rows | None = None,
 ) -> Copies:
     """Faces of all buckets -> Copies.
 
@@ -61,9 +66,9 @@ def find_copies(
     compared with it as those of its own are. Reads every bucket's vectors once more, and again those few whose hashes
     come close across identities.
     """
-    start = np.cumsum([0, *(len(part.face) for part in faces)]).astype(np.int64)
+    start = np.cumsum([0, *(len(part.has_face) for part in faces)]).astype(np.int64)
     main = np.concatenate([part.main for part in faces])
-    hashed = np.flatnonzero(main & np.concatenate([part.hashed for part in faces]))
+    hashed = np.flatnonzero(main & np.concatenate([part.has_hashes for part in faces]))
     hashes = np.concatenate([part.hashes for part in faces])[hashed]
     pictures = Pictures(*(np.ascontiguousarray(hashes[:, i]) for i in range(3)))
     first = np.cumsum([0, *(len(part.names) for part in faces)])
@@ -110,7 +115,7 @@ def find_copies(
 
 
 def _near_pairs(
-    pictures: Pictures, read: Read, start: Rows, rows: Rows, identity: Rows, claim: Rows, limits: Limits
+    pictures: Pictures, read: ReadBucket, start: Rows, rows: Rows, identity: Rows, claim: Rows, limits: Limits
 ) -> Rows:
     """Photos that may be one picture: all such pairs within identities and with claimed ones, by banding elsewhere.
 
@@ -167,13 +172,13 @@ def _cosine(vectors: npt.NDArray[np.float16], pairs: Rows) -> Floats:
     return found
 
 
-def _vectors(read: Read, start: Rows, rows: Rows) -> npt.NDArray[np.float16]:
+def _vectors(read: ReadBucket, start: Rows, rows: Rows) -> npt.NDArray[np.float16]:
     """Vectors of some rows of the dataset, ascending; zeros for a row without a face."""
     parts = [_of_rows(read(bucket), here) for bucket, here in _by_bucket(start, rows)]
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
 
 
-def _of_rows(held: Bucket, rows: Rows) -> npt.NDArray[np.float16]:
+def _of_rows(held: MeasuredBucket, rows: Rows) -> npt.NDArray[np.float16]:
     face = np.asarray(held.measures["face_id"].is_valid().to_numpy(), bool)
     at = np.where(face, np.cumsum(face) - 1, -1)[rows]
     part = np.zeros((len(rows), held.vectors.shape[1]), np.float16)
@@ -181,7 +186,7 @@ def _of_rows(held: Bucket, rows: Rows) -> npt.NDArray[np.float16]:
     return part
 
 
-def _told(read: Read, start: Rows, rows: Rows, column: str) -> list[str]:
+def _told(read: ReadBucket, start: Rows, rows: Rows, column: str) -> list[str]:
     """A column of the measures at some rows of the dataset, ascending."""
     return [
         value

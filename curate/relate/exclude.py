@@ -1,21 +1,22 @@
-"""Exclusion galleries: embeddings of people who must not be in the set; for each face the reference that it matches."""
+"""Exclusion gallery: reference embeddings of people who must not be in the set, and the matching of faces with it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.relate.identities import Product
-
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Reference faces: (R, D) unit vectors of the dataset's own embedder, their image_ids, the least matching cosine.
+    """Reference faces of excluded people.
 
-    `threshold`: take the embedder's `Calibration.far_1e4`, which 1 in 10,000 pairs of strangers exceeds, or
-    higher for a large set: every face meets every reference.
+    Attributes:
+        vectors: (R, D) unit vectors of the dataset's own embedder.
+        image_ids: One per reference.
+        threshold: Minimum cosine of a match. The embedder's `Calibration.far_1e4`, which 1 in 10,000 pairs of
+            different persons exceeds, or higher for a large set: every face is compared with every reference.
     """
 
     vectors: Vectors
@@ -25,24 +26,22 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Matches:
-    """For n faces: row of the nearest reference (-1: none is near enough) and the cosine to it (whatever it is)."""
+    """Nearest references of n faces: the (n,) row, -1 below the threshold, and the (n,) cosine in any case."""
 
     reference: npt.NDArray[np.int64]
     similarity: npt.NDArray[np.float32]
 
 
-def match(
-    vectors: npt.NDArray[np.floating], gallery: Gallery, product: Product = np.matmul, block: int = 4096
-) -> Matches:
-    """(n, D) unit vectors against a gallery -> Matches, in blocks of `block` faces. An empty gallery matches nobody."""
+def match(vectors: npt.NDArray[np.floating], gallery: Gallery, block: int = 4096) -> Matches:
+    """Compare (n, D) unit vectors with a gallery, `block` faces at a time. An empty gallery matches no face."""
     count = len(vectors)
     reference, similarity = np.full(count, -1, np.int64), np.full(count, np.nan, np.float32)
     if not len(gallery.vectors):
         return Matches(reference, similarity)
-    turned = np.ascontiguousarray(gallery.vectors.T)
+    transposed = np.ascontiguousarray(gallery.vectors.T)
     for start in range(0, count, block):
         rows = slice(start, min(start + block, count))
-        cosine = product(np.asarray(vectors[rows], np.float32), turned)
+        cosine = np.matmul(np.asarray(vectors[rows], np.float32), transposed)
         best = cosine.argmax(axis=1)
         similarity[rows] = cosine[np.arange(len(best)), best]
         reference[rows] = np.where(similarity[rows] >= gallery.threshold, best, -1)

@@ -1,9 +1,11 @@
-"""Exclusion galleries given on the command line -> reference embeddings that `relate` compares every face with."""
+"""Exclusion galleries read from folders of photos or from curated datasets."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.errors import DatasetError, SourceError
 from curate.faces.models import Choice, Models, load
@@ -15,54 +17,62 @@ from curate.sources import open_source
 from manifests.layout import INFO
 from manifests.reader import Dataset
 
+Reference = tuple[str, npt.NDArray[np.floating]]
+"""image_id, (D,) unit vector."""
 
-def read_galleries(paths: list[Path], dataset_dir: Path, device: str, listener: Listener = SILENT) -> Gallery | None:
-    """Folders of photos, or curated datasets of them -> one Gallery for the dataset's embedder; None without paths.
 
-    Of a photo the largest face is the reference; of a dataset the kept photos' main faces. The threshold is the
-    cosine that one in 10,000 pairs of strangers exceeds, by the embedder's calibration.
-    Raises SourceError where a gallery holds no face (a gallery without effect is a mistake), DatasetError where a
-    dataset was embedded by another network.
-    """
-    if not paths:
-        return None
-    choice = Dataset.open(dataset_dir).info.models.choice
+def read_galleries(paths: Sequence[Path], dataset: Dataset, device: str, listener: Listener = SILENT) -> Gallery:
+    """Read at least one gallery with the models of `dataset`; see `gallery_of`."""
+    choice = dataset.info.models.choice
     if choice is None:
-        raise DatasetError(f"{dataset_dir} does not record its models: measure it again, or exclude from its parts")
+        raise DatasetError(f"{dataset.path} does not record its models: measure it again, or exclude from its parts")
     return gallery_of(paths, load(Choice(**asdict(choice)), device), listener)
 
 
-def gallery_of(paths: list[Path], models: Models, listener: Listener = SILENT) -> Gallery:
-    """At least one path, as above -> the Gallery for the embedder of `models`."""
-    vectors, names = [], []
+def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILENT) -> Gallery:
+    """Combine at least one gallery into one, with the embedder of `models`.
+
+    The references of a folder are the largest face of each photo; those of a curated dataset, the main faces of the
+    photos that it keeps. The threshold is the cosine that one in 10,000 pairs of different persons exceeds, from the
+    embedder's calibration.
+
+    Raises SourceError where a gallery holds no face (it would have no effect), DatasetError where a dataset was
+    embedded by another network or keeps no photo.
+    """
+    references: list[Reference] = []
     for path in paths:
         if (path / INFO).exists():
-            found = _of_dataset(Dataset.open(path), models.embedder.embedder_id)
+            part = _dataset_references(Dataset.open(path), models.embedder.embedder_id)
         else:
-            source = open_source("folder", path)
-            pipeline = Pipeline(source, models, Settings())
-            entries = list(entries_of(source, source.identities()))
-            found = []
-            with progress(listener, f"reading {path}", len(entries)) as advance:
-                for batch in pipeline(entries):
-                    first = np.unique(batch.faces.photo, return_index=True)[1]
-                    for face in first:
-                        name = batch.photos[batch.faces.photo[face]].entry.image_id
-                        found.append((f"{path.name}/{name}", batch.faces.embeddings[face]))
-                    advance(len(batch.photos))
-        if not found:
+            part = _folder_references(path, models, listener)
+        if not part:
             raise SourceError(f"--exclude {path}: no face was found in it, so it would exclude nobody")
-        names += [name for name, _ in found]
-        vectors += [vector for _, vector in found]
-    return Gallery(np.stack(vectors).astype(np.float32), tuple(names), models.embedder.calibration.far_1e4)
+        references += part
+    vectors = np.stack([vector for _, vector in references]).astype(np.float32)
+    return Gallery(vectors, tuple(name for name, _ in references), models.embedder.calibration.far_1e4)
 
 
-def _of_dataset(gallery: Dataset, embedder_id: str) -> list[tuple[str, np.ndarray]]:
+def _folder_references(path: Path, models: Models, listener: Listener) -> list[Reference]:
+    source = open_source("folder", path)
+    pipeline = Pipeline(source, models, Settings())
+    entries = list(entries_of(source, source.identities()))
+    references = []
+    with progress(listener, f"reading {path}", len(entries)) as advance:
+        for batch in pipeline(entries):
+            largest = np.unique(batch.faces.photo, return_index=True)[1]
+            for face in largest:
+                image_id = batch.photos[batch.faces.photo[face]].entry.image_id
+                references.append((f"{path.name}/{image_id}", batch.faces.embeddings[face]))
+            advance(len(batch.photos))
+    return references
+
+
+def _dataset_references(gallery: Dataset, embedder_id: str) -> list[Reference]:
     kept = set(gallery.manifest(["face_id"], verdict="keep")["face_id"].to_pylist())
-    found = []
+    references: list[Reference] = []
     for bucket in range(gallery.buckets):
-        ids, vectors = gallery.embeddings(embedder_id, bucket)
-        found += [(face_id, vector) for face_id, vector in zip(ids, vectors, strict=True) if face_id in kept]
+        face_ids, vectors = gallery.embeddings(embedder_id, bucket)
+        references += [pair for pair in zip(face_ids, vectors, strict=True) if pair[0] in kept]
     if not kept:
         raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would exclude nobody")
-    return found
+    return references

@@ -140,14 +140,14 @@ def test_the_best_photo_is_larger_then_sharper_then_of_more_bytes_then_first_by_
 
 
 def test_copies_across_buckets_are_found_and_confirmed():
-    from curate.relate.centroids import first_pass
-    from tests.curate.relate.test_relate import PAIRS, bucket, folder, people, photos_of
+    from curate.relate.identities import relate_bucket
+    from tests.samples.embeddings import SIMILARITY, bucket, folder, people, photos_of
 
     anna, bert = people(2)
     held = [bucket(folder("anna", *photos_of(anna, 4, 1))), bucket(folder("bert", *photos_of(bert, 4, 2)))]
     # bert/003 is a copy of anna/000 with two bits changed and a smaller face.
     held[1].vectors[3] = held[0].vectors[0]
-    faces = [first_pass(part, PAIRS) for part in held]
+    faces = [relate_bucket(part, SIMILARITY) for part in held]
     faces[1].hashes[3] = flipped(faces[0].hashes[0], 2)
     seen = []
 
@@ -166,12 +166,12 @@ def test_copies_across_buckets_are_found_and_confirmed():
 
 
 def test_a_cropped_copy_is_found_in_its_own_folder_and_in_the_one_that_claims_it():
-    from curate.relate.centroids import first_pass
-    from tests.curate.relate.test_relate import PAIRS, bucket, folder, people, photos_of
+    from curate.relate.identities import relate_bucket
+    from tests.samples.embeddings import SIMILARITY, bucket, folder, people, photos_of
 
     anna, bert = people(2)
     held = [bucket(folder("anna", *photos_of(anna, 4, 1))), bucket(folder("bert", *photos_of(bert, 4, 2)))]
-    faces = [first_pass(part, PAIRS) for part in held]
+    faces = [relate_bucket(part, SIMILARITY) for part in held]
     for part, row in ((0, 2), (1, 3)):
         held[part].vectors[row] = held[0].vectors[0]
         faces[part].hashes[row] = flipped(faces[0].hashes[0], 18)

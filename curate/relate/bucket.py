@@ -1,0 +1,94 @@
+"""One bucket (shard) of a measured dataset, as relating reads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.errors import DatasetError
+from manifests.reader import Dataset
+from manifests.schema import NO_IDENTITY
+
+BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
+QUALITY = ("sharpness", "eye_distance", "yaw", "pitch", "brightness", "local_contrast")
+RANK = ("eye_distance", "sharpness", "file_size")
+COLUMNS = (
+    "image_id", "identity", "face_id", "sha256", "file_size", "width", "height", "phash", "phash_mirror", "face_phash",
+    *BOX, *QUALITY,
+)  # fmt: skip
+"""Columns of the measures that relating reads."""
+
+_SAMPLE_BUCKETS = 64
+_SAMPLE_FACES = 20_000
+
+
+@dataclass(frozen=True)
+class MeasuredBucket:
+    """One bucket of M measured rows, F of which have a face.
+
+    Attributes:
+        measures: M rows with COLUMNS, sorted by identity, image_id and face.
+        vectors: (F, D) unit vectors of the rows with a face, in their order.
+    """
+
+    measures: pa.Table
+    vectors: npt.NDArray[np.float16]
+
+    @property
+    def has_face(self) -> npt.NDArray[np.bool_]:
+        """(M,) flags of the rows with a face."""
+        return np.asarray(self.measures["face_id"].is_valid().to_numpy(), bool)
+
+
+ReadBucket = Callable[[int], MeasuredBucket]
+"""Reads a bucket by its number. Buckets are read once per pass, not held."""
+
+
+def sample_faces(read: ReadBucket, buckets: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Read the largest faces of photos from up to 64 buckets spread over the dataset, about 20,000 in total.
+
+    Returns:
+        (N, D) unit vectors and their (N,) identities, ascending.
+    """
+    vectors: list[npt.NDArray[np.float32]] = []
+    identity: list[npt.NDArray[np.int64]] = []
+    faces = identities = 0
+    for bucket in np.unique(np.linspace(0, buckets - 1, min(buckets, _SAMPLE_BUCKETS)).astype(int)).tolist():
+        part = read(bucket)
+        table = part.measures.filter(part.measures["face_id"].is_valid())
+        codes = table["identity"].combine_chunks().dictionary_encode()
+        rows = np.flatnonzero(_first_faces(table) & (np.asarray(table["identity"].to_numpy()) != NO_IDENTITY))
+        vectors.append(part.vectors[rows].astype(np.float32))
+        identity.append(codes.indices.to_numpy()[rows].astype(np.int64) + identities)
+        identities += len(codes.dictionary)
+        faces += len(rows)
+        if faces >= _SAMPLE_FACES:
+            break
+    return np.concatenate(vectors), np.concatenate(identity)
+
+
+def _first_faces(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Mark the first row of each photo: its largest face."""
+    image_id = np.asarray(table["image_id"].to_numpy())
+    return np.concatenate([[True], image_id[1:] != image_id[:-1]])[: len(image_id)]
+
+
+def bucket_reader(dataset: Dataset, embedder_id: str) -> ReadBucket:
+    """Return a function that reads the buckets of a dataset.
+
+    It raises DatasetError where the embeddings are missing, or of other faces than the measures.
+    """
+
+    def read(bucket: int) -> MeasuredBucket:
+        face_ids, vectors = dataset.embeddings(embedder_id, bucket)
+        measures = dataset.measures(bucket, COLUMNS)
+        if not pa.array(face_ids, pa.string()).equals(measures["face_id"].combine_chunks().drop_null()):
+            raise DatasetError(
+                f"{dataset.path}: embeddings {embedder_id} of bucket {bucket} are of other faces than its measures: "
+                "run `curate measure` again"
+            )
+        return MeasuredBucket(measures, vectors)
+
+    return read
