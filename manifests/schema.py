@@ -74,7 +74,7 @@ _KEYS = (
 _SPLIT = Column("split", pa.string(), "'train' or 'test'", null="the source has no splits")
 _FACE_ID = Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest", null=_NO_FACE)
 
-PHOTO = (
+FILE = (
     Column("error", pa.string(), "why the photo could not be read", null="it was decoded"),
     Column("file_size", pa.int64(), "size of the file", "bytes"),
     Column("mtime_ns", pa.int64(), "modification time of the file", "ns since 1970"),
@@ -82,13 +82,19 @@ PHOTO = (
     Column("format", pa.string(), "encoding of the file: JPEG, PNG, WEBP, ...", null=_UNDECODED),
     Column("width", pa.int32(), "width after EXIF orientation", "px", _UNDECODED),
     Column("height", pa.int32(), "height after EXIF orientation", "px", _UNDECODED),
+)  # fmt: skip
+"""The file of a photo and its decoding."""
+
+PHOTO_NUMBERS = (
     Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the whole photo", null=_UNDECODED),
     Column("phash_mirror", pa.uint64(), "the same of the mirrored photo", null=_UNDECODED),
     Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
     Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
     Column("corruption", pa.float32(), "share of the JPEG grid's edges that are torn as damaged data tears them", "0-1", _UNDECODED),
-    Column("face_count", pa.int8(), f"faces found, at most {MAX_FACES}"),
 )  # fmt: skip
+"""Columns of the photo measures (curate/measure/table.py)."""
+
+PHOTO = (*FILE, *PHOTO_NUMBERS, Column("face_count", pa.int8(), f"faces found, at most {MAX_FACES}"))
 """What is known of a photo, with or without a face."""
 
 FACE_NUMBERS = (
@@ -127,7 +133,7 @@ FACE_NUMBERS = (
     Column("ita", pa.float32(), "individual typology angle of the skin (light skin is high)", "degrees", _NO_FACE + ", or greyscale"),
     Column("face_phash", pa.uint64(), "64-bit DCT perceptual hash of the aligned crop", null=_NO_FACE),
 )  # fmt: skip
-"""What is known of one face."""
+"""Columns of the face measures (curate/measure/table.py)."""
 
 _PIXELS = (
     Column("shard", pa.string(), "file of `faces/` that holds the crop and the mask", null=_NO_FACE),

@@ -109,15 +109,15 @@ def request_of(
         )
 
     from curate.faces.models import resolve
-    from curate.measure.pipeline import Settings
     from curate.measure.plan import Request, pinned_choice
+    from curate.measure.settings import MeasureSettings
 
     pinned = pinned_choice(out) if models is None and embedder is None else None
     choice = pinned or resolve(models or "auto", embedder, detection)
     where = device_of(device)
     print(f"models: {choice.words()}, on {where}")
     print(f"from {root} to {out}")
-    settings = Settings(template=template, max_pixels=max_pixels)
+    settings = MeasureSettings(template=template, max_pixels=max_pixels)
     return Request(source, root, out, choice, settings, where, workers, limit, buckets)
 
 

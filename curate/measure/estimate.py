@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-
 from curate.faces.models import load
 from curate.measure.pipeline import Pipeline
 from curate.measure.plan import Plan
@@ -53,8 +51,7 @@ def estimate(planned: Plan) -> Estimate:
     began = time.perf_counter()
     size = 0
     for batch in pipeline(entries):
-        faces = batch.faces
-        size += sum(map(len, faces.crops)) + sum(map(len, faces.masks)) + np.asarray(faces.embeddings).nbytes
+        size += sum(map(len, batch.crops)) + sum(map(len, batch.masks)) + batch.embeddings.nbytes
         size += _ROW_BYTES * len(batch.photos)
     seconds = (time.perf_counter() - began) / len(entries) * planned.photos_todo / planned.workers
     return Estimate(planned.photos_todo, seconds, size * planned.photos_todo // len(entries), len(entries))

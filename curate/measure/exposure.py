@@ -1,7 +1,7 @@
-"""Aligned crops in, how the face is lit out: brightness, clipping, contrast, skin tone and colour.
+"""Exposure and colour of aligned faces: brightness, clipping, contrast, skin tone.
 
-Dark skin is not a dark photo. What tells an unusable exposure is lost detail: pixels at the ends of the scale
-(`clipped_dark`, `clipped_bright`) and fine structure that has shrunk to a few grey levels (`local_contrast`); a dark
+Dark skin is not a dark photo. An exposure is unusable where detail is lost: pixels at the ends of the scale
+(`clipped_dark`, `clipped_bright`) and fine structure that has shrunk to a few grey levels (`local_contrast`). A dark
 face in good light has highlights, whites of the eyes and shading as strong as a light one.
 """
 
@@ -13,7 +13,7 @@ from curate.measure.luma import luma
 from curate.measure.region import CELL, face_region, skin_region
 
 DARK, BRIGHT = 12, 248
-"""Luma at or below which a pixel counts as clipped to black, at or above which as clipped to white."""
+"""Luma at or below which a pixel counts as clipped to black, and at or above which as clipped to white."""
 
 GREY_CHROMA = 2.0
 """Mean distance between the colour channels, in levels, below which a crop counts as greyscale."""
@@ -23,32 +23,36 @@ MIN_SKIN = 0.02
 
 
 def exposure(crops: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]:
-    """Crops uint8 (N, 3, H, W) RGB, labels uint8 (N, H, W), points (N, 5, 2) in crop px -> columns (N,).
+    """Measure the exposure of N faces, inside `face_region`.
 
-    - `brightness`: median luma of the face, 0-255; `contrast`: its 95th minus its 5th percentile.
-    - `clipped_dark`, `clipped_bright`: shares of the face's pixels at or beyond DARK and BRIGHT, 0-1.
-    - `local_contrast`: root mean square, over the face, of the luma's standard deviation within 16 px, in levels.
-    - `ita`: individual typology angle of the skin in degrees, atan((L* - 50) / b*), about 55 and more for very light
-      skin, under -30 for dark; NaN for greyscale photos and where no skin is labelled. It follows the light as well
-      as the skin. Chardon et al., 1991.
-    - `colourfulness`: Hasler and Süsstrunk's measure of the whole crop, 0 for grey, about 30-60 for usual photos.
-    - `is_grey`: bool.
+    Args:
+        crops: uint8 (N, 3, H, W) RGB.
+        labels: uint8 (N, H, W), label maps.
+        points: (N, 5, 2), landmarks in crop px.
 
-    All are float32 but `is_grey`. The face is `face_region`, an ellipse where the labels missed it.
+    Returns:
+        float32 (N,) each:
+
+        - `brightness`: median luma of the face, 0-255; `contrast`: its 95th minus its 5th percentile.
+        - `clipped_dark`, `clipped_bright`: shares of the face's pixels at or beyond DARK and BRIGHT, 0-1.
+        - `local_contrast`: root mean square, over the face, of the luma's standard deviation within 16 px, in levels.
+        - `ita`: individual typology angle of the skin in degrees, atan((L* - 50) / b*), about 55 and more for very
+          light skin, under -30 for dark; NaN for greyscale photos and where no skin is labelled. It depends on the
+          light as well as on the skin. Chardon et al., 1991.
+        - `colourfulness`: of the whole crop, 0 for grey, about 30-60 for usual photos. Hasler and Süsstrunk, 2003.
     """
-    # Every second pixel: 2,000 and more in a face are plenty for shares and medians.
-    thin = crops[:, :, ::2, ::2]
-    gray = luma(thin)
+    # Every second pixel: 2,000 and more in a face suffice for shares and medians.
+    thinned = crops[:, :, ::2, ::2]
+    gray = luma(thinned)
     region = face_region(labels, points)
-    twice = region.repeat_interleave(CELL // 2, 1).repeat_interleave(CELL // 2, 2)
-    cumulative = _histogram(gray, twice).cumsum(1)
+    pixel_region = region.repeat_interleave(CELL // 2, 1).repeat_interleave(CELL // 2, 2)
+    cumulative = _histogram(gray, pixel_region).cumsum(1)
     cumulative = cumulative / cumulative[:, -1:].clamp(min=1)
 
     def percentile(q: float) -> Tensor:
         return (cumulative < q).sum(1).float()
 
-    colourfulness, chroma = _colour(thin)
-    is_grey = chroma < GREY_CHROMA
+    colourfulness, chroma = _colour(thinned)
     ita = _typology_angle(crops[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL], skin_region(labels))
     return {
         "brightness": percentile(0.5),
@@ -56,22 +60,21 @@ def exposure(crops: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]
         "clipped_dark": cumulative[:, DARK],
         "clipped_bright": 1 - cumulative[:, BRIGHT - 1],
         "local_contrast": _local_contrast(gray, region),
-        "ita": torch.where(is_grey, torch.nan, ita),
+        "ita": torch.where(chroma < GREY_CHROMA, torch.nan, ita),
         "colourfulness": colourfulness,
-        "is_grey": is_grey,
     }
 
 
 def _histogram(gray: Tensor, region: Tensor) -> Tensor:
-    """Luma (N, H, W) and region bool (N, H, W) -> counts of the levels inside it, float32 (N, 256)."""
-    # Level 256 takes what lies outside.
+    """Luma (N, H, W) and region bool (N, H, W) -> histogram of the levels inside it, float32 (N, 256)."""
+    # Pixels outside are counted in a 257th level.
     bins = torch.where(region, gray.round().long(), 256).flatten(1)
     counts = torch.zeros(len(gray), 257, device=gray.device)
     return counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=counts.dtype))[:, :256]
 
 
 def _local_contrast(gray: Tensor, region: Tensor) -> Tensor:
-    """Every second pixel's luma (N, H, W), cells of the face (N, H / 2, W / 2) -> (N,)."""
+    """Luma of every second pixel (N, H, W), cells of the face bool (N, H / 2, W / 2) -> levels, (N,)."""
     mean, square = F.avg_pool2d(torch.stack((gray, gray.square()), 1), 8, stride=2, padding=3).unbind(1)
     count = F.avg_pool2d(torch.ones_like(gray[:1, None]), 8, stride=2, padding=3)[:, 0]
     mean, square = mean / count, square / count
@@ -81,7 +84,7 @@ def _local_contrast(gray: Tensor, region: Tensor) -> Tensor:
 
 
 def _colour(crops: Tensor) -> tuple[Tensor, Tensor]:
-    """Crops -> colourfulness (N,) and the mean distance of the channels from each other (N,), in levels."""
+    """Crops (N, 3, H, W) -> colourfulness (N,) and the mean distance between the channels (N,), in levels."""
     red, green, blue = F.avg_pool2d(crops.float(), 2).flatten(2).unbind(1)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = (red_green.var(1) + yellow_blue.var(1)).sqrt()
@@ -90,11 +93,11 @@ def _colour(crops: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _typology_angle(pixels: Tensor, skin: Tensor) -> Tensor:
-    """Pixels uint8 (N, 3, H, W), skin bool (N, H, W) -> degrees (N,), from the mean L* and b* of the skin's pixels."""
+    """Pixels uint8 (N, 3, H, W), skin bool (N, H, W) -> degrees (N,), of the mean L* and b* of the skin pixels."""
     cells = pixels.float() / 255
     weight = skin.float()
     linear = torch.where(cells <= 0.04045, cells / 12.92, ((cells + 0.055) / 1.055) ** 2.4)
-    # sRGB to CIE Y and Z under D65, each over the white point's.
+    # sRGB to CIE Y and Z under D65, relative to the white point.
     y = torch.einsum("nchw,c->nhw", linear, linear.new_tensor([0.2126, 0.7152, 0.0722]))
     z = torch.einsum("nchw,c->nhw", linear, linear.new_tensor([0.0193, 0.1192, 0.9505])) / 1.0888
     fy, fz = (torch.where(v > 0.008856, v.clamp(min=1e-6) ** (1 / 3), 7.787 * v + 16 / 116) for v in (y, z))

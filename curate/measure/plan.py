@@ -11,7 +11,7 @@ from curate.engines.local import LocalEngine
 from curate.errors import DatasetError, OutputError, SourceError
 from curate.faces.models import Choice, identify
 from curate.listener import SILENT, Listener, progress
-from curate.measure.pipeline import Settings
+from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.shards import Job, Shard, choose_buckets, has_changed, is_finished, plan
 from curate.sources import Source, open_source
 from manifests.layout import (
@@ -39,7 +39,7 @@ class Request:
     root: Path
     out: Path
     choice: Choice
-    settings: Settings = field(default_factory=Settings)
+    settings: MeasureSettings = field(default_factory=MeasureSettings)
     device: str = "cpu"
     workers: int | None = None
     limit: int | None = None
@@ -164,7 +164,7 @@ def _check_same_source(info: DatasetInfo, request: Request) -> None:
 def _describe(request: Request, buckets: int, networks: dict[str, str]) -> DatasetInfo:
     return DatasetInfo(
         source=SourceRecord(request.kind, str(request.root.resolve()), request.limit),
-        settings=SettingsRecord(request.settings.template, request.settings.max_pixels, request.settings.revision),
+        settings=SettingsRecord(request.settings.template, request.settings.max_pixels, REVISION),
         models=ModelsRecord(
             EmbedderRecord(networks["embedder_id"], networks["embedder"]),
             detector=networks["detector"],

@@ -1,14 +1,14 @@
-"""Five landmarks in, head pose in degrees out: a weak-perspective fit of a mean three-dimensional face.
+"""Head pose in degrees from five landmarks: a weak-perspective fit of a three-dimensional mean face.
 
 Axes: x to the image's right, y down, z away from the camera. Signs:
 
-- `yaw` > 0: the face looks to the image's right;
-- `pitch` > 0: the face looks up; 0 when the plane of eyes and mouth corners is parallel to the image;
-- `roll` > 0: the head is turned clockwise in the image (the eye on the right is the lower one).
+- `yaw` > 0: the face is turned to the image's right;
+- `pitch` > 0: the face is raised; 0 where the plane of eyes and mouth corners is parallel to the image;
+- `roll` > 0: the head is tilted clockwise in the image (the eye on the right is the lower one).
 
-The rotation is roll after pitch after yaw. Five points and one mean face for everybody: yaw and roll are good to
-several degrees, pitch (where a long nose looks like a bowed head) to about ten. A mirrored photo has the negated yaw
-and roll and the same pitch.
+The rotation is roll after pitch after yaw. With five points and one mean face for all persons, yaw and roll are
+accurate to several degrees, pitch (where a long nose resembles a bowed head) to about ten. Mirroring a photo negates
+yaw and roll and keeps pitch.
 """
 
 import torch
@@ -26,17 +26,19 @@ MEAN_FACE = torch.tensor(
 )
 """Left eye, right eye, nose tip, left and right mouth corner of a mean face, in eye distances, symmetric about x = 0.
 
-Found by factorising the landmarks of 1,250 photos (three collections, each photo and its mirror image) into one shape
-and a pose for each. Its frontal attitude is the one that gives those photos a median pitch of zero."""
+From a factorisation of the landmarks of 1,250 photos (three collections, each photo and its mirror image) into one
+shape and a pose each. Its frontal orientation gives those photos a median pitch of zero."""
 
 STEPS = 5
+"""Gauss-Newton steps."""
 
 
 def pose(points: Tensor) -> dict[str, Tensor]:
-    """Points (N, 5, 2) in px of an unsheared image -> `yaw`, `pitch`, `roll`, float32 (N,), degrees.
+    """Estimate `yaw`, `pitch` and `roll`, float32 (N,) degrees each.
 
-    Points of a mirrored image must have left and right exchanged (`manifests.landmarks.flip_points`). Rows that are
-    not finite give NaN.
+    Args:
+        points: (N, 5, 2), landmarks in px of an image without shear. Those of a mirrored image must have left and
+            right exchanged (`manifests.landmarks.flip_points`). Rows that are not finite give NaN.
     """
     rotation = fit_rotation(points)
     yaw = torch.atan2(rotation[:, 2, 0], rotation[:, 2, 2])
@@ -46,10 +48,10 @@ def pose(points: Tensor) -> dict[str, Tensor]:
 
 
 def fit_rotation(points: Tensor) -> Tensor:
-    """Points (N, 5, 2) -> rotation of the mean face float64 (N, 3, 3) that best explains them, any scale and shift.
+    """Fit the rotation of the mean face, float64 (N, 3, 3), to points (N, 5, 2); scale and shift are free.
 
-    Minimises the squared distance of the orthographic projection by damped Gauss-Newton steps, from the rotation
-    nearest to the best affine camera.
+    Minimises the squared distance to the orthographic projection by damped Gauss-Newton steps that start from the
+    rotation nearest to the best affine camera. Rows that are not finite give NaN.
     """
     points = points.double()
     finite = torch.isfinite(points).all((1, 2))
@@ -62,12 +64,12 @@ def fit_rotation(points: Tensor) -> Tensor:
     rotation, scale = _nearest_rotation((torch.linalg.pinv(face) @ flat).mT)
     damping = 1e-4 * torch.eye(4, dtype=torch.float64, device=points.device)
     for _ in range(STEPS):
-        solid = scale[:, None, None] * (face @ rotation.mT)  # (N, 5, 3)
-        x, y, z = solid.unbind(2)
+        rotated = scale[:, None, None] * (face @ rotation.mT)  # (N, 5, 3)
+        x, y, z = rotated.unbind(2)
         zero = torch.zeros_like(x)
-        # How (x, y) moves under a small rotation about each axis and a relative change of scale.
+        # Derivatives of (x, y) by a rotation about each axis and by the logarithm of the scale.
         jacobian = torch.cat((torch.stack((zero, z, -y, x), 2), torch.stack((-z, zero, x, y), 2)), 1)
-        error = (flat - solid[..., :2]).mT.flatten(1)
+        error = (flat - rotated[..., :2]).mT.flatten(1)
         step = torch.linalg.solve(jacobian.mT @ jacobian + damping, (jacobian.mT @ error[..., None])[..., 0])
         rotation = _rotation_by(step[:, :3]) @ rotation
         scale = scale * torch.exp(step[:, 3].clamp(-1, 1))
@@ -75,7 +77,7 @@ def fit_rotation(points: Tensor) -> Tensor:
 
 
 def _nearest_rotation(camera: Tensor) -> tuple[Tensor, Tensor]:
-    """Affine cameras (N, 2, 3) -> the nearest orthonormal ones completed to rotations (N, 3, 3), and scales (N,)."""
+    """Affine cameras (N, 2, 3) -> the nearest orthonormal ones, completed to rotations (N, 3, 3), and scales (N,)."""
     # The polar factor (A A^T)^-1/2 A; the root of a 2 x 2 matrix M is (M + sqrt(det M) 1) / sqrt(tr M + 2 sqrt(det M)).
     square = camera @ camera.mT
     root = torch.linalg.det(square).clamp(min=1e-12).sqrt()[:, None, None] * torch.eye(
@@ -95,5 +97,5 @@ def _rotation_by(axis: Tensor) -> Tensor:
     cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), 1).reshape(-1, 3, 3)
     angle = axis.norm(dim=1).clamp(min=1e-12)[:, None, None]
     one = torch.eye(3, dtype=axis.dtype, device=axis.device)
-    turn: Tensor = one + torch.sin(angle) / angle * cross + (1 - torch.cos(angle)) / angle**2 * (cross @ cross)
-    return turn
+    rotation: Tensor = one + torch.sin(angle) / angle * cross + (1 - torch.cos(angle)) / angle**2 * (cross @ cross)
+    return rotation

@@ -1,7 +1,7 @@
-"""Label maps and landmarks in, the pixels of the face out: where every measure of a face looks.
+"""The pixels of a face, from its label map and landmarks: the region that every measure of a face averages over.
 
-A measure is a weighted mean over this region of something computed on the whole, untouched crop; nothing outside is
-ever set to zero, since that would draw an edge around the face that is sharper than anything in it.
+A measure is a weighted mean, over this region, of something computed on the whole, unmodified crop. Pixels outside are
+never set to zero, which would draw an edge around the face that is sharper than anything in it.
 """
 
 import torch
@@ -11,25 +11,29 @@ from torch.nn import functional as F
 from manifests.landmarks import MASK_CLASSES
 
 FACE_CLASSES = ("skin", "nose", "glasses", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
-"""Classes that make up the face; ears, hair and hats lie at other depths and have textures of their own."""
+"""Classes of the face. Ears, hair and hats lie at other depths and have textures of their own."""
 
 SKIN_CLASSES = ("skin", "nose")
 
 MIN_SHARE = 0.06
-"""Share of the crop below which a label map has missed the face, and an ellipse around the landmarks stands in."""
-
+"""Share of the crop below which a label map has missed the face, and an ellipse around the landmarks replaces it."""
 
 CELL = 4
-"""Side, in crop px, of the cells in which the region is kept: whole cells are in or out."""
+"""Side of the cells in which a region is represented, crop px: a whole cell is inside or outside."""
 
 
 def face_region(labels: Tensor, points: Tensor, erode: int = 0) -> Tensor:
-    """Label maps uint8 (N, H, W) and points (N, 5, 2) in crop px -> bool (N, H / 4, W / 4): cells of the face.
+    """Return the cells of the face, bool (N, H / 4, W / 4).
 
-    A cell counts by its middle pixel; `erode` cells are taken off all around, so that filters of that radius see the
-    face alone. Where the label map leaves less than MIN_SHARE of the crop, the region is `face_ellipse` instead.
+    A cell has the class of its middle pixel. Where the eroded region covers less than MIN_SHARE of the crop, it is
+    `face_ellipse` instead.
+
+    Args:
+        labels: label maps uint8 (N, H, W).
+        points: (N, 5, 2), landmarks in crop px.
+        erode: cells removed all around, so that filters of that radius see the face alone.
     """
-    region = _is_one_of(labels, FACE_CLASSES)
+    region = _has_class(labels, FACE_CLASSES)
     if erode:
         outside = F.max_pool2d((~region)[:, None].float(), 2 * erode + 1, stride=1, padding=erode)
         region = outside[:, 0] < 0.5
@@ -38,22 +42,23 @@ def face_region(labels: Tensor, points: Tensor, erode: int = 0) -> Tensor:
 
 
 def skin_region(labels: Tensor) -> Tensor:
-    """Label maps uint8 (N, H, W) -> bool (N, H / 4, W / 4): cells amid bare skin, the nose included; may be empty."""
-    outside = (~_is_one_of(labels, SKIN_CLASSES))[:, None].float()
+    """Return the cells surrounded by bare skin or nose, bool (N, H / 4, W / 4), of label maps uint8 (N, H, W).
+
+    May be empty.
+    """
+    outside = (~_has_class(labels, SKIN_CLASSES))[:, None].float()
     return F.max_pool2d(outside, 3, stride=1, padding=1)[:, 0] < 0.5
 
 
-def _is_one_of(labels: Tensor, names: tuple[str, ...]) -> Tensor:
-    wanted = torch.zeros(256, dtype=torch.bool, device=labels.device)
-    wanted[[MASK_CLASSES.index(name) for name in names]] = True
-    return wanted[labels[:, CELL // 2 :: CELL, CELL // 2 :: CELL].long()]
-
-
 def face_ellipse(points: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Points (N, 5, 2) in px of crops of `size` (H, W) -> bool (N, H / 4, W / 4): an ellipse, brows to lower lip.
+    """Return the cells of an ellipse from the brows to the lower lip, bool (N, H / 4, W / 4).
 
     Its centre is the mean of the eyes and the mouth corners; its half-axes are 0.22 and 0.29 of the crop, which on the
     simswap-224 template stays inside nearly every face, profiles included.
+
+    Args:
+        points: (N, 5, 2), landmarks in crop px.
+        size: (H, W) of the crops.
     """
     height, width = size
     centre = points[:, [0, 1, 3, 4]].float().mean(1)
@@ -62,3 +67,10 @@ def face_ellipse(points: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     across = (x - centre[:, 0, None, None]) / (0.22 * width)
     down = (y - centre[:, 1, None, None]) / (0.29 * height)
     return across**2 + down**2 < 1
+
+
+def _has_class(labels: Tensor, names: tuple[str, ...]) -> Tensor:
+    """Label maps uint8 (N, H, W) -> cells whose middle pixel has one of these classes, bool (N, H / 4, W / 4)."""
+    lookup = torch.zeros(256, dtype=torch.bool, device=labels.device)
+    lookup[[MASK_CLASSES.index(name) for name in names]] = True
+    return lookup[labels[:, CELL // 2 :: CELL, CELL // 2 :: CELL].long()]

@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from curate.decode import Pixels
 from curate.errors import DecodeError
 from curate.faces.faces import Faces
 from curate.faces.models import Choice, Models, fingerprint, load
-from curate.measure.pipeline import Pipeline, Pixels, Settings
+from curate.measure.pipeline import Pipeline
 from curate.measure.rows import embeddings_rows, faces_rows, measures_rows
+from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.sharpness import load_calibration
+from curate.measure.table import versions
 from curate.sources import Entry, Source, open_source
 from manifests.layout import FINGERPRINT, bucket_of, shard_name
 from manifests.reader import footer, read_table
@@ -43,7 +46,7 @@ class Job:
     out: Path
     buckets: int
     choice: Choice
-    settings: Settings
+    settings: MeasureSettings
     device: str
     threads: int
     embedder_id: str
@@ -93,6 +96,7 @@ def plan(source: Source, identities: Iterable[str], job: Job, networks: dict[str
     members: list[list[str]] = [[] for _ in range(job.buckets)]
     for identity in identities:
         members[bucket_of(identity, job.buckets)].append(identity)
+    calibration = asdict(load_calibration())
     shards = []
     for bucket, names in enumerate(members):
         digest, photos = hashlib.sha256(), 0
@@ -104,9 +108,11 @@ def plan(source: Source, identities: Iterable[str], job: Job, networks: dict[str
             "photos": digest.hexdigest(),
             "schema": SCHEMA_VERSION,
             "settings": asdict(job.settings),
+            "revision": REVISION,
+            "measures": versions(),
             "detector": networks["detector"],
             "segmenter": networks["segmenter"],
-            "calibration": asdict(load_calibration()),
+            "calibration": calibration,
         }
         faces_print = fingerprint(made_from)
         embeddings_print = fingerprint({"faces": faces_print, "embedder": job.embedder_id})
@@ -177,7 +183,7 @@ class ShardWork:
                 for rows in _by_identity(faces):
                     writer.add(rows)
                 measures.append(measures_rows(batch))
-                vectors.append(embeddings_rows(faces, batch.faces.embeddings))
+                vectors.append(embeddings_rows(faces, batch.embeddings))
                 tick(len(batch.photos))
         assert writer.offsets is not None
         # Measures come last: they tell where the pixels of the finished faces file lie.
@@ -196,7 +202,7 @@ class ShardWork:
         for row, image_id in enumerate(faces.column("image_id").to_pylist()):
             rows_of.setdefault(image_id, []).append(row)
         vectors = []
-        for photos in self.pipeline.batches(entries_of(self.source, shard.identities)):
+        for photos in self.pipeline.reader.batches(entries_of(self.source, shard.identities)):
             images: list[Pixels] = []
             rows: list[int] = []
             which: list[int] = []
@@ -208,7 +214,7 @@ class ShardWork:
                     images.append(photo.decoded.pixels)
             if rows:
                 measured = Faces(np.array(which), box[rows], points[rows], np.full(len(rows), np.nan, np.float32))
-                embedded = self.pipeline.embed(images, measured).astype(np.float16)
+                embedded = self.pipeline.embed(images, measured)
                 vectors.append(embeddings_rows(faces.take(rows), embedded))
             tick(len(photos))
         return vectors

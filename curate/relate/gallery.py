@@ -10,7 +10,8 @@ import numpy.typing as npt
 from curate.errors import DatasetError, SourceError
 from curate.faces.models import Choice, Models, load
 from curate.listener import SILENT, Listener, progress
-from curate.measure.pipeline import Pipeline, Settings
+from curate.measure.pipeline import Pipeline
+from curate.measure.settings import MeasureSettings
 from curate.measure.shards import entries_of
 from curate.relate.exclude import Gallery
 from curate.sources import open_source
@@ -54,7 +55,7 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
 
 def _folder_references(path: Path, models: Models, listener: Listener) -> list[Reference]:
     source = open_source("folder", path)
-    pipeline = Pipeline(source, models, Settings())
+    pipeline = Pipeline(source, models, MeasureSettings())
     entries = list(entries_of(source, source.identities()))
     references = []
     with progress(listener, f"reading {path}", len(entries)) as advance:
@@ -62,7 +63,7 @@ def _folder_references(path: Path, models: Models, listener: Listener) -> list[R
             largest = np.unique(batch.faces.photo, return_index=True)[1]
             for face in largest:
                 image_id = batch.photos[batch.faces.photo[face]].entry.image_id
-                references.append((f"{path.name}/{image_id}", batch.faces.embeddings[face]))
+                references.append((f"{path.name}/{image_id}", batch.embeddings[face]))
             advance(len(batch.photos))
     return references
 

@@ -1,6 +1,6 @@
-"""The batched pipeline where the GPU's memory is smaller than a batch."""
+"""The batched pipeline: batches larger than the GPU's memory, and measures beyond the table's."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -9,40 +9,68 @@ import torch
 
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.faces import Faces
-from curate.faces.models import Choice, load
-from curate.measure.pipeline import Pipeline, Settings
-from curate.sources import open_source
+from curate.faces.models import Choice, Models, load
+from curate.measure.pipeline import Pipeline
+from curate.measure.settings import MeasureSettings
+from curate.measure.table import MEASURES, Measure
+from curate.sources import Entry, Source, open_source
 from tests.conftest import Cleaned
 
-Images = list[np.ndarray]
 
+@dataclass
+class LimitedDetector:
+    """A detector that runs out of memory on more than `max_photos` photos."""
 
-class Greedy:
-    """A detector that wants too much memory for more than `most` photos at once."""
+    detector: Mtcnn
+    max_photos: int
 
-    def __init__(self, detector: Mtcnn, most: int) -> None:
-        self.detector, self.most = detector, most
-
-    def __call__(self, images: Images) -> Faces:
-        if len(images) > self.most:
+    def __call__(self, photos: list[np.ndarray]) -> Faces:
+        if len(photos) > self.max_photos:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.detector(images)
+        return self.detector(photos)
 
 
-def test_a_batch_that_memory_does_not_hold_is_measured_in_parts(cleaned: Cleaned) -> None:
-    source = open_source("vggface2", cleaned.photos)
-    entries = list(chain.from_iterable(source.entries(name) for name in source.identities()))[:8]
-    models = load(Choice("builtin"), "cpu")
+@pytest.fixture(scope="module")
+def source(cleaned: Cleaned) -> Source:
+    return open_source("vggface2", cleaned.photos)
+
+
+@pytest.fixture(scope="module")
+def entries(source: Source) -> list[Entry]:
+    return list(chain.from_iterable(source.entries(identity) for identity in source.identities()))[:8]
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load(Choice("builtin"), "cpu")
+
+
+def with_memory_for(photos: int, models: Models) -> Models:
     assert isinstance(models.detector, Mtcnn)
-    whole = list(Pipeline(source, models, Settings())(entries))
-    small = replace(models, detector=Greedy(models.detector, 3))
-    parts = list(Pipeline(source, small, Settings())(entries))
-    assert (len(whole), len(parts)) == (1, 4)
-    names = [photo.entry.image_id for part in parts for photo in part.photos]
-    assert names == [entry.image_id for entry in entries]
-    assert np.array_equal(whole[0].phash, np.concatenate([part.phash for part in parts]))
+    return replace(models, detector=LimitedDetector(models.detector, photos))
+
+
+def test_a_batch_that_exceeds_memory_is_measured_in_parts(source: Source, entries: list[Entry], models: Models) -> None:
+    (whole,) = Pipeline(source, models, MeasureSettings())(entries)
+    parts = list(Pipeline(source, with_memory_for(3, models), MeasureSettings())(entries))
+    assert len(parts) == 4
+    photos = [photo for part in parts for photo in part.photos]
+    assert [photo.entry for photo in photos] == entries
+    assert [photo.columns for photo in photos] == [photo.columns for photo in whole.photos]
     boxes = np.concatenate([part.faces.box for part in parts])
     assert len(boxes) > 0
-    np.testing.assert_allclose(boxes, whole[0].faces.box, atol=1e-2)
+    np.testing.assert_allclose(boxes, whole.faces.box, atol=1e-2)
+
+
+def test_a_photo_that_exceeds_memory_is_an_error(source: Source, entries: list[Entry], models: Models) -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        list(Pipeline(source, replace(models, detector=Greedy(models.detector, 0)), Settings())(entries))
+        list(Pipeline(source, with_memory_for(0, models), MeasureSettings())(entries))
+
+
+def test_measures_can_be_added(source: Source, entries: list[Entry], models: Models) -> None:
+    grain = Measure("grain", "face", ("grain",), ("crops",), lambda crops: {"grain": crops.float().std((1, 2, 3))})
+    aspect = Measure("aspect", "photo", ("aspect",), ("width", "height"), lambda w, h: {"aspect": w / h})
+    pipeline = Pipeline(source, models, MeasureSettings(), measures=(*MEASURES, grain, aspect))
+    (batch,) = pipeline(entries[:2])
+    assert batch.columns["grain"].shape == (len(batch.faces),)
+    assert all(photo.columns["aspect"] > 0 for photo in batch.photos)

@@ -1,4 +1,4 @@
-"""curate/measure/pose.py: known rotations come back, signs are as stated, mirrors are exact."""
+"""curate/measure/pose.py: known rotations are recovered, signs follow the docstring, mirrored photos negate."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.samples.measured_faces import ASTRONAUT
 
 
 def projected(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """The mean face turned and seen from afar: (5, 2), x right, y down."""
+    """Rotate the mean face and project it orthographically: (5, 2), x right, y down."""
     a, b, c = np.radians([yaw, pitch, roll])
     about_y = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
     about_x = [[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]]
@@ -20,47 +20,47 @@ def projected(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def angles(points: np.ndarray) -> np.ndarray:
-    found = pose(torch.from_numpy(np.atleast_3d(points).reshape(-1, 5, 2)))
-    return torch.stack([found["yaw"], found["pitch"], found["roll"]], 1).numpy()
+    columns = pose(torch.from_numpy(np.atleast_3d(points).reshape(-1, 5, 2)))
+    return torch.stack([columns["yaw"], columns["pitch"], columns["roll"]], 1).numpy()
 
 
 @pytest.mark.parametrize("yaw", [-70, -25, 0, 45])
 @pytest.mark.parametrize("pitch", [-25, 0, 20])
 @pytest.mark.parametrize("roll", [-120, 0, 40])
-def test_known_rotations_come_back(yaw, pitch, roll):
+def test_known_rotations_are_recovered(yaw: float, pitch: float, roll: float) -> None:
     np.testing.assert_allclose(angles(projected(yaw, pitch, roll))[0], [yaw, pitch, roll], atol=0.1)
 
 
-def test_signs_by_eye():
+def test_signs_of_moved_landmarks() -> None:
     points = TEMPLATES["arcface-112"].points[0]
     right, up = points.copy(), points.copy()
-    right[2, 0] += 8  # the nose moves to the image's right
-    up[2, 1] -= 6  # the nose moves up
+    right[2, 0] += 8  # the nose moved to the image's right
+    up[2, 1] -= 6  # the nose moved up
     c, s = np.cos(np.radians(15)), np.sin(np.radians(15))
-    turned = points @ np.array([[c, s], [-s, c]])  # the right side sinks
-    assert turned[1, 1] > turned[0, 1]
+    tilted = points @ np.array([[c, s], [-s, c]])  # the right side is lower
+    assert tilted[1, 1] > tilted[0, 1]
     plain = angles(points)[0]
     assert angles(right)[0, 0] > plain[0] + 10
     assert angles(up)[0, 1] > plain[1] + 5
-    assert angles(turned)[0, 2] == pytest.approx(plain[2] + 15, abs=0.01)
+    assert angles(tilted)[0, 2] == pytest.approx(plain[2] + 15, abs=0.01)
 
 
-def test_simswap_template_runs_from_profile_to_profile():
+def test_simswap_template_ranges_from_profile_to_profile() -> None:
     yaws = angles(TEMPLATES["simswap-224"].points)[:, 0]
     assert (np.diff(yaws) > 0).all()
     assert yaws[0] < -40 < 40 < yaws[-1]
     assert abs(yaws[2]) < 3
 
 
-def test_mirrored_photo_negates_yaw_and_roll():
+def test_mirrored_photo_negates_yaw_and_roll() -> None:
     rng = np.random.default_rng(0)
     points = ASTRONAUT.points + rng.normal(0, 6, (200, 5, 2))
     plain, mirrored = angles(points), angles(flip_points(points, 224))
     np.testing.assert_allclose(mirrored, plain * [-1, 1, -1], atol=1e-3)
 
 
-def test_not_finite_is_null_and_spoils_no_other_row():
+def test_rows_that_are_not_finite_are_null_and_affect_no_other() -> None:
     points = np.stack([ASTRONAUT.points, np.full((5, 2), np.nan)])
-    found = angles(points)
-    assert np.isfinite(found[0]).all()
-    assert np.isnan(found[1]).all()
+    finite, undefined = angles(points)
+    assert np.isfinite(finite).all()
+    assert np.isnan(undefined).all()

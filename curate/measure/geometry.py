@@ -1,0 +1,52 @@
+"""Where a face is in its photo, how its crop relates to the photo, and how much of the crop it fills."""
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from curate.faces import align
+from curate.faces.faces import Faces
+from curate.faces.segment import binary_mask
+from manifests.landmarks import Template
+
+Array = npt.NDArray[np.generic]
+
+
+def detection(faces: Faces) -> dict[str, Array]:
+    """Return the detector's output as columns, (N,) each.
+
+    - `detection_score`: float32, NaN where the source supplied the face.
+    - `landmark_source`: 'detector' or 'source'.
+    - `box_x0`, `box_y0`, `box_x1`, `box_y1`: float32, px of the photo.
+    """
+    return {
+        "detection_score": faces.score,
+        "landmark_source": np.where(np.isnan(faces.score), "source", "detector"),
+        **{name: faces.box[:, k] for k, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1"))},
+    }
+
+
+def geometry(
+    faces: Faces,
+    template: Template,
+    matrices: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+    photo_sizes: npt.NDArray[np.int64],
+) -> dict[str, Array]:
+    """Measure N faces in their photos; arguments are those of `FaceInputs`.
+
+    - `eye_distance`: distance between the eyes, px of the photo.
+    - `upscale`: px of the stored crop per px of the photo.
+    - `inside`: share of the crop that lies inside the photo, 0-1.
+    """
+    eyes = faces.landmarks[:, 1] - faces.landmarks[:, 0]
+    return {
+        "eye_distance": np.hypot(eyes[:, 0], eyes[:, 1]),
+        "upscale": scale,
+        "inside": align.inside_fraction(matrices, template.size, photo_sizes),
+    }
+
+
+def face_share(label_maps: Tensor) -> dict[str, Tensor]:
+    """Measure the share of the crop that is face, `face_share` float32 (N,), from label maps uint8 (N, S, S)."""
+    return {"face_share": binary_mask(label_maps, "face").float().mean((1, 2))}

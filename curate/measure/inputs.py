@@ -1,0 +1,92 @@
+"""The inputs that a face measure can take, computed once a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from curate.decode import Pixels
+from curate.faces import align
+from curate.faces.faces import Faces
+from curate.measure.sharpness import BlurCalibration
+from manifests.landmarks import Template
+
+MEASURED_SIDE = 224
+"""Side of the crops that measures are taken on, px: one size, so that numbers compare between templates."""
+
+
+@dataclass(frozen=True)
+class FaceInputs:
+    """N faces of a batch of photos. An entry of MEASURES names the attributes that its function takes.
+
+    Attributes:
+        photos: the batch that `faces.photo` indexes, uint8 (H, W, 3) RGB each.
+        faces: boxes, landmarks and detection scores, in px of the photos.
+        template: alignment and size S of the stored crops.
+        matrices: float64 (N, 2, 3), photo -> stored crop.
+        stored_crops: uint8 (N, 3, S, S) RGB.
+        stored_label_maps: uint8 (N, S, S), CelebAMask classes.
+        calibration: weights of the sharpness score.
+    """
+
+    photos: Sequence[Pixels]
+    faces: Faces
+    template: Template
+    matrices: npt.NDArray[np.float64]
+    stored_crops: Tensor
+    stored_label_maps: Tensor
+    calibration: BlurCalibration
+
+    @cached_property
+    def photo_sizes(self) -> npt.NDArray[np.int64]:
+        """Height and width of each face's photo, int64 (N, 2), px."""
+        return np.array([self.photos[index].shape[:2] for index in self.faces.photo], np.int64)
+
+    @cached_property
+    def photo_points(self) -> Tensor:
+        """Landmarks in px of the photo, float32 (N, 5, 2), on the CPU."""
+        return torch.from_numpy(self.faces.landmarks)
+
+    @cached_property
+    def scale(self) -> npt.NDArray[np.float64]:
+        """Px of the stored crop per px of the photo, float64 (N,)."""
+        return np.asarray(np.sqrt(np.abs(np.linalg.det(self.matrices[:, :, :2]))), np.float64)
+
+    @cached_property
+    def crops(self) -> Tensor:
+        """Crops at MEASURED_SIDE, uint8 (N, 3, 224, 224) RGB."""
+        if self._side == MEASURED_SIDE:
+            return self.stored_crops
+        size = (MEASURED_SIDE, MEASURED_SIDE)
+        resized = interpolate(self.stored_crops.float(), size, mode="bilinear", antialias=True)
+        return resized.round().clamp(0, 255).byte()
+
+    @cached_property
+    def label_maps(self) -> Tensor:
+        """Label maps of `crops`, uint8 (N, 224, 224)."""
+        if self._side == MEASURED_SIDE:
+            return self.stored_label_maps
+        size = (MEASURED_SIDE, MEASURED_SIDE)
+        return interpolate(self.stored_label_maps[:, None].float(), size, mode="nearest-exact")[:, 0].byte()
+
+    @cached_property
+    def crop_points(self) -> Tensor:
+        """Landmarks in px of `crops`, float32 (N, 5, 2)."""
+        points = align.transform_points(self.faces.landmarks, self.matrices).astype(np.float32)
+        on_device = torch.from_numpy(points).to(self.stored_crops.device)
+        return on_device if self._side == MEASURED_SIDE else align.rescale_points(on_device, MEASURED_SIDE / self._side)
+
+    @cached_property
+    def upscale(self) -> Tensor:
+        """Px of `crops` per px of the photo, float32 (N,)."""
+        factor = (self.scale * MEASURED_SIDE / self._side).astype(np.float32)
+        return torch.from_numpy(factor).to(self.stored_crops.device)
+
+    @property
+    def _side(self) -> int:
+        return self.template.size[1]

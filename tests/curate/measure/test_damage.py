@@ -1,0 +1,60 @@
+"""curate/measure/damage.py: damage added to real photos is measured, and undamaged photos score zero."""
+
+import numpy as np
+import pytest
+
+from curate.evaluate import degradations
+from curate.measure.damage import flat_fraction, flat_rows, photo_damage
+from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch
+
+
+def torn(photo: np.ndarray) -> np.ndarray:
+    """Shift runs of 16 px blocks and change their colour from the middle on, as after a flipped bit in a JPEG."""
+    photo = photo.copy()
+    start = photo.shape[0] // 32 * 16
+    photo[start:] = np.roll(photo[start:], 48, axis=1)
+    photo[start:] = np.clip(photo[start:].astype(int) + np.array([40, -30, 45]), 0, 255)
+    photo[start : start + 16, : photo.shape[1] // 32 * 16] = photo[start - 16 : start, : photo.shape[1] // 32 * 16]
+    return photo
+
+
+@pytest.mark.parametrize("photo", [ASTRONAUT_PHOTO, GROUP_PHOTO], ids=["astronaut", "group"])
+def test_torn_blocks_are_corruption_and_jpeg_20_is_not(photo: np.ndarray) -> None:
+    clean, coded, damaged = (
+        photo_damage(version)["corruption"] for version in (photo, degradations.jpeg(photo, 20), torn(photo))
+    )
+    assert max(clean, coded) < 0.004 < damaged
+
+
+def test_blockiness_rises_as_quality_falls() -> None:
+    values = [photo_damage(degradations.jpeg(ASTRONAUT_PHOTO, q))["blockiness"] for q in (95, 50, 20, 10)]
+    assert photo_damage(ASTRONAUT_PHOTO)["blockiness"] < 0.05
+    assert (np.diff(values) > 0).all()
+    assert values[2] > 0.3
+
+
+def test_blocks_off_the_grid_do_not_count() -> None:
+    coded = degradations.jpeg(ASTRONAUT_PHOTO, 10)[4:, 4:]
+    assert photo_damage(coded)["blockiness"] == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 300, 3), (300, 7, 3), (12, 12, 3)])
+def test_photos_smaller_than_two_blocks_are_measured(shape: tuple[int, int, int]) -> None:
+    columns = photo_damage(np.full(shape, 77, np.uint8))
+    assert columns == {"blockiness": 0, "corruption": 0, "flat_rows": 1}
+
+
+@pytest.mark.parametrize(("start", "level", "expected"), [(300, 128, 212 / 512), (450, 0, 0), (512, 0, 0)])
+def test_flat_rows_are_undecoded_and_black_bars_are_not(start: int, level: int, expected: float) -> None:
+    photo = ASTRONAUT_PHOTO.copy()
+    photo[start:] = level
+    assert flat_rows(photo) == pytest.approx(expected)
+
+
+def test_flat_fraction_is_the_undecoded_share_of_the_face() -> None:
+    half = ASTRONAUT.crop.copy()
+    half[128:] = 128
+    crops, _, points = batch([ASTRONAUT.crop, half])
+    clean, grey = flat_fraction(crops, points)["flat_fraction"].tolist()
+    assert clean < 0.02
+    assert 0.35 < grey < 0.65
