@@ -87,7 +87,7 @@ def run_child(step: str, out: Path) -> None:
         from curate.relate.relate import RelateRequest, run
 
         related = run(RelateRequest(out, embedder_id=EMBEDDER))
-        found = f"{len(related.copies.rows):,} photos in duplicate groups"
+        found = f"{len(related.duplicates.rows):,} photos in duplicate groups"
     # ru_maxrss is in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(json.dumps({"seconds": time.perf_counter() - start, "gigabytes": peak, "found": found}))

@@ -22,7 +22,7 @@ from curate.decide.overrides import FILE_NAME, Overrides, create_overrides, read
 from curate.decide.policy import Policy
 from curate.decide.sharpness_limit import collection_limit
 from curate.errors import DatasetError
-from curate.relate.duplicates import quality_keys
+from curate.relate.photo_quality import quality_keys
 from manifests import layout
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset

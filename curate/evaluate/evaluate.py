@@ -41,7 +41,7 @@ from curate.measure import plan as clean
 from curate.measure.plan import Request
 from curate.measure.sharpness import BlurCalibration
 from curate.relate.bucket import MeasuredBucket
-from curate.relate.copies import Confirm
+from curate.relate.duplicates import Confirm
 from curate.relate.pixel_check import is_same_picture
 from curate.relate.relate import RelateSettings, default_settings, relate_collection
 from curate.relate.relations import relation_rows

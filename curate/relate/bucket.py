@@ -1,6 +1,6 @@
 """One bucket (shard) of a measured dataset, as relating reads it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import DatasetError
+from curate.listener import Listener, progress
 from manifests.reader import Dataset
 from manifests.schema import NO_IDENTITY
 
@@ -44,6 +45,14 @@ class MeasuredBucket:
 
 ReadBucket = Callable[[int], MeasuredBucket]
 """Reads a bucket by its number. Buckets are read once per pass, not held."""
+
+
+def each_bucket(listener: Listener, step: str, buckets: int) -> Iterator[int]:
+    """Iterate over the numbers of all buckets and report each as finished when the next is requested."""
+    with progress(listener, step, buckets, "shards") as advance:
+        for bucket in range(buckets):
+            yield bucket
+            advance(1)
 
 
 def sample_faces(read: ReadBucket, buckets: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

@@ -63,6 +63,16 @@ class BucketFaces:
     identity_size: Rows
 
 
+def identity_offsets(faces: list[BucketFaces]) -> Rows:
+    """Return the (buckets + 1,) number of identities before each bucket: rows of the concatenated centroids."""
+    return np.cumsum([0, *(len(part.names) for part in faces)])
+
+
+def row_offsets(faces: list[BucketFaces]) -> Rows:
+    """Return the (buckets + 1,) number of rows before each bucket: rows of the dataset."""
+    return np.cumsum([0, *(len(part.has_face) for part in faces)]).astype(np.int64)
+
+
 def relate_bucket(bucket: MeasuredBucket, similarity: PairSimilarity) -> BucketFaces:
     """Compute the centroid of each identity, the similarity of each face to it, and the main face of each photo.
 

@@ -1,11 +1,12 @@
-"""Near duplicates, confirmed by their pixels: pairs of faces in, whether each pair shows the same picture out.
+"""Pixel comparison of two faces: whether their aligned crops come from the same picture.
 
-Hashes and embeddings come close for two photos of one person in one pose. Their aligned crops tell: laid over each
-other as well as can be, copies agree in every detail of the face and of what surrounds it; other photos do not.
+Hashes and embeddings are also close for two photos of one person in one pose. Registered onto each other, the crops of
+copies agree in every detail of the face and of its surroundings; those of other photos do not.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,78 +20,98 @@ Gray = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 SIDE = 112
-FACE_AGREES, SURROUNDINGS_AGREE = 0.90, 0.75
-"""Least agreement of detail inside the face's oval, and outside, of two crops of one picture."""
+MIN_FACE_AGREEMENT, MIN_SURROUNDINGS_AGREEMENT = 0.90, 0.75
+"""Agreement of detail inside the oval of the face, and outside, from which two crops show one picture."""
 
 NOISE = 2.5
-"""Detail, in grey levels, that coding and noise alone can make differ."""
+"""Standard deviation of detail, in grey levels, that coding and sensor noise alone explain."""
 
-# Sides at which crops are registered, coarse to fine, with steps and blur (px) of each, and the correlation below which
-# they are no copies: the least of 150 copies in celebs-112 was .79, .92 and .90. Most others end before the last level.
-_LEVELS = ((28, 40, 3, 0.75), (56, 30, 5, 0.91), (112, 20, 5, 0.0))
-_BLACK = 6
+
+@dataclass(frozen=True)
+class _Level:
+    """One scale of the registration: side of the crops and blur in px, and the correlation below which it stops."""
+
+    side: int
+    iterations: int
+    blur: int
+    min_correlation: float
+
+
+_LEVELS = (_Level(28, 40, 3, 0.75), _Level(56, 30, 5, 0.91), _Level(112, 20, 5, 0.0))
+"""Coarse to fine. The lowest correlations of 150 copies in celebs-112 were .79, .92 and .90; most other pairs stop
+before the last level."""
+
+_MAX_BLACK = 6
+_MIN_PIXELS = 500
+_FRAME = 3
 _Y, _X = np.mgrid[:SIDE, :SIDE]
 _OVAL = ((_X - 56) / 38) ** 2 + ((_Y - 58) / 48) ** 2 < 1
-_EDGE = 3
 
 
 class PixelCheck:
-    """Looks at the crops of one dataset; a `copies.Confirm`. About 10 ms a pair and thread."""
+    """Compares crops of one dataset by face_id; a `duplicates.Confirm`. About 10 ms per pair and thread."""
 
     def __init__(self, dataset: Dataset, threads: int = 2) -> None:
-        self.dataset = dataset
-        self.threads = threads
+        self._dataset = dataset
+        self._threads = threads
 
     def __call__(self, first: Sequence[str], second: Sequence[str]) -> Flags:
-        """face_ids of P pairs -> (P,) whether their crops show the same picture."""
-        place = self._places(sorted({*first, *second}))
+        """Return (P,) flags of the pairs of face_ids whose crops show the same picture."""
+        places = self._crop_places(sorted({*first, *second}))
 
         def same(pair: tuple[str, str]) -> bool:
-            a, b = (decode_crop(self.dataset.pixels.read(*place[face_id])) for face_id in pair)
+            a, b = (decode_crop(self._dataset.pixels.read(*places[face_id])) for face_id in pair)
             return is_same_picture(a, b)
 
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             return np.array(list(pool.map(same, zip(first, second, strict=True))), bool)
 
-    def _places(self, face_ids: list[str]) -> dict[str, tuple[str, int, int]]:
-        """Sorted face_ids -> where each one's crop lies: shard, offset, length."""
-        wanted = pa.array(face_ids, pa.string())
-        found: dict[str, tuple[str, int, int]] = {}
-        for bucket in range(self.dataset.buckets):
-            rows = self.dataset.measures(bucket, ["face_id", "shard", "crop_offset", "crop_length"])
-            rows = rows.filter(pc.is_in(rows["face_id"], wanted))
-            for face_id, *place in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                found[face_id] = (place[0], place[1], place[2])
-        return found
+    def _crop_places(self, face_ids: list[str]) -> dict[str, tuple[str, int, int]]:
+        """Shard, offset and length of the crops of these faces."""
+        requested = pa.array(face_ids, pa.string())
+        places: dict[str, tuple[str, int, int]] = {}
+        for bucket in range(self._dataset.buckets):
+            rows = self._dataset.measures(bucket, ["face_id", "shard", "crop_offset", "crop_length"])
+            rows = rows.filter(pc.is_in(rows["face_id"], requested))
+            for face_id, shard, offset, length in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                places[face_id] = (shard, offset, length)
+        return places
 
 
 def is_same_picture(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> bool:
-    """Two aligned crops uint8 (S, S, 3) RGB -> whether they come from one picture, mirrored or not."""
+    """Whether two aligned crops uint8 (S, S, 3) RGB come from one picture, mirrored or not."""
     mirrored = np.ascontiguousarray(second[:, ::-1])
     return any(
-        face >= FACE_AGREES and around >= SURROUNDINGS_AGREE
-        for face, around in (likeness(first, second), likeness(first, mirrored))
+        face >= MIN_FACE_AGREEMENT and surroundings >= MIN_SURROUNDINGS_AGREEMENT
+        for face, surroundings in (agreement(first, second), agreement(first, mirrored))
     )
 
 
-def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Two crops uint8 (S, S, 3) RGB -> agreement (at most 1) of their detail inside the face's oval, and outside it.
+def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Agreement of the detail of two crops uint8 (S, S, 3) RGB, inside the oval of the face and outside it.
 
-    The second is laid over the first by the affine map that maximises their correlation (ECC, Evangelidis and
-    Psarakis 2008), because two detections of one face differ by a few pixels. Black areas, which lie outside the photo,
-    do not count; where too little is left outside the oval, it agrees. Crops that are unlike even when small: -1, -1.
+    The second crop is registered onto the first by the affine map that maximises their correlation (ECC, Evangelidis
+    and Psarakis 2008), because two detections of one face differ by a few pixels. Black areas, which lie outside the
+    photo, are ignored.
+
+    Returns:
+        Both at most 1: 1 outside the oval where too few pixels are left, -1 for both where the crops do not correlate
+        at a coarse scale.
     """
     a, b = _gray(first), _gray(second)
-    seen_a, seen_b = _seen(a), _seen(b)
-    matrix = _register(a, b, np.minimum(seen_a, seen_b))
+    valid_a, valid_b = _valid(a), _valid(b)
+    matrix = _register(a, b, np.minimum(valid_a, valid_b))
     if matrix is None:
         return -1.0, -1.0
     flags = cv2.WARP_INVERSE_MAP
-    moved = np.asarray(cv2.warpAffine(b, matrix, (SIDE, SIDE), flags=flags | cv2.INTER_LINEAR), np.float32)
-    seen = cv2.warpAffine(seen_b, matrix, (SIDE, SIDE), flags=flags | cv2.INTER_NEAREST)
-    both = (np.minimum(seen, seen_a) > 0) & _framed()
-    detail_a, detail_b = (image - cv2.GaussianBlur(image, (0, 0), 5) for image in (a, moved))
-    return _agreement(detail_a, detail_b, both & _OVAL, -1.0), _agreement(detail_a, detail_b, both & ~_OVAL, 1.0)
+    warped = np.asarray(cv2.warpAffine(b, matrix, (SIDE, SIDE), flags=flags | cv2.INTER_LINEAR), np.float32)
+    valid = cv2.warpAffine(valid_b, matrix, (SIDE, SIDE), flags=flags | cv2.INTER_NEAREST)
+    both = (np.minimum(valid, valid_a) > 0) & _inside_frame()
+    detail_a, detail_b = (image - cv2.GaussianBlur(image, (0, 0), 5) for image in (a, warped))
+    return (
+        _detail_agreement(detail_a, detail_b, both & _OVAL, -1.0),
+        _detail_agreement(detail_a, detail_b, both & ~_OVAL, 1.0),
+    )
 
 
 def _gray(crop: npt.NDArray[np.uint8]) -> Gray:
@@ -98,43 +119,50 @@ def _gray(crop: npt.NDArray[np.uint8]) -> Gray:
     return np.asarray(gray, np.float32)
 
 
-def _seen(gray: Gray) -> npt.NDArray[np.uint8]:
-    """1 where the crop shows photo, 0 in black areas and close to them."""
-    return np.asarray(1 - cv2.dilate((gray < _BLACK).astype(np.uint8), np.ones((7, 7), np.uint8)), np.uint8)
+def _valid(gray: Gray) -> npt.NDArray[np.uint8]:
+    """1 where the crop shows the photo, 0 in black areas and up to 3 px around them."""
+    return np.asarray(1 - cv2.dilate((gray < _MAX_BLACK).astype(np.uint8), np.ones((7, 7), np.uint8)), np.uint8)
 
 
-def _register(a: Gray, b: Gray, seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
-    """Affine (2, 3) from pixels of `a` to pixels of `b`, None where they are too unlike; a level that does not converge
-    leaves the one before."""
+def _register(a: Gray, b: Gray, valid: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+    """Return the affine (2, 3) from pixels of `a` to pixels of `b`; None where their correlation is too low.
+
+    A level that does not converge keeps the result of the previous one.
+    """
     matrix = np.eye(2, 3, dtype=np.float32)
-    for side, steps, blur, least in _LEVELS:
+    for level in _LEVELS:
         start = matrix.copy()
-        start[:, 2] *= side / SIDE
-        small_a, small_b = (cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in (a, b))
-        mask = cv2.resize(seen, (side, side), interpolation=cv2.INTER_NEAREST)
-        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
+        start[:, 2] *= level.side / SIDE
+        size = (level.side, level.side)
+        small_a, small_b = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (a, b))
+        mask = cv2.resize(valid, size, interpolation=cv2.INTER_NEAREST)
+        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, level.iterations, 1e-4)
         try:
-            correlation, found = cv2.findTransformECC(small_a, small_b, start, cv2.MOTION_AFFINE, stop, mask, blur)
+            correlation, refined = cv2.findTransformECC(
+                small_a, small_b, start, cv2.MOTION_AFFINE, stop, mask, level.blur
+            )
         except cv2.error:
             continue
-        if correlation < least:
+        if correlation < level.min_correlation:
             return None
-        matrix = np.asarray(found, np.float32)
-        matrix[:, 2] *= SIDE / side
+        matrix = np.asarray(refined, np.float32)
+        matrix[:, 2] *= SIDE / level.side
     return matrix
 
 
-def _framed() -> Flags:
+def _inside_frame() -> Flags:
+    """All pixels but those at the border of the crop."""
     frame = np.zeros((SIDE, SIDE), bool)
-    frame[_EDGE:-_EDGE, _EDGE:-_EDGE] = True
+    frame[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
     return frame
 
 
-def _agreement(a: Gray, b: Gray, where: Flags, otherwise: float) -> float:
-    if where.sum() < 500:
-        return otherwise
-    one, other = a[where] - a[where].mean(), b[where] - b[where].mean()
-    other *= np.linalg.norm(one) / max(1e-6, float(np.linalg.norm(other)))
-    # Where there is little detail, noise and coding are most of it, and say nothing: NOISE makes such areas agree.
-    apart = float(((one - other) ** 2).sum())
-    return 1 - apart / (float((one**2).sum() + (other**2).sum()) + 2 * len(one) * NOISE**2)
+def _detail_agreement(a: Gray, b: Gray, area: Flags, default: float) -> float:
+    """1 minus the squared difference of the detail in an area over its sum of squares, contrast equalised."""
+    if area.sum() < _MIN_PIXELS:
+        return default
+    detail_a, detail_b = a[area] - a[area].mean(), b[area] - b[area].mean()
+    detail_b *= np.linalg.norm(detail_a) / max(1e-6, float(np.linalg.norm(detail_b)))
+    # In an area with little detail most of it is noise and coding: the NOISE term makes such areas agree.
+    difference = float(((detail_a - detail_b) ** 2).sum())
+    return 1 - difference / (float((detail_a**2).sum() + (detail_b**2).sum()) + 2 * len(detail_a) * NOISE**2)

@@ -6,7 +6,7 @@ Passes over the buckets, each holding the embeddings of one bucket at a time:
 2. every face against the centroids of all other identities (`other_identities`), and the mixture that gives the
    probability of a wrong person (`label_noise`); then the centroids are computed again without the wrong persons, and
    both are repeated;
-3. duplicate groups: the embeddings of the few photos whose hashes are close (`copies`);
+3. duplicate groups: the embeddings of the few photos whose hashes are close (`duplicates`);
 4. the rows are written (`relations`).
 
 Of all rows together only numbers are held, about 200 bytes a row; the centroids of 9,131 identities with 512
@@ -21,16 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.listener import SILENT, Listener, progress
-from curate.relate.bucket import ReadBucket, bucket_reader, sample_faces
-from curate.relate.copies import Confirm, find_copies
-from curate.relate.duplicates import Limits
+from curate.listener import SILENT, Listener
+from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, sample_faces
+from curate.relate.candidates import DuplicateLimits
+from curate.relate.duplicates import Confirm, find_duplicates
 from curate.relate.exclude import Gallery
-from curate.relate.identities import BucketFaces, refine, relate_bucket
-from curate.relate.label_noise import alternative_identities, find_wrong_persons, identity_offsets, same_person
+from curate.relate.identities import BucketFaces, identity_offsets, refine, relate_bucket
+from curate.relate.label_noise import find_wrong_persons
 from curate.relate.other_identities import OtherIdentities, other_identities
 from curate.relate.pixel_check import PixelCheck
 from curate.relate.relations import Related, relation_rows
+from curate.relate.same_person import alternative_identities, same_person
 from curate.relate.similarity import GENERIC, PairSimilarity, calibrated, estimate_similarity
 from manifests.layout import RELATIONS
 from manifests.reader import Dataset
@@ -53,7 +54,7 @@ class RelateSettings:
 
     prior: PairSimilarity = GENERIC
     gallery: Gallery | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: DuplicateLimits = field(default_factory=DuplicateLimits)
     confirm: Confirm | None = None
 
 
@@ -94,7 +95,7 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
     related = relate_collection(read, dataset.buckets, settings, listener)
     rows: Iterator[pa.Table] = (
         relation_rows(read(bucket), bucket, related, settings.gallery)
-        for bucket in _each(listener, "writing relations", dataset.buckets)
+        for bucket in each_bucket(listener, "writing relations", dataset.buckets)
     )
     write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"))
     return related
@@ -103,14 +104,13 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
 def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, listener: Listener = SILENT) -> Related:
     """Relate the faces of buckets 0..buckets-1; writes nothing."""
     similarity = estimate_similarity(*sample_faces(read, buckets), settings.prior)
-    faces = [relate_bucket(read(bucket), similarity) for bucket in _each(listener, "identity centroids", buckets)]
+    faces = [relate_bucket(read(bucket), similarity) for bucket in each_bucket(listener, "identity centroids", buckets)]
     others = _compare(read, faces, listener)
-    weights = [
-        _centroid_weight(part, wrong)
-        for part, wrong in zip(faces, find_wrong_persons(faces, others, similarity).wrong, strict=True)
-    ]
+    noise = find_wrong_persons(faces, others, similarity)
+    weights = [_centroid_weight(part, wrong) for part, wrong in zip(faces, noise.wrong, strict=True)]
     faces = [
-        refine(read(bucket), faces[bucket], weights[bucket]) for bucket in _each(listener, "refined centroids", buckets)
+        refine(read(bucket), faces[bucket], weights[bucket])
+        for bucket in each_bucket(listener, "refining centroids", buckets)
     ]
     others = _compare(read, faces, listener)
     noise = find_wrong_persons(faces, others, similarity)
@@ -125,7 +125,7 @@ def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, 
         share_flipped=noise.share_flipped,
         share_outliers=noise.share_outliers,
         same_person=same,
-        copies=find_copies(faces, read, settings.limits, settings.confirm, alternatives),
+        duplicates=find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener),
     )
 
 
@@ -137,12 +137,12 @@ def default_settings(dataset: Dataset, gallery: Gallery | None = None) -> Relate
     """
     prior = calibrated(dataset.info.models.embedder.name)
     rest = 1 - prior.same_mean
-    limits = Limits(
-        whole_bits=8,
+    limits = DuplicateLimits(
+        photo_bits=8,
         face_bits=10,
-        embedding=prior.same_mean + 0.2 * rest,
-        twin=prior.same_mean + 0.65 * rest,
-        sure=prior.same_mean - prior.same_std,
+        min_cosine=prior.same_mean + 0.2 * rest,
+        crop_cosine=prior.same_mean + 0.65 * rest,
+        small_cosine=prior.same_mean - prior.same_std,
     )
     return RelateSettings(prior=prior, gallery=gallery, limits=limits, confirm=PixelCheck(dataset))
 
@@ -152,7 +152,7 @@ def _compare(read: ReadBucket, faces: list[BucketFaces], listener: Listener) -> 
     centroids = np.concatenate([part.centroids for part in faces])
     offsets = identity_offsets(faces)
     others = []
-    for bucket in _each(listener, "nearest identities", len(faces)):
+    for bucket in each_bucket(listener, "nearest identities", len(faces)):
         part = faces[bucket]
         own = (part.identity + offsets[bucket])[part.has_face]
         others.append(other_identities(read(bucket).vectors, own, centroids).scatter(part.has_face))
@@ -166,11 +166,3 @@ def _centroid_weight(faces: BucketFaces, wrong: npt.NDArray[np.float64]) -> Floa
     """
     right: Floats = (1 - wrong).astype(np.float32)
     return right * np.minimum(faces.neighbours, 1)
-
-
-def _each(listener: Listener, step: str, buckets: int) -> Iterator[int]:
-    """Iterate over the numbers of all buckets, reporting each as it is finished."""
-    with progress(listener, step, buckets, "shards") as advance:
-        for bucket in range(buckets):
-            yield bucket
-            advance(1)

@@ -7,10 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.relate.bucket import MeasuredBucket
-from curate.relate.copies import Copies
+from curate.relate.duplicates import DuplicateGroups
 from curate.relate.exclude import Gallery, match
-from curate.relate.identities import BucketFaces, cohesion_and_purity
-from curate.relate.label_noise import identity_offsets
+from curate.relate.identities import BucketFaces, cohesion_and_purity, identity_offsets
 from curate.relate.other_identities import OtherIdentities
 from curate.relate.similarity import PairSimilarity
 from manifests.schema import NO_IDENTITY, arrow_schema
@@ -34,7 +33,7 @@ class Related:
         similarity: Of pairs of photos, as estimated.
         share_flipped, share_outliers: Fitted shares of faces of another identity, and of people outside the collection.
         same_person: For each identity, bucket by bucket, the row of another one of the same person, -1 for none.
-        copies: Duplicate groups.
+        duplicates: Groups of photos that show one picture.
     """
 
     faces: list[BucketFaces]
@@ -45,7 +44,7 @@ class Related:
     share_flipped: float
     share_outliers: float
     same_person: Rows
-    copies: Copies
+    duplicates: DuplicateGroups
 
     @property
     def names(self) -> list[str]:
@@ -63,7 +62,7 @@ def relation_rows(part: MeasuredBucket, bucket: int, related: Related, gallery: 
     same_person = related.same_person[identity_offsets(related.faces)[bucket] + faces.identity]
     cohesion, purity = cohesion_and_purity(faces, wrong)
     size = np.where(faces.has_face & ~without_identity, faces.identity_size[faces.identity], -1)
-    group = related.copies.of_bucket(bucket)
+    group = related.duplicates.of_bucket(bucket)
     reference, similarity = _exclusion_matches(part, faces, gallery)
     columns = {
         "image_id": part.measures["image_id"],

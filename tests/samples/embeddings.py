@@ -62,3 +62,17 @@ def bucket(rows):
         columns[name] = pa.array(values, pa.float32())
     vectors = [row[2] for row in rows if row[2] is not None]
     return MeasuredBucket(pa.table(columns), np.array(vectors, np.float16).reshape(-1, DIM))
+
+
+def random_hashes(random, count):
+    """(count,) uint64."""
+    return random.integers(0, 2**64, count, np.uint64)
+
+
+def flip_bits(random, hashes, bits):
+    """The hashes with so many random bits changed in each; bits: one number, or one for each hash."""
+    changed = hashes.copy()
+    for i, count in enumerate(np.broadcast_to(bits, len(hashes))):
+        for bit in random.choice(64, count, replace=False):
+            changed[i] ^= np.uint64(1) << np.uint64(bit)
+    return changed
