@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 
 from bench.photos import data
+from curate import measure, relate
 from curate.decode import decode
 from curate.evaluate.planting import COPIES
 from curate.evaluate.spoil import Order, spoiled
-from curate.faces.models import Choice
-from curate.measure import plan as clean
-from curate.relate.relate import RelateRequest, default_settings, run
+from curate.measure.measure import MeasureRequest
+from curate.relate.relate import RelateRequest, default_settings
 from manifests.reader import Dataset
 
 KINDS = COPIES[1:]
@@ -104,13 +104,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         base = options.keep or Path(scratch)
         origin = lay_out(base / "photos", options.photos)
-        request = clean.Request("folder", base / "photos", base / "dataset", Choice("builtin"))
-        clean.measure(clean.make_plan(request))
+        request = MeasureRequest(layout="folder", root=base / "photos", out=base / "dataset", models="builtin")
+        measure.run(measure.plan(request))
         dataset = Dataset.open(base / "dataset")
         settings = default_settings(dataset)
         found = []
         for confirm in (None, settings.confirm):
-            run(RelateRequest(dataset.path, settings=replace(settings, confirm=confirm)))
+            relate.run(RelateRequest(dataset.path, settings=replace(settings, confirm=confirm)))
             found.append(groups_of(Dataset.open(dataset.path)))
         report(origin, judged(dataset, origin), found[0], found[1], options.missed)
 

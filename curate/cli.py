@@ -5,7 +5,7 @@ Everything heavy is imported when it is needed, inside the commands.
 
 import typer
 
-from curate.commands import cleaning, models, results, trying
+from curate.commands import cleaning, evaluating, models, results
 from curate.program import run
 
 EPILOG = (
@@ -28,8 +28,8 @@ models_app = typer.Typer(help="The networks: what is there, what can be fetched.
 export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
 
 for command in (
-    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, trying.calibrate,
-    trying.evaluate, trying.demo, results.inspect, results.convert, results.merge,
+    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, evaluating.calibrate,
+    evaluating.evaluate, evaluating.demo, results.inspect, results.convert, results.merge,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(results.export_hf)

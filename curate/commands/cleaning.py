@@ -1,192 +1,127 @@
-"""`curate clean`, and its steps alone: measure, relate, decide, report."""
+"""`curate clean` and its steps: measure, relate, decide, report."""
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.commands.options import (
-    Buckets,
     CalibrationOption,
     Dataset,
-    Detection,
     Device,
     DryRun,
-    EmbedderOption,
     Exclude,
-    Limit,
-    MaxPixels,
-    ModelsOption,
-    Out,
+    MeasureOptions,
     PolicyOption,
-    Root,
-    Source,
-    TemplateOption,
-    Verify,
-    Workers,
     calibration_of,
-    device_of,
-    request_of,
+    policy_of,
+    with_options,
 )
 from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from curate.decide.policy import Policy
-    from curate.measure.plan import Plan, Request
-    from curate.measure.sharpness import BlurCalibration
+    from curate.decide.decide import Decided
+    from curate.measure.measure import MeasureRequest
 
 
+@with_options
 def clean(
-    source: Source,
-    root: Root = None,
-    out: Out = None,
+    options: MeasureOptions,
     policy: PolicyOption = "default",
     calibration: CalibrationOption = None,
-    models: ModelsOption = None,
-    embedder: EmbedderOption = None,
-    detection: Detection = "coarse",
-    template: TemplateOption = "simswap-224",
     exclude: Exclude = None,
-    device: Device = None,
-    workers: Workers = None,
-    limit: Limit = None,
-    buckets: Buckets = None,
-    max_pixels: MaxPixels = 50_000_000,
-    verify: Verify = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Measure, relate, decide, report: from photos to a manifest.
+    """Turn a folder of face photos into a training manifest: measure, relate, decide, report.
 
-    Stopped or killed, it continues where it was when the same command is run again.
+    Every photo gets a verdict, keep or drop, with its reasons. Photos are only read. Interrupted or killed, the same
+    command continues where it stopped.
 
     Example: curate clean vggface2 --root /data/VGGFace2 --out curated/vggface2
     """
-    request = request_of(
-        source, root, out, models, embedder, detection, template, device, workers, limit, buckets, max_pixels
-    )
-    from curate.decide.policy import load_policy
+    request = options.measure_request()
+    chosen_policy, chosen_calibration = policy_of(policy), calibration_of(calibration)
+    if dry_run:
+        _print_estimate(request)
+        return
 
-    chosen, blur = load_policy(policy), calibration_of(calibration)
-    if measured(request, dry_run, verify):
-        related(request.out, exclude or [], request.device)
-        decided(request.out, chosen, blur)
-        reported(request.out)
+    from curate.cleaning import clean
+
+    cleaned = clean(request, chosen_policy, ProgressBar(), exclude=exclude or (), calibration=chosen_calibration)
+    _print_verdicts(cleaned.decided)
+    print(f"manifest: {cleaned.manifest}")
+    print(f"report:   {cleaned.report}")
 
 
-def measure(
-    source: Source,
-    root: Root = None,
-    out: Out = None,
-    models: ModelsOption = None,
-    embedder: EmbedderOption = None,
-    detection: Detection = "coarse",
-    template: TemplateOption = "simswap-224",
-    device: Device = None,
-    workers: Workers = None,
-    limit: Limit = None,
-    buckets: Buckets = None,
-    max_pixels: MaxPixels = 50_000_000,
-    verify: Verify = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Decode, detect, align, segment, embed and score every photo; the expensive step, done once."""
-    request = request_of(
-        source, root, out, models, embedder, detection, template, device, workers, limit, buckets, max_pixels
-    )
-    measured(request, dry_run, verify)
+@with_options
+def measure(options: MeasureOptions, dry_run: DryRun = False) -> None:
+    """Step 1: decode, detect, align, segment, embed and score every photo. Slow, done once per photo.
+
+    Example: curate measure folder --root photos --out curated/photos
+    """
+    request = options.measure_request()
+    if dry_run:
+        _print_estimate(request)
+        return
+
+    from curate.measure.measure import plan, run
+
+    listener = ProgressBar()
+    measured = run(plan(request, listener), listener)
+    if measured.photos:
+        print(measured.summary())
 
 
 def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> None:
-    """Compare each face with its own person, with all others, and find duplicates."""
-    related(dataset, exclude or [], device_of(device))
+    """Step 2: compare every face with its own identity and with all others; find duplicates.
+
+    Example: curate relate curated/photos --exclude photos-of-people-who-opted-out
+    """
+    from curate.durations import format_duration
+    from curate.faces.models import check_device
+    from curate.relate.relate import RelateRequest, run
+
+    began = time.monotonic()
+    run(RelateRequest(dataset, tuple(exclude or ()), check_device(device)), ProgressBar())
+    print(f"compared all faces with all identities in {format_duration(time.monotonic() - began)}")
 
 
 def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: CalibrationOption = None) -> None:
-    """Decide again what to keep, from what was measured; overrides.csv is applied last. Takes seconds."""
-    from curate.decide.policy import load_policy
+    """Step 3: decide what to keep by a policy; verdicts in overrides.csv take precedence. Takes seconds.
 
-    decided(dataset, load_policy(policy), calibration_of(calibration))
+    Example: curate decide curated/photos --policy strict
+    """
+    from curate.decide import run
+    from curate.durations import format_duration
+    from manifests.layout import MANIFEST
+
+    began = time.monotonic()
+    decided = run(dataset, policy_of(policy), calibration_of(calibration))
+    print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
+    _print_verdicts(decided)
+    print(f"manifest: {dataset / MANIFEST}")
 
 
 def report(dataset: Dataset) -> None:
-    """Write report/index.html: what was dropped and why, in pictures."""
-    reported(dataset)
+    """Step 4: write report/index.html, which shows what was dropped and why, with pictures.
+
+    Example: curate report curated/photos
+    """
+    from curate.report import run
+
+    print(f"report:   {run(dataset)}")
 
 
-def measured(request: "Request", dry_run: bool = False, verify: bool = False) -> bool:
-    """Measures what is left; False when only asked what would be done."""
-    from curate.measure.plan import make_plan, verify_photos
-    from curate.measure.plan import measure as measure_all
-    from manifests.output import OutputLock
+def _print_estimate(request: "MeasureRequest") -> None:
+    from curate.measure.estimate import estimate
+    from curate.measure.measure import plan
 
-    planned = make_plan(request)
-    if verify:
-        planned = verify_photos(planned, ProgressBar())
-    _say_plan(planned)
-    if dry_run:
-        from curate.measure.estimate import estimate
-
-        print(estimate(planned).words())
-        return False
-    with OutputLock(request.out):
-        began = time.monotonic()
-        measure_all(planned, ProgressBar())
-    if planned.photos_todo:
-        seconds = time.monotonic() - began
-        rate = planned.photos_todo / seconds
-        print(f"measured {planned.photos_todo:,} photos in {duration(seconds)} ({rate:.1f} a second)")
-    return True
+    print(estimate(plan(request, ProgressBar())).summary())
 
 
-def _say_plan(planned: "Plan") -> None:
-    people = sum(len(shard.identities) for shard in planned.shards)
-    done = planned.photos - planned.photos_todo
-    already = f", {done:,} of them measured before" if done else ""
-    print(f"{planned.photos:,} photos of {people:,} people in {len(planned.shards):,} shards{already}")
-    if planned.ignored:
-        kinds = ", ".join(
-            f"{count:,} {suffix or 'without suffix'}" for suffix, count in sorted(planned.ignored.items())
-        )
-        print(f"not photos, left alone: {kinds}")
-
-
-def related(dataset: Path, exclude: list[Path], device: str) -> None:
-    from curate.relate.relate import RelateRequest, run
-    from manifests.output import OutputLock
-
-    began = time.monotonic()
-    with OutputLock(dataset):
-        run(RelateRequest(dataset, tuple(exclude), device), ProgressBar())
-    print(f"related every face to its person and to all others in {duration(time.monotonic() - began)}")
-
-
-def decided(dataset: Path, policy: "Policy", calibration: "BlurCalibration | None" = None) -> None:
-    from curate.decide.decide import decide as decide_all
-    from manifests.output import OutputLock
-
-    began = time.monotonic()
-    with OutputLock(dataset):
-        found = decide_all(dataset, policy, calibration)
-    for warning in found.warnings:
+def _print_verdicts(decided: "Decided") -> None:
+    for warning in decided.warnings:
         print(f"curate: {warning}", file=sys.stderr)
-    took, dropped = duration(time.monotonic() - began), found.photos - found.kept
-    print(f"decided {found.photos:,} photos in {took}: keep {found.kept:,}, drop {dropped:,}")
-    for reason, count in found.reasons.items():
+    print(f"keep {decided.kept:,}, drop {decided.photos - decided.kept:,}")
+    for reason, count in decided.reasons.items():
         if count:
             print(f"  {count:>9,}  {reason}")
-    print(f"manifest: {dataset / 'manifest.parquet'}")
-
-
-def reported(dataset: Path) -> None:
-    from curate.report import write_report
-    from manifests.output import OutputLock
-
-    with OutputLock(dataset):
-        page = write_report(dataset)
-    print(f"report:   {page}")
-
-
-def duration(seconds: float) -> str:
-    from curate.measure.estimate import duration
-
-    return duration(seconds)

@@ -1,138 +1,202 @@
-"""The options that several commands share, and what is made of them. Everything heavy is imported when it is needed."""
+"""Options that several commands share. Everything heavy is imported inside the functions."""
 
+import functools
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from curate.measure.plan import Request
+    from curate.decide.policy import Policy
+    from curate.measure.measure import MeasureRequest
     from curate.measure.sharpness import BlurCalibration
 
-SOURCES = ("vggface2", "sjtu", "folder")
+
+LAYOUTS = ("vggface2", "sjtu", "folder")
+
+
+def check_layout(name: str) -> str:
+    """Return `name` if a layout is called so; else a usage error."""
+    if name not in LAYOUTS:
+        raise typer.BadParameter(f"no layout is called {name!r}; choose {', '.join(LAYOUTS)}", param_hint="SOURCE")
+    return name
+
 
 Source = Annotated[
     str,
     typer.Argument(
-        help="How the photos lie: vggface2 (official layout), sjtu (PNG per person), folder (any folder per person)."
+        callback=check_layout,
+        help="Directory layout of the photos: vggface2 (as published), sjtu (PNGs, one folder per person or the "
+        "person's name in the file name), folder (any folder per person).",
     ),
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(help="The photos: a folder, or a plain .tar. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."),
+    typer.Option(help="The photos: a folder or an uncompressed .tar. Only read. Default: ./SOURCE or $SWAPSET_ROOT."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Where the dataset goes. Default: curated/SOURCE.")]
+Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]
 Dataset = Annotated[Path, typer.Argument(help="A curated dataset: the --out of `curate clean`.")]
 ModelsOption = Annotated[
     str | None,
     typer.Option(
-        help="auto, builtin, buffalo_l or buffalo_s. auto: the insightface pack where its files are, else the built-in "
-        "models; a dataset keeps the ones that it began with."
+        help="auto, builtin, buffalo_l or buffalo_s. auto: the insightface pack if its files are on this machine, "
+        "else the built-in models. Default: the models with which OUT was created, auto for a new dataset."
     ),
 ]
 EmbedderOption = Annotated[
-    Path | None, typer.Option(help="A face embedder's checkpoint (MobileFaceNet) instead of the pack's.")
+    Path | None, typer.Option(help="Checkpoint of a face embedder (MobileFaceNet) that replaces the one of --models.")
 ]
 Detection = Annotated[
-    str, typer.Option(help="Built-in detector: 'coarse' is fast, 'full' searches every scale for small faces.")
+    str,
+    typer.Option(help="Mode of the built-in detector: coarse is fast, full also finds small faces at every scale."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ... Default: cuda where available.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes. Default: one a core, one a GPU. Another number may round differently."),
+    typer.Option(
+        min=1,
+        help="Worker processes. Default: one per core, or one on a GPU. Results may differ in the last bits with "
+        "another worker count.",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only about so many photos (whole persons), to try things out.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Take whole persons until about this many photos are reached, for a trial.")
+]
 Buckets = Annotated[
     int | None,
-    typer.Option(min=1, max=100_000, help="Shards of a new dataset. Default: one for about 32 photos, at most 1024."),
+    typer.Option(
+        min=1, max=100_000, help="Number of shards of a new dataset. Default: one per 32 photos, at most 1024."
+    ),
 ]
 TemplateOption = Annotated[
-    str, typer.Option(help="How crops are aligned: simswap-224 (training), arcface-112 or ffhq-512.")
+    str, typer.Option(help="Alignment of the crops: simswap-224 (for training), arcface-112 or ffhq-512.")
 ]
-MaxPixels = Annotated[int, typer.Option(min=1, help="Larger photos are not decoded, against decompression bombs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done: photos, time, disk.")]
+MaxPixels = Annotated[
+    int, typer.Option(min=1, help="Do not decode photos with more pixels; protects against decompression bombs.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate photos, time and disk space; write nothing.")]
 Verify = Annotated[
     bool,
-    typer.Option("--verify", help="Hash photos that were measured before, and measure again where one has changed."),
+    typer.Option(
+        "--verify", help="Hash the photos of finished shards too, and measure again where a photo has changed."
+    ),
 ]
 PolicyOption = Annotated[
-    str, typer.Option(help="What to drop: default, strict, vggface2-hq, keep-all, or a TOML file of your own.")
+    str, typer.Option(help="What to drop: default, strict, vggface2-hq, keep-all, or a TOML file with thresholds.")
 ]
 Exclude = Annotated[
     list[Path] | None,
-    typer.Option(help="Photos of people who must not be in the dataset (a folder), or a curated dataset of them."),
+    typer.Option(
+        help="A folder of photos, or a curated dataset, of people who must not be in the result. May be repeated."
+    ),
 ]
 CalibrationOption = Annotated[
     Path | None,
-    typer.Option(help="Blur scores by a file of `curate calibrate` instead of as measured; nothing is measured again."),
+    typer.Option(
+        help="Blur calibration, a file of `curate calibrate`: sharpness is computed again from stored statistics, "
+        "without measuring again."
+    ),
 ]
 
 
-def request_of(
-    source: str,
-    root: Path | None,
-    out: Path | None,
-    models: str | None,
-    embedder: Path | None,
-    detection: str,
-    template: str,
-    device: str | None,
-    workers: int | None,
-    limit: int | None,
-    buckets: int | None,
-    max_pixels: int,
-) -> "Request":
-    from manifests.landmarks import TEMPLATES
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """The options of every command that measures photos."""
 
-    check_source(source)
-    trained_on = ("simswap-224", "arcface-112", "ffhq-512")
-    if template not in trained_on or template not in TEMPLATES:
-        raise typer.BadParameter(f"{template!r}; choose {', '.join(trained_on)}", param_hint="--template")
-    if root is None:
-        root = Path(os.environ.get("SWAPSET_ROOT", ".")) / source
-    out = out or Path("curated") / source
+    source: Source
+    root: Root = None
+    models: ModelsOption = None
+    embedder: EmbedderOption = None
+    detection: Detection = "coarse"
+    template: TemplateOption = "simswap-224"
+    device: Device = None
+    workers: Workers = None
+    limit: Limit = None
+    max_pixels: MaxPixels = 50_000_000
 
-    from curate.engines.local import warm_up
-    from curate.sources import open_source
+    def request(self, out: Path, buckets: int | None = None, verify: bool = False) -> "MeasureRequest":
+        """Make the request that measures into `out`.
 
-    # A wrong path is said before anything slow is loaded.
-    open_source(source, root)
-    if workers != 1 and not (device or "").startswith("cuda"):
-        warm_up(
-            (
-                "curate.measure.shards",
-                "curate.faces.detectors.mtcnn",
-                "curate.faces.embedders.dlib_resnet",
-                "curate.faces.segment",
+        A wrong path is reported before anything slow is imported; workers begin their imports at the same time.
+        """
+        from curate.engines.local import warm_up
+        from curate.measure import WORKER_MODULES
+        from curate.sources import open_source
+
+        root = default_root(self.source, self.root)
+        open_source(self.source, root)
+        if self.workers != 1 and not (self.device or "").startswith("cuda"):
+            warm_up(WORKER_MODULES)
+
+        from curate.measure.measure import MeasureRequest
+
+        try:
+            return MeasureRequest(
+                layout=self.source,
+                root=root,
+                out=out,
+                models=self.models,
+                embedder=self.embedder,
+                detection=self.detection,
+                template=self.template,
+                max_pixels=self.max_pixels,
+                device=self.device,
+                workers=self.workers,
+                limit=self.limit,
+                buckets=buckets,
+                verify=verify,
             )
-        )
-
-    from curate.faces.models import resolve
-    from curate.measure.plan import Request, pinned_choice
-    from curate.measure.settings import MeasureSettings
-
-    pinned = pinned_choice(out) if models is None and embedder is None else None
-    choice = pinned or resolve(models or "auto", embedder, detection)
-    where = device_of(device)
-    print(f"models: {choice.words()}, on {where}")
-    print(f"from {root} to {out}")
-    settings = MeasureSettings(template=template, max_pixels=max_pixels)
-    return Request(source, root, out, choice, settings, where, workers, limit, buckets)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
 
 
-def check_source(source: str) -> None:
-    if source not in SOURCES:
-        raise typer.BadParameter(f"{source!r} is no kind of source; choose {', '.join(SOURCES)}", param_hint="SOURCE")
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(SourceOptions):
+    """The options of `curate measure` and `curate clean`."""
+
+    out: Out = None
+    buckets: Buckets = None
+    verify: Verify = False
+
+    def measure_request(self) -> "MeasureRequest":
+        """Make the request; OUT is curated/SOURCE by default."""
+        return self.request(self.out or Path("curated") / self.source, self.buckets, self.verify)
 
 
-def device_of(device: str | None) -> str:
-    from curate.faces.models import check_device
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a typer command of a function whose first parameter is a dataclass: each field becomes an option."""
+    first, *others = inspect.signature(command).parameters.values()
+    fields = inspect.signature(first.annotation).parameters
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*fields.values(), *others)]
 
-    return check_device(device)
+    @functools.wraps(command)
+    def expanded(**values: Any) -> None:
+        options = first.annotation(**{name: values.pop(name) for name in fields})
+        command(options, **values)
+
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded
+
+
+def default_root(source: str, root: Path | None) -> Path:
+    """Return --root, by default $SWAPSET_ROOT/SOURCE or ./SOURCE."""
+    return root or Path(os.environ.get("SWAPSET_ROOT", ".")) / source
+
+
+def policy_of(name: str) -> "Policy":
+    """Load --policy. Raises PolicyError."""
+    from curate.decide.policy import load_policy
+
+    return load_policy(name)
 
 
 def calibration_of(path: Path | None) -> "BlurCalibration | None":
+    """Load --calibration. Raises PolicyError."""
     from curate.measure.sharpness import load_calibration
 
     return None if path is None else load_calibration(path)

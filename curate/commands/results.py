@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.commands.options import Dataset, Source, check_source
+from curate.commands.options import Dataset, Source
 from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def convert(
     from curate.convert import ConvertOptions
     from curate.convert import convert as convert_all
 
-    check_source(source)
     if not re.fullmatch("#[0-9a-fA-F]{6}", background):
         raise typer.BadParameter(f"{background!r}; give a colour as #rrggbb", param_hint="--background")
     if subsampling not in ("4:4:4", "4:2:2", "4:2:0"):

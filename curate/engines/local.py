@@ -1,7 +1,4 @@
-"""Maps tasks over worker processes of this machine. Knows nothing of faces.
-
-A second engine (Ray, Slurm, ...) fits beside this one: it needs `run(tasks, setup, done)` with the same contract.
-"""
+"""The engine `local`: worker processes of this machine."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -13,23 +10,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from curate.errors import SwapsetError
-
-Task = TypeVar("Task")
-Work = Callable[[Task, Callable[[int], None]], None]
-"""Does one task whole, calling `tick(n)` after every n items. It must leave nothing behind when killed."""
+from curate.engines.engine import Advance, Task, Work, WorkerDied
 
 _POLL_SECONDS = 0.2
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""Never plain fork: this process may have threads by the time its workers start."""
+"""Plain fork is unsafe: the calling process may have threads by the time its workers start."""
 
 
 def warm_up(modules: Sequence[str]) -> None:
-    """Begins to import `modules` beside this process, once for all workers that later runs fork from there.
+    """Start importing `modules` in the background, in the process that the workers of later runs are forked from.
 
-    Seconds of imports are otherwise paid by each worker, and only when this process has done its own.
+    The workers then share one import that overlaps with the imports of the calling process. Without it each worker
+    imports them again. Has no effect where processes cannot be forked.
     """
     if _START_METHOD == "forkserver":
         context = multiprocessing.get_context("forkserver")
@@ -37,44 +31,35 @@ def warm_up(modules: Sequence[str]) -> None:
         multiprocessing.forkserver.ensure_running()
 
 
-class WorkerDied(SwapsetError):
-    """A worker process was killed from outside, most often for want of memory."""
-
-    exit_code = 9
-
-
-class LocalEngine(Generic[Task]):
-    """Runs tasks in `workers` processes, or in this one when `workers` is 1.
-
-    `setup`: picklable; called once in each worker, it returns the function that does one task. Each worker runs its
-    library code on `threads` threads. Results do not pass through the engine: a task writes its own files.
-    """
+class LocalEngine:
+    """Runs tasks in `workers` processes of `threads` threads each; with one worker, in the calling process."""
 
     def __init__(self, workers: int, threads: int) -> None:
         self.workers = workers
         self.threads = threads
 
-    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], tick: Callable[[int], None]) -> None:
-        """Does every task; `tick(n)` is called as items are finished. The first error of a task is raised here."""
+    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
+        """Complete every task; see `curate.engines.engine.Engine.run`."""
         if not tasks:
             return
         if self.workers == 1:
             _set_threads(self.threads)
             work = setup()
             for task in tasks:
-                work(task, tick)
+                work(task, advance)
             return
         context = multiprocessing.get_context(_START_METHOD)
         counter = context.Value("q", 0)
-        initial = (setup, counter, self.threads)
-        pool = ProcessPoolExecutor(min(self.workers, len(tasks)), context, _start_worker, initial)
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(tasks)), context, _start_worker, (setup, counter, self.threads)
+        )
         try:
-            with _uninterrupted():
-                pending = {pool.submit(_do, task) for task in tasks}
-            _drain(pending, counter, tick)
+            with _interrupts_deferred():
+                pending = {pool.submit(_run_task, task) for task in tasks}
+            _wait_for_all(pending, counter, advance)
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process was killed, most likely for want of memory; finished shards are kept: "
+                "a worker process was killed, most likely for lack of memory; finished shards are kept: "
                 "run the same command again with fewer --workers"
             ) from error
         finally:
@@ -84,66 +69,71 @@ class LocalEngine(Generic[Task]):
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the block is left: a worker that is stopped half started would say so at length."""
+def _interrupts_deferred() -> Iterator[None]:
+    """Context manager: Ctrl-C takes effect when the block ends.
+
+    A worker that is terminated while it starts would print a traceback.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[tuple[int, Any]] = []
-    # Masking the signal would not do: another thread takes it, and this one then runs the handler.
-    usual = signal.signal(signal.SIGINT, lambda *received: waiting.append(received))
+    received: list[tuple[int, Any]] = []
+    # Blocking the signal is not enough: another thread receives it, and the main thread then runs the handler.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-    if waiting and callable(usual):
-        usual(*waiting[0])
+        signal.signal(signal.SIGINT, handler)
+    if received and callable(handler):
+        handler(*received[0])
 
 
-def _drain(pending: set[Future[None]], counter: Any, tick: Callable[[int], None]) -> None:
-    seen = 0
+def _wait_for_all(pending: set[Future[None]], counter: Any, advance: Advance) -> None:
+    """Wait for the tasks, report the workers' shared counter, raise the first exception."""
+    reported = 0
     while pending:
         finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
-        now = counter.value
-        tick(now - seen)
-        seen = now
+        count = counter.value
+        advance(count - reported)
+        reported = count
         for future in finished:
             future.result()
-    tick(counter.value - seen)
+    advance(counter.value - reported)
 
 
+# State of a worker process.
 _work: Work[Any] | None = None
 _counter: Any = None
-_failed: Exception | None = None
+_setup_error: Exception | None = None
 
 
 def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) -> None:
-    global _work, _counter, _failed
-    # Ctrl-C reaches the whole process group; the parent alone decides what to do about it.
+    global _work, _counter, _setup_error
+    # Ctrl-C reaches the whole process group; the calling process alone handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        # A parent killed with -9 tells nobody: without this its workers would go on writing into OUT.
+        # The workers of a process that was killed with SIGKILL would otherwise go on writing into the output.
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
     _set_threads(threads)
     _counter = counter
     try:
         _work = setup()
     except Exception as error:  # noqa: BLE001
-        # Raised here, it would be told as a worker that somebody killed; it is raised with the first task.
-        _failed = error
+        # Raised here, it would be reported as a worker that was killed; it is raised with the first task instead.
+        _setup_error = error
 
 
-def _do(task: Any) -> None:
-    if _failed is not None:
-        raise _failed
+def _run_task(task: Any) -> None:
+    if _setup_error is not None:
+        raise _setup_error
     assert _work is not None
 
-    def tick(count: int) -> None:
+    def advance(count: int) -> None:
         with _counter.get_lock():
             _counter.value += count
 
-    _work(task, tick)
+    _work(task, advance)
 
 
 def _set_threads(threads: int) -> None:

@@ -37,8 +37,7 @@ from curate.evaluate.planting import (
 )
 from curate.evaluate.spoil import Order, spoil
 from curate.listener import SILENT, Listener, progress
-from curate.measure import plan as clean
-from curate.measure.plan import Request
+from curate.measure.measure import MeasureRequest, plan, run
 from curate.measure.sharpness import BlurCalibration
 from curate.relate.bucket import MeasuredBucket
 from curate.relate.duplicates import Confirm
@@ -103,7 +102,7 @@ class Collection:
 
 
 def evaluate(
-    request: Request,
+    request: MeasureRequest,
     experiment: Experiment,
     policy: Policy,
     listener: Listener = SILENT,
@@ -113,9 +112,11 @@ def evaluate(
 
     Columns: `outcome.SCHEMA`; rate 0 is the folder as it is. `out` keeps what was measured (`untouched`, `planted`), so
     that another call is cheap; nothing is written into the source. Hold the output's lock. Raises SourceError where
-    nothing can be planted, and as `clean.make_plan`.
+    nothing can be planted, and as `curate.measure.plan`.
     """
     experiment.check()
+    # The planted photos are measured with the models of the untouched ones, also if others are installed meanwhile.
+    request = request.with_models(replace(request, out=request.out / "untouched").choose_models())
     measured = _measured(replace(request, out=request.out / "untouched"), listener)
     collection = read_collection(measured)
     if not collection.usable.any():
@@ -289,9 +290,8 @@ def read_collection(dataset: Dataset) -> Collection:
     )
 
 
-def _measured(request: Request, listener: Listener) -> Dataset:
-    plan = clean.make_plan(request)
-    clean.measure(plan, listener)
+def _measured(request: MeasureRequest, listener: Listener) -> Dataset:
+    run(plan(request), listener)
     return Dataset.open(request.out)
 
 
@@ -325,7 +325,7 @@ def _orders(collection: Collection, experiment: Experiment) -> tuple[dict[int, O
 
 
 def _with_spoiled(
-    request: Request, collection: Collection, experiment: Experiment, listener: Listener
+    request: MeasureRequest, collection: Collection, experiment: Experiment, listener: Listener
 ) -> tuple[Collection, Spoiled]:
     """Makes and measures what needs new pixels -> the collection with it, and which photo is which."""
     blurs, copies = _orders(collection, experiment)
@@ -335,9 +335,10 @@ def _with_spoiled(
     if files:
         folder = request.out / "planted" / "photos"
         with progress(listener, "planting", len(files)) as advance:
-            spoil(open_source(request.kind, request.root), files, folder, advance)
+            spoil(open_source(request.layout, request.root), files, folder, advance)
         made = _measured(
-            replace(request, kind="folder", root=folder, out=request.out / "planted" / "measured", limit=None), listener
+            replace(request, layout="folder", root=folder, out=request.out / "planted" / "measured", limit=None),
+            listener,
         )
         planted = read_collection(made)
         of_file = {name: count + at for at, name in enumerate(planted.image_id.tolist())}

@@ -1,0 +1,27 @@
+"""Step 1, measure: photos -> one row per face with its crop, label map, embedding and scores.
+
+In: a source (`curate.sources`) and three networks (`curate.faces`). Out: the shards `faces/`, `measures/` and
+`embeddings/` of a dataset. No photo is dropped; a photo that cannot be decoded is a row with an error.
+"""
+
+from typing import TYPE_CHECKING
+
+from curate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from curate.measure.measure import MeasurePlan, MeasureRequest, MeasureResult, plan, run
+
+__all__ = ["WORKER_MODULES", "MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run"]
+
+WORKER_MODULES = (
+    "curate.measure.shards",
+    "curate.faces.detectors.mtcnn",
+    "curate.faces.embedders.dlib_resnet",
+    "curate.faces.segment",
+)
+"""What a worker process imports, for `curate.engines.local.warm_up`."""
+
+if not TYPE_CHECKING:
+    __getattr__ = lazy_exports(
+        __name__, {"curate.measure.measure": ("MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run")}
+    )

@@ -1,66 +1,64 @@
-"""What a run would take: a few of its photos are measured, in memory, and the rest is arithmetic."""
+"""Time and disk space that a run would need, extrapolated from a sample that is measured in memory."""
 
 import time
 from dataclasses import dataclass
 from itertools import islice
 
+from curate.durations import format_duration
 from curate.faces.models import load
+from curate.measure.measure import MeasurePlan
 from curate.measure.pipeline import Pipeline
-from curate.measure.plan import Plan
 from curate.measure.shards import entries_of
 from curate.sources import Entry, open_source
 
-SAMPLE = 32
-_ROW_BYTES = 420
-"""Measured: a face's row in measures, relations and manifest together, compressed."""
+SAMPLE_PHOTOS = 32
+SAMPLE_SHARDS = 8
+WARM_UP_PHOTOS = 4
+_ROW_BYTES = 420  # a face's row in measures, relations and manifest together, compressed; measured
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Photos left to measure, how many a second, and what they will occupy on disk."""
+    """Photos to measure, seconds and bytes on disk that they need, and the number of photos sampled."""
 
     photos: int
     seconds: float
     bytes: int
     sampled: int
 
-    def words(self) -> str:
-        """The estimate in one line."""
+    def summary(self) -> str:
+        """Describe the estimate in one line."""
         if not self.photos:
-            return "dry run: nothing is left to measure"
+            return "dry run: all photos are measured already"
         return (
-            f"dry run: {self.photos:,} photos to measure, about {duration(self.seconds)} "
-            f"({self.photos / self.seconds:.1f} a second) and {self.bytes / 1e6:,.0f} MB on disk, "
-            f"from {self.sampled} photos tried; nothing was written"
+            f"dry run: {self.photos:,} photos to measure, about {format_duration(self.seconds)} "
+            f"({self.photos / self.seconds:.1f} photos/s) and {self.bytes / 1e6:,.0f} MB on disk, "
+            f"extrapolated from {self.sampled} photos; nothing was written"
         )
 
 
-def estimate(planned: Plan) -> Estimate:
-    """Measures up to SAMPLE photos of the plan, spread over its shards, and scales up. Writes nothing."""
-    job = planned.job
-    source = open_source(job.kind, job.root)
-    spread = planned.todo[:: max(1, len(planned.todo) // 8)] or []
-    entries: list[Entry] = []
-    for shard in spread:
-        entries += islice(entries_of(source, shard.identities), max(1, SAMPLE // len(spread)))
-    if not entries:
-        return Estimate(0, 0.0, 0, 0)
+def estimate(plan: MeasurePlan) -> Estimate:
+    """Measure a sample of the plan's unfinished photos, spread over its shards, and extrapolate. Writes nothing."""
+    job = plan.job
+    source = open_source(job.layout, job.root)
+    shards = plan.todo[:: max(1, len(plan.todo) // SAMPLE_SHARDS)]
+    sample: list[Entry] = []
+    for shard in shards:
+        sample += islice(entries_of(source, shard.identities), max(1, SAMPLE_PHOTOS // len(shards)))
+    if not sample:
+        return Estimate(photos=0, seconds=0.0, bytes=0, sampled=0)
     pipeline = Pipeline(source, load(job.choice, job.device), job.settings, job.threads)
-    # The first batch pays for warming up.
-    list(pipeline(entries[:4]))
+    # The first batch is slower: memory is allocated and kernels are chosen.
+    list(pipeline(sample[:WARM_UP_PHOTOS]))
     began = time.perf_counter()
     size = 0
-    for batch in pipeline(entries):
+    for batch in pipeline(sample):
         size += sum(map(len, batch.crops)) + sum(map(len, batch.masks)) + batch.embeddings.nbytes
         size += _ROW_BYTES * len(batch.photos)
-    seconds = (time.perf_counter() - began) / len(entries) * planned.photos_todo / planned.workers
-    return Estimate(planned.photos_todo, seconds, size * planned.photos_todo // len(entries), len(entries))
-
-
-def duration(seconds: float) -> str:
-    """Seconds -> words: '8.3 s', '4 min 10 s', '26 h 5 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s"
-    hours, rest = divmod(whole, 3600)
-    return f"{hours:,} h {rest // 60} min" if hours else f"{whole // 60} min {whole % 60} s"
+    seconds_per_photo = (time.perf_counter() - began) / len(sample)
+    return Estimate(
+        photos=plan.photos_todo,
+        seconds=seconds_per_photo * plan.photos_todo / plan.workers,
+        bytes=size * plan.photos_todo // len(sample),
+        sampled=len(sample),
+    )

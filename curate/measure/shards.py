@@ -1,12 +1,12 @@
-"""A source measured into the shards of one dataset: which are finished, which are not, and how one is written.
+"""The shards of one dataset: which are finished, and how a worker measures one.
 
-The shard of an identity is a hash of its name, so that a new person touches one shard. A shard is finished when its
-files exist under their final names and carry the fingerprint of what they were made from: the photos' names, sizes
-and modification times, the settings and the networks. Nothing else is remembered between runs.
+The shard of an identity is a hash of its name, so that a new identity changes one shard. A shard is finished when its
+files exist under their final names and carry the fingerprint of their inputs: the photos' names, sizes and modification
+times, the settings and the networks. No other state is kept between runs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.decode import Pixels
+from curate.engines.engine import Advance
 from curate.errors import DecodeError
 from curate.faces.faces import Faces
 from curate.faces.models import Choice, Models, fingerprint, load
@@ -32,16 +33,17 @@ from manifests.writer import FacesWriter, write_table
 
 PHOTOS_PER_BUCKET = 32
 MAX_BUCKETS = 1024
-_HASHING = 4  # photos read at a time: hashing works outside the GIL, and so does the disk
-
-Tick = Callable[[int], None]
+_HASHING_THREADS = 4  # reading and hashing release the GIL
 
 
-@dataclass(frozen=True)
-class Job:
-    """All that a worker needs to measure shards of one dataset; picklable."""
+@dataclass(frozen=True, kw_only=True)
+class MeasureJob:
+    """What a worker needs to measure shards of one dataset. Picklable.
 
-    kind: str
+    `threads`: of each worker. `embedder_id`: of the embedder of `choice`.
+    """
+
+    layout: str
     root: Path
     out: Path
     buckets: int
@@ -52,129 +54,135 @@ class Job:
     embedder_id: str
 
     def path(self, family: str, bucket: int) -> Path:
-        """File of one family ('faces', 'measures') that holds a bucket."""
+        """Return the file of a bucket in one family, "faces" or "measures"."""
         return self.out / family / f"{shard_name(bucket, self.buckets)}.parquet"
 
     def embeddings_path(self, bucket: int) -> Path:
-        """File that holds a bucket's embeddings of this job's embedder."""
+        """Return the file of a bucket's embeddings by this job's embedder."""
         return self.path(f"embeddings/{self.embedder_id}", bucket)
 
-    def setup(self) -> "ShardWork":
-        """Called in each worker: loads the networks, returns the work."""
-        return ShardWork(self, load(self.choice, self.device))
+    def setup(self) -> "ShardWorker":
+        """Load the networks; called once in each worker."""
+        return ShardWorker(self, load(self.choice, self.device))
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One bucket of the source. `faces_print` stands for faces and measures, `embeddings_print` for embeddings;
-    `stale`: measured, but of photos that have changed since."""
+    """One bucket of the source.
+
+    `faces_fingerprint`: of the inputs of faces and measures; `embeddings_fingerprint`: of those of the embeddings.
+    `stale`: measured, but a photo has changed since without changing its size or modification time.
+    """
 
     bucket: int
     identities: tuple[str, ...]
     photos: int
-    faces_print: str
-    embeddings_print: str
+    faces_fingerprint: str
+    embeddings_fingerprint: str
     stale: bool = False
 
 
 def choose_buckets(photos: int) -> int:
-    """Photos of a new dataset -> number of shards, fixed from then on."""
+    """Return the number of shards of a new dataset of `photos` photos; it is fixed from then on."""
     return max(1, min(MAX_BUCKETS, -(-photos // PHOTOS_PER_BUCKET)))
 
 
 def entries_of(source: Source, identities: Iterable[str]) -> Iterator[Entry]:
-    """The photos of these identities, in the order in which shards hold them."""
+    """Yield the photos of these identities in the order in which shards hold them."""
     for identity in sorted(identities):
         yield from source.entries(identity)
 
 
-def plan(source: Source, identities: Iterable[str], job: Job, networks: dict[str, str]) -> list[Shard]:
-    """Every shard of the dataset, the empty ones too, with the fingerprints that finished ones must carry.
+def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, networks: dict[str, str]) -> list[Shard]:
+    """List all shards of the dataset, empty ones too, with the fingerprints of their inputs.
 
     `networks`: hashes of `detector` and `segmenter` (see `curate.faces.models.identify`).
     """
     members: list[list[str]] = [[] for _ in range(job.buckets)]
     for identity in identities:
         members[bucket_of(identity, job.buckets)].append(identity)
-    calibration = asdict(load_calibration())
+    inputs = {
+        "schema": SCHEMA_VERSION,
+        "settings": asdict(job.settings),
+        "revision": REVISION,
+        "measures": versions(),
+        "detector": networks["detector"],
+        "segmenter": networks["segmenter"],
+        "calibration": asdict(load_calibration()),
+    }
     shards = []
     for bucket, names in enumerate(members):
         digest, photos = hashlib.sha256(), 0
         for entry in entries_of(source, names):
-            told = (entry.image_id, entry.size, entry.mtime_ns, entry.split, entry.landmarks, entry.box, entry.refusal)
-            digest.update(repr(told).encode("utf-8", "surrogateescape"))
+            digest.update(_entry_key(entry))
             photos += 1
-        made_from = {
-            "photos": digest.hexdigest(),
-            "schema": SCHEMA_VERSION,
-            "settings": asdict(job.settings),
-            "revision": REVISION,
-            "measures": versions(),
-            "detector": networks["detector"],
-            "segmenter": networks["segmenter"],
-            "calibration": calibration,
-        }
-        faces_print = fingerprint(made_from)
-        embeddings_print = fingerprint({"faces": faces_print, "embedder": job.embedder_id})
-        shards.append(Shard(bucket, tuple(sorted(names)), photos, faces_print, embeddings_print))
+        faces_fingerprint = fingerprint({**inputs, "photos": digest.hexdigest()})
+        embeddings_fingerprint = fingerprint({"faces": faces_fingerprint, "embedder": job.embedder_id})
+        shards.append(Shard(bucket, tuple(sorted(names)), photos, faces_fingerprint, embeddings_fingerprint))
     return shards
 
 
-def is_measured(shard: Shard, job: Job) -> bool:
-    """Whether the shard's faces and measures are there, made from just these photos, settings and networks."""
+def _entry_key(entry: Entry) -> bytes:
+    """Everything about a listed photo on which its measurement depends."""
+    key = (entry.image_id, entry.size, entry.mtime_ns, entry.split, entry.landmarks, entry.box, entry.refusal)
+    return repr(key).encode("utf-8", "surrogateescape")
+
+
+def is_measured(shard: Shard, job: MeasureJob) -> bool:
+    """Whether faces and measures of the shard exist for exactly these photos, settings and networks."""
     paths = [job.path(family, shard.bucket) for family in ("measures", "faces")]
-    return all((footer(path) or {}).get(FINGERPRINT) == shard.faces_print for path in paths)
+    return all((footer(path) or {}).get(FINGERPRINT) == shard.faces_fingerprint for path in paths)
 
 
-def is_finished(shard: Shard, job: Job) -> bool:
-    """Whether nothing is left to do for the shard: measured, and embedded by this job's embedder."""
-    embedded = (footer(job.embeddings_path(shard.bucket)) or {}).get(FINGERPRINT) == shard.embeddings_print
+def is_finished(shard: Shard, job: MeasureJob) -> bool:
+    """Whether the shard is measured and embedded by this job's embedder."""
+    embedded = (footer(job.embeddings_path(shard.bucket)) or {}).get(FINGERPRINT) == shard.embeddings_fingerprint
     return embedded and is_measured(shard, job)
 
 
-def has_changed(source: Source, shard: Shard, job: Job, tick: Tick) -> bool:
-    """Whether a photo of a finished shard has other bytes than those that were measured, or can no longer be read.
+def has_changed(source: Source, shard: Shard, job: MeasureJob, advance: Advance) -> bool:
+    """Whether a photo of a finished shard has other bytes than when it was measured, or can no longer be read.
 
-    `tick(1)` is called for each photo.
+    Calls `advance(1)` for each photo.
     """
     table = read_table(job.path("measures", shard.bucket), ["image_id", "sha256"])
-    told = dict(zip(*(table[name].to_pylist() for name in ("image_id", "sha256")), strict=True))
+    measured = dict(zip(*(table[name].to_pylist() for name in ("image_id", "sha256")), strict=True))
 
     def differs(entry: Entry) -> bool:
         try:
-            found = hashlib.sha256(source.read(entry)).hexdigest()
+            sha256 = hashlib.sha256(source.read(entry)).hexdigest()
         except DecodeError:
-            found = None
-        return bool(found != told[entry.image_id])
+            sha256 = None
+        return bool(sha256 != measured[entry.image_id])
 
     changed = False
-    with ThreadPoolExecutor(_HASHING) as pool:
-        for one in pool.map(differs, entries_of(source, shard.identities)):
-            changed |= one
-            tick(1)
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        for photo_changed in pool.map(differs, entries_of(source, shard.identities)):
+            changed |= photo_changed
+            advance(1)
     return changed
 
 
-class ShardWork:
-    """What a worker does with a shard: measure it whole, or embed anew the faces that were measured before."""
+class ShardWorker:
+    """Measures shards in a worker process; only embeds the faces of a shard that is measured already."""
 
-    def __init__(self, job: Job, models: Models) -> None:
+    def __init__(self, job: MeasureJob, models: Models) -> None:
         self.job = job
-        self.source = open_source(job.kind, job.root)
+        self.source = open_source(job.layout, job.root)
         self.pipeline = Pipeline(self.source, models, job.settings, job.threads)
         self.dim = models.embedder.dim
 
-    def __call__(self, shard: Shard, tick: Tick) -> None:
+    def __call__(self, shard: Shard, advance: Advance) -> None:
         if is_measured(shard, self.job) and not shard.stale:
-            vectors = self._embed(shard, tick)
+            vectors = self._embed(shard, advance)
         else:
-            vectors = self._measure(shard, tick)
-        stamp = {FINGERPRINT: shard.embeddings_print, "swapset.embedder_id": self.job.embedder_id}
+            vectors = self._measure(shard, advance)
+        stamp = {FINGERPRINT: shard.embeddings_fingerprint, "swapset.embedder_id": self.job.embedder_id}
         schema = embeddings_schema(self.dim, stamp)
         write_table(self.job.embeddings_path(shard.bucket), pa.concat_tables([schema.empty_table(), *vectors]), schema)
 
-    def _measure(self, shard: Shard, tick: Tick) -> list[pa.Table]:
-        stamp = {FINGERPRINT: shard.faces_print, "swapset.template": self.job.settings.template}
+    def _measure(self, shard: Shard, advance: Advance) -> list[pa.Table]:
+        stamp = {FINGERPRINT: shard.faces_fingerprint, "swapset.template": self.job.settings.template}
         schema = arrow_schema("measures", stamp)
         measures, vectors = [schema.empty_table()], []
         with FacesWriter(self.job.path("faces", shard.bucket), stamp) as writer:
@@ -184,43 +192,44 @@ class ShardWork:
                     writer.add(rows)
                 measures.append(measures_rows(batch))
                 vectors.append(embeddings_rows(faces, batch.embeddings))
-                tick(len(batch.photos))
+                advance(len(batch.photos))
         assert writer.offsets is not None
-        # Measures come last: they tell where the pixels of the finished faces file lie.
+        # Measures are written last: they hold the offsets of the pixels in the finished faces file.
         table = _with_offsets(pa.concat_tables(measures), writer.offsets)
         write_table(self.job.path("measures", shard.bucket), table, schema)
         return vectors
 
-    def _embed(self, shard: Shard, tick: Tick) -> list[pa.Table]:
-        """Decodes the photos again and embeds their faces where they were found before."""
-        faces = read_table(
-            self.job.path("faces", shard.bucket), ["image_id", "identity", "face_id", "box", "landmarks"]
-        )
-        box = faces.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
-        points = faces.column("landmarks").combine_chunks().flatten().to_numpy().reshape(-1, 5, 2)
+    def _embed(self, shard: Shard, advance: Advance) -> list[pa.Table]:
+        """Decode the photos again and embed their faces at the stored landmarks."""
+        columns = ["image_id", "identity", "face_id", "box", "landmarks"]
+        stored = read_table(self.job.path("faces", shard.bucket), columns)
+        boxes = stored.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
+        landmarks = stored.column("landmarks").combine_chunks().flatten().to_numpy().reshape(-1, 5, 2)
         rows_of: dict[str, list[int]] = {}
-        for row, image_id in enumerate(faces.column("image_id").to_pylist()):
+        for row, image_id in enumerate(stored.column("image_id").to_pylist()):
             rows_of.setdefault(image_id, []).append(row)
         vectors = []
         for photos in self.pipeline.reader.batches(entries_of(self.source, shard.identities)):
             images: list[Pixels] = []
             rows: list[int] = []
-            which: list[int] = []
+            photo_of: list[int] = []
             for photo in photos:
-                found = rows_of.get(photo.entry.image_id, [])
-                if photo.decoded is not None and found:
-                    rows += found
-                    which += [len(images)] * len(found)
+                photo_rows = rows_of.get(photo.entry.image_id, [])
+                if photo.decoded is not None and photo_rows:
+                    rows += photo_rows
+                    photo_of += [len(images)] * len(photo_rows)
                     images.append(photo.decoded.pixels)
             if rows:
-                measured = Faces(np.array(which), box[rows], points[rows], np.full(len(rows), np.nan, np.float32))
-                embedded = self.pipeline.embed(images, measured)
-                vectors.append(embeddings_rows(faces.take(rows), embedded))
-            tick(len(photos))
+                scores = np.full(len(rows), np.nan, np.float32)
+                faces = Faces(np.array(photo_of), boxes[rows], landmarks[rows], scores)
+                embeddings = self.pipeline.embed(images, faces)
+                vectors.append(embeddings_rows(stored.take(rows), embeddings))
+            advance(len(photos))
         return vectors
 
 
 def _by_identity(rows: pa.Table) -> Iterator[pa.Table]:
+    """Split consecutive rows of one identity."""
     names = rows.column("identity").to_pylist()
     start = 0
     for _, same in groupby(names):
@@ -230,7 +239,7 @@ def _by_identity(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def _with_offsets(measures: pa.Table, offsets: pa.Table) -> pa.Table:
-    """Measures whose faces, in this order, lie where `offsets` says; rows without a face keep their nulls."""
+    """Fill the pixel offsets of the measures' faces, in order; rows without a face keep their nulls."""
     has_face = measures.column("face_id").is_valid().to_numpy()
     row = np.where(has_face, np.cumsum(has_face) - 1, -1)
     taken = offsets.take(pa.array(row, mask=row < 0))

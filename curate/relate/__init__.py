@@ -1,12 +1,13 @@
-"""Relating: the similarities of faces to identity centroids, the nearest other identities, and duplicate groups.
+"""Step 2, relate: similarities of faces to identity centroids, the nearest other identities, duplicate groups.
 
 In: measures and embeddings of a dataset. Out: `relations.parquet`, facts about all faces and no verdicts.
 `run(RelateRequest(dataset))` does all of it; `relate.py` lists the passes. A new number of a face is a field of
 `identities.BucketFaces` and a column in `relations.relation_rows` and in `manifests/schema.py`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from curate.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from curate.relate.relate import RelateRequest, RelateSettings, run
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RelateRequest", "RelateSettings", "Related", "run"]
 
-_MODULES = {"RelateRequest": "relate", "RelateSettings": "relate", "run": "relate", "Related": "relations"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "curate.relate.relate": ("RelateRequest", "RelateSettings", "run"),
+            "curate.relate.relations": ("Related",),
+        },
+    )

@@ -34,6 +34,7 @@ from curate.relate.relations import Related, relation_rows
 from curate.relate.same_person import alternative_identities, same_person
 from curate.relate.similarity import GENERIC, PairSimilarity, calibrated, estimate_similarity
 from manifests.layout import RELATIONS
+from manifests.output import OutputLock
 from manifests.reader import Dataset
 from manifests.schema import arrow_schema
 from manifests.writer import write_table
@@ -78,10 +79,10 @@ class RelateRequest:
 
 
 def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
-    """Write `relations.parquet` of a dataset, one row group per bucket. The caller holds the dataset's lock.
+    """Write `relations.parquet` of a dataset, one row group per bucket.
 
     Raises DatasetError where measures or embeddings are missing or do not match, SourceError for a gallery of
-    `exclude` without a face.
+    `exclude` without a face, BusyError where another run uses the dataset.
     """
     dataset = Dataset.open(request.dataset)
     embedder_id = request.embedder_id or dataset.info.embedder_id
@@ -92,12 +93,13 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
 
         settings = replace(settings, gallery=read_galleries(request.exclude, dataset, request.device, listener))
     read = bucket_reader(dataset, embedder_id)
-    related = relate_collection(read, dataset.buckets, settings, listener)
-    rows: Iterator[pa.Table] = (
-        relation_rows(read(bucket), bucket, related, settings.gallery)
-        for bucket in each_bucket(listener, "writing relations", dataset.buckets)
-    )
-    write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"))
+    with OutputLock(dataset.path):
+        related = relate_collection(read, dataset.buckets, settings, listener)
+        rows: Iterator[pa.Table] = (
+            relation_rows(read(bucket), bucket, related, settings.gallery)
+            for bucket in each_bucket(listener, "writing relations", dataset.buckets)
+        )
+        write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"))
     return related
 
 

@@ -9,7 +9,7 @@ from curate.report.charts import histogram_svg
 from curate.report.sheets import COLUMNS, SheetMaker
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
-from manifests.output import writable
+from manifests.output import OutputLock, writable
 from manifests.reader import Dataset, footer
 
 MEANINGS = {
@@ -28,6 +28,15 @@ MEANINGS = {
     "excluded": "a person of the exclusion gallery",
     "keep": "a sample of what is kept",
 }
+
+
+def run(dataset: Path) -> Path:
+    """Write the report of a decided dataset, under its lock; return the page's path.
+
+    Raises BusyError, DatasetError and OutputError.
+    """
+    with OutputLock(dataset):
+        return write_report(dataset)
 
 
 def write_report(dataset_dir: Path) -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from curate.engines.local import LocalEngine, Work
+from curate.engines.engine import Work
+from curate.engines.local import LocalEngine
 from curate.errors import ModelError
 from curate.faces.models import check_device
 from curate.program import OUT_OF_MEMORY, run
@@ -61,12 +62,12 @@ def work(task: int, tick: Callable[[int], None]) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_cannot_begin_says_why(workers: int) -> None:
     with pytest.raises(ModelError, match="the weights are damaged"):
-        LocalEngine[int](workers, 1).run([1, 2, 3], broken, lambda count: None)
+        LocalEngine(workers, 1).run([1, 2, 3], broken, lambda count: None)
 
 
 def test_every_task_is_done_by_some_worker() -> None:
     done: list[int] = []
-    LocalEngine[int](2, 1).run([1, 2, 3], idle, done.append)
+    LocalEngine(2, 1).run([1, 2, 3], idle, done.append)
     assert sum(done) == 6
 
 

@@ -1,0 +1,152 @@
+"""Commands that try the program on known faults: demo, evaluate, calibrate."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.commands.options import (
+    CalibrationOption,
+    Detection,
+    Device,
+    ModelsOption,
+    PolicyOption,
+    Root,
+    Source,
+    SourceOptions,
+    calibration_of,
+    default_root,
+    policy_of,
+    with_options,
+)
+from curate.commands.progress import ProgressBar
+
+
+def calibrate(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="The calibration to write, a JSON file for --calibration.")],
+    root: Root = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of photos to use, taken evenly from all persons.")] = 400,
+    all_sharp: Annotated[
+        bool, typer.Option("--all-sharp", help="Use all faces; by default those that look blurred are left out.")
+    ] = False,
+    models: ModelsOption = None,
+    detection: Detection = "coarse",
+    device: Device = None,
+) -> None:
+    """Calibrate the sharpness score to your own photos, by degrading them in known ways.
+
+    Small faces, and faces that the built-in calibration scores as blurred, are left out.
+
+    Example: curate calibrate folder --root photos --out blur.json; curate decide curated/folder --calibration blur.json
+    """
+    from curate.evaluate.calibrate import calibrate as fit_calibration
+    from curate.evaluate.portraits import Portraits, spread
+    from curate.faces.models import check_device, load_detector, resolve
+    from curate.faces.segment import Segmenter
+    from curate.listener import progress
+    from curate.measure.measure import check_apart
+    from curate.measure.sharpness import load_calibration
+    from curate.sources import open_source
+    from manifests.output import atomic
+
+    root = default_root(source, root)
+    opened = open_source(source, root)
+    check_apart(root, out)
+    device = check_device(device)
+    detector = load_detector(resolve(models or "auto", None, detection), device)
+    entries = spread(opened, limit)
+    shipped = None if all_sharp else load_calibration()
+    with progress(ProgressBar(), "calibrating", len(entries)) as advance:
+        portraits = Portraits(opened, entries, detector, Segmenter.load(device), shipped, tick=advance)
+        calibration = fit_calibration(portraits, provenance={"made by": "curate calibrate", "photos": len(entries)})
+    with atomic(out) as partial:
+        calibration.save(partial)
+    print(
+        f"{portraits.faces:,} sharp faces; left out: {portraits.blurred:,} blurred, {portraits.small:,} too small, "
+        f"{portraits.none:,} photos without a face"
+    )
+    print(f"calibration: {out}")
+
+
+@with_options
+def evaluate(
+    options: SourceOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for measurements and the table. Default: evaluated/SOURCE.")
+    ] = None,
+    rates: Annotated[str, typer.Option(help="Shares of the photos that get each fault.")] = "0.01,0.05,0.2",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of random repetitions at each rate.")] = 5,
+    faults: Annotated[
+        str, typer.Option(help="Faults to plant. other_person alone needs no new photos to be measured.")
+    ] = "other_person,blurred,duplicates",
+    kinds: Annotated[bool, typer.Option("--kinds", help="Print one row for each way of planting a fault.")] = False,
+    policy: PolicyOption = "default",
+    calibration: CalibrationOption = None,
+) -> None:
+    """Measure how right the verdicts are on your photos: plant known faults in a clean folder and count what is found.
+
+    Prints precision, recall and F1 of each reason and the share of good photos lost, with 95% intervals, and writes
+    them to OUT/evaluation.parquet. Photos are measured once; other rates, seeds or policies then take seconds. ROOT is
+    only read.
+
+    Example: curate evaluate folder --root photos --limit 2000
+    """
+    try:
+        shares = tuple(float(rate) for rate in rates.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{rates!r}; give numbers such as 0.01,0.05", param_hint="--rates") from error
+    out = out or Path("evaluated") / options.source
+    request = options.request(out)
+
+    from curate.evaluate.evaluate import EVALUATION, Experiment
+    from curate.evaluate.evaluate import evaluate as run_evaluation
+    from curate.evaluate.outcome import render
+    from curate.measure.measure import check_apart
+    from manifests.output import OutputLock
+
+    experiment = Experiment(shares, seeds, tuple(name.strip() for name in faults.split(",")))
+    try:
+        experiment.check()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rates, --faults") from error
+    chosen_policy, chosen_calibration = policy_of(policy), calibration_of(calibration)
+    check_apart(request.root, out)
+    with OutputLock(out):
+        table = run_evaluation(request, experiment, chosen_policy, ProgressBar(), chosen_calibration)
+    print("\n".join(render(table, kinds)))
+    print(f"\nevaluation: {out / EVALUATION}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier demo.")] = Path("demo"),
+    limit: Annotated[int | None, typer.Option(min=1, help="About this many photos instead of 150.")] = None,
+    device: Device = None,
+) -> None:
+    """Try everything in two minutes: clean real faces with planted faults and compare the verdicts with the truth.
+
+    Photos of eight people that ship with the dependencies become a small folder in VGGFace2's layout, OUT/vggface2,
+    with planted blur, wrong persons, copies and broken files. It is cleaned into OUT/curated.
+
+    Example: curate demo --out demo
+    """
+    from curate.cleaning import clean
+    from curate.evaluate import demo as demo_set
+    from curate.measure.measure import MeasureRequest
+
+    photos, curated = out / "vggface2", out / "curated"
+    planted = demo_set.build(photos, limit)
+    faults = sum(1 for photo in planted if photo.fault)
+    print(f"{len(planted)} photos of eight real people, {faults} of them with a planted fault: {photos}")
+    print(f"policy: default with min_sharpness = {demo_set.MIN_SHARPNESS}, because all these photos are soft")
+    policy = replace(policy_of("default"), min_sharpness=demo_set.MIN_SHARPNESS, adapt_sharpness=False)
+    request = MeasureRequest(layout="vggface2", root=photos, out=curated, models="builtin", device=device)
+    cleaned = clean(request, policy, ProgressBar())
+    print("\nfound, of those planted")
+    for score in demo_set.score(planted, demo_set.reasons_of(curated)):
+        name, label = (score.fault, "missed") if score.fault else ("clean, kept", "dropped")
+        missed = f"   {label}: {', '.join(score.missed)}" if score.missed else ""
+        print(f"  {name:<16} {score.found:>3} of {score.planted:>3}{missed}")
+    print(f"\nOpen {cleaned.report}, or in Python:")
+    print(f"  import pandas as pd; pd.read_parquet({str(cleaned.manifest)!r})")

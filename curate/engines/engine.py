@@ -1,0 +1,42 @@
+"""The interface of an engine and of the tasks that it runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from curate.errors import SwapsetError
+
+Task = TypeVar("Task")
+
+Advance = Callable[[int], None]
+"""Called with the number of items (photos, say) that were finished since the last call."""
+
+Work = Callable[[Task, Advance], None]
+"""Completes one task and reports its progress.
+
+A task writes each result under its final name only when it is whole (`manifests.output.atomic`), so that a killed
+task leaves no partial result and may be run again from the start, on any worker.
+"""
+
+
+class Engine(Protocol):
+    """Runs tasks on some number of workers."""
+
+    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
+        """Complete every task; return when all are done.
+
+        Args:
+            tasks: Picklable; independent of one another and run in any order. No tasks: `setup` is not called.
+            setup: Picklable; called once in each worker, it loads what the tasks need (networks, say) and returns the
+                function that does one task.
+            advance: Called in the calling process with the items that the workers have finished.
+
+        Raises the first exception of a task or of `setup`; other tasks are then abandoned, while what they have
+        finished stays. Raises WorkerDied where a worker process ends without an exception. After KeyboardInterrupt or
+        another exception in the calling process no worker is left running.
+        """
+
+
+class WorkerDied(SwapsetError):
+    """A worker process was killed from outside, most often for lack of memory."""
+
+    exit_code = 9

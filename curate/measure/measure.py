@@ -1,0 +1,290 @@
+"""Measuring a source: `MeasureRequest` -> `plan` -> `MeasurePlan` -> `run`.
+
+`plan` lists the source and compares it with the dataset in OUT, `run` measures the shards that are not finished.
+"""
+
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from curate.durations import format_duration
+from curate.engines import Engine, open_engine
+from curate.errors import DatasetError, OutputError, SourceError
+from curate.faces.models import Choice, check_device, identify, resolve
+from curate.listener import SILENT, Listener, progress
+from curate.measure.settings import REVISION, MeasureSettings
+from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
+from curate.sources import Source, open_source
+from manifests.layout import (
+    INFO,
+    ChoiceRecord,
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    read_info,
+    write_info,
+)
+from manifests.output import OutputLock, remove_partials
+
+CROP_TEMPLATES = ("simswap-224", "arcface-112", "ffhq-512")
+"""Alignment templates of crops. The segmenter is trained on crops of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureRequest:
+    """What to measure, with which models, and where the dataset goes.
+
+    Attributes:
+        layout: Directory layout of the source, a name of `curate.sources.layouts.LAYOUTS`.
+        root: The photos: a directory or an archive (see `curate.sources.stores.STORES`). Only read.
+        out: The dataset's directory; a dataset of the same source is continued.
+        models: "auto", "builtin" or an insightface pack. None: the models with which OUT was created, "auto" for a
+            new dataset.
+        embedder: Checkpoint of a face embedder that replaces the one of `models`.
+        detection: Mode of the built-in detector, "coarse" or "full".
+        template: Alignment of the crops, one of CROP_TEMPLATES.
+        max_pixels: Photos with more pixels are not decoded.
+        device: "cpu", "cuda" or "cuda:N". None: "cuda" where available.
+        workers: Worker processes. None: one per core, or one on a GPU.
+        limit: Measure whole identities until about this many photos are reached. None: all.
+        buckets: Number of shards of a new dataset. None: by the number of photos.
+        verify: Hash the photos of finished shards and measure those shards again in which a photo has changed although
+            its size and modification time are the same.
+        engine: A name of `curate.engines.ENGINES`.
+
+    Raises ValueError for an unknown template.
+    """
+
+    layout: str
+    root: Path
+    out: Path
+    models: str | None = None
+    embedder: Path | None = None
+    detection: str = "coarse"
+    template: str = CROP_TEMPLATES[0]
+    max_pixels: int = 50_000_000
+    device: str | None = None
+    workers: int | None = None
+    limit: int | None = None
+    buckets: int | None = None
+    verify: bool = False
+    engine: str = "local"
+
+    def __post_init__(self) -> None:
+        if self.template not in CROP_TEMPLATES:
+            raise ValueError(f"template={self.template!r}: choose {', '.join(CROP_TEMPLATES)}")
+
+    def choose_models(self) -> Choice:
+        """Resolve `models`, `embedder` and `detection`. Raises ModelError."""
+        recorded = recorded_choice(self.out) if self.models is None and self.embedder is None else None
+        return recorded or resolve(self.models or "auto", self.embedder, self.detection)
+
+    def with_models(self, choice: Choice) -> "MeasureRequest":
+        """Copy the request with `models`, `embedder` and `detection` set to a resolved choice."""
+        embedder = Path(choice.embedder) if choice.embedder else None
+        return replace(self, models=choice.pack, embedder=embedder, detection=choice.detection)
+
+
+@dataclass(frozen=True)
+class MeasurePlan:
+    """A request resolved against the source and the dataset in OUT.
+
+    `todo`: the shards that `run` measures. `workers`: worker processes. `ignored`: extension -> number of files that
+    are not photos.
+    """
+
+    job: MeasureJob
+    shards: list[Shard]
+    todo: list[Shard]
+    workers: int
+    engine: str
+    info: DatasetInfo
+    ignored: dict[str, int]
+
+    @property
+    def photos(self) -> int:
+        """Photos of the source."""
+        return sum(shard.photos for shard in self.shards)
+
+    @property
+    def photos_todo(self) -> int:
+        """Photos in shards that are not finished."""
+        return sum(shard.photos for shard in self.todo)
+
+    def summary(self) -> list[str]:
+        """Describe the plan in one or two lines."""
+        identities = sum(len(shard.identities) for shard in self.shards)
+        done = self.photos - self.photos_todo
+        measured = f", {done:,} of them measured before" if done else ""
+        lines = [f"{self.photos:,} photos of {identities:,} people in {len(self.shards):,} shards{measured}"]
+        if self.ignored:
+            counts = (f"{count:,} {suffix or 'without extension'}" for suffix, count in sorted(self.ignored.items()))
+            lines.append(f"ignored, not photos: {', '.join(counts)}")
+        return lines
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """Photos that `run` measured and the seconds that it took."""
+
+    photos: int
+    seconds: float
+
+    def summary(self) -> str:
+        """Describe the result in one line."""
+        rate = self.photos / self.seconds
+        return f"measured {self.photos:,} photos in {format_duration(self.seconds)} ({rate:.1f} photos/s)"
+
+
+def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
+    """List the source and find the shards that are not finished. Writes nothing.
+
+    The listener receives notes on models, paths and the plan.
+
+    Raises SourceError, ModelError, OutputError (OUT inside ROOT, or a dataset of another source in OUT) and
+    DatasetError (OUT is a merged dataset).
+    """
+    check_apart(request.root, request.out)
+    source = open_source(request.layout, request.root)
+    choice, device = request.choose_models(), check_device(request.device)
+    listener.note(f"models: {choice.words()}, on {device}")
+    listener.note(f"from {request.root} to {request.out}")
+
+    identities = _limited(source, request.limit)
+    networks = identify(choice)
+    existing = read_info(request.out) if (request.out / INFO).exists() else None
+    if existing is not None:
+        _check_same_source(existing, request)
+        buckets = existing.buckets
+    else:
+        buckets = request.buckets or choose_buckets(sum(len(source.entries(identity)) for identity in identities))
+    workers, threads = _share_cores(request.workers, device, buckets)
+    job = MeasureJob(
+        layout=request.layout,
+        root=request.root,
+        out=request.out,
+        buckets=buckets,
+        choice=choice,
+        settings=MeasureSettings(template=request.template, max_pixels=request.max_pixels),
+        device=device,
+        threads=threads,
+        embedder_id=networks["embedder_id"],
+    )
+    shards = list_shards(source, identities, job, networks)
+    if not any(shard.photos for shard in shards):
+        raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
+    todo = [shard for shard in shards if not is_finished(shard, job)]
+    info = _describe(request, job, networks)
+    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, source.ignored())
+    if request.verify:
+        measure_plan = verify(measure_plan, listener)
+    for line in measure_plan.summary():
+        listener.note(line)
+    return measure_plan
+
+
+def verify(measure_plan: MeasurePlan, listener: Listener = SILENT) -> MeasurePlan:
+    """Hash the photos of the finished shards; return a plan that also measures the shards in which one has changed.
+
+    Finds changes that kept size and modification time. Writes nothing.
+    """
+    job = measure_plan.job
+    todo = {shard.bucket for shard in measure_plan.todo}
+    finished = [shard for shard in measure_plan.shards if shard.bucket not in todo]
+    source = open_source(job.layout, job.root)
+    with progress(listener, "hashing", sum(shard.photos for shard in finished)) as advance:
+        changed = {shard.bucket for shard in finished if has_changed(source, shard, job, advance)}
+    shards = [replace(shard, stale=shard.bucket in changed) for shard in measure_plan.shards]
+    return replace(measure_plan, shards=shards, todo=[shard for shard in shards if shard.bucket in todo | changed])
+
+
+def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine | None = None) -> MeasureResult:
+    """Measure the shards of the plan that are not finished, on the plan's engine or on `engine`.
+
+    Killed at any moment, it continues with the unfinished shards when the request is planned and run again.
+    Raises BusyError where another run uses OUT, OutputError where OUT cannot be written, and the engine's errors.
+    """
+    job = measure_plan.job
+    engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads)
+    with OutputLock(job.out):
+        began = time.monotonic()
+        remove_partials(job.out)
+        write_info(job.out, measure_plan.info)
+        try:
+            with progress(listener, "measuring", measure_plan.photos_todo) as advance:
+                engine.run(measure_plan.todo, job.setup, advance)
+        finally:
+            # Terminated workers leave the partial files of their last write.
+            remove_partials(job.out)
+    return MeasureResult(measure_plan.photos_todo, time.monotonic() - began)
+
+
+def check_apart(root: Path, out: Path) -> None:
+    """Raise OutputError where OUT is ROOT or inside it: nothing is ever written into a source."""
+    source, target = root.resolve(), out.resolve()
+    if target == source or source in target.parents:
+        raise OutputError(
+            f"--out {out} lies inside --root {root}: nothing is written into a source; choose another --out"
+        )
+
+
+def recorded_choice(out: Path) -> Choice | None:
+    """Return the models with which the dataset in OUT was created; None where there is no dataset."""
+    if not (out / INFO).exists():
+        return None
+    record = read_info(out).models.choice
+    return None if record is None else Choice(**asdict(record))
+
+
+def _limited(source: Source, limit: int | None) -> list[str]:
+    """List the source's identities, the first ones that have `limit` photos together where a limit is given."""
+    identities = source.identities()
+    if limit is None:
+        return identities
+    limited, photos = [], 0
+    for identity in identities:
+        if photos >= limit:
+            break
+        limited.append(identity)
+        photos += len(source.entries(identity))
+    return limited
+
+
+def _check_same_source(info: DatasetInfo, request: MeasureRequest) -> None:
+    if info.parts:
+        raise DatasetError(f"{request.out} is a merged dataset: measure its parts, then merge them again")
+    layout, root = info.source.kind, str(info.source.root)
+    another_root = root != str(request.root.resolve()) and Path(root).exists()
+    if layout != request.layout or another_root:
+        raise OutputError(
+            f"{request.out} holds {layout} {root}, not {request.layout} {request.root}: choose another --out"
+        )
+
+
+def _describe(request: MeasureRequest, job: MeasureJob, networks: dict[str, str]) -> DatasetInfo:
+    return DatasetInfo(
+        source=SourceRecord(request.layout, str(request.root.resolve()), request.limit),
+        settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION),
+        models=ModelsRecord(
+            EmbedderRecord(networks["embedder_id"], networks["embedder"]),
+            detector=networks["detector"],
+            segmenter=networks["segmenter"],
+            choice=ChoiceRecord(**asdict(job.choice)),
+        ),
+        buckets=job.buckets,
+    )
+
+
+def _share_cores(requested: int | None, device: str, buckets: int) -> tuple[int, int]:
+    """Return the number of worker processes and of threads in each.
+
+    Depends on the dataset and the machine only, not on the number of unfinished shards: results may differ in the last
+    bits with another number of threads, and a resumed run must give the same bytes.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    default = 1 if device.startswith("cuda") else min(cores, buckets)
+    workers = max(1, min(requested or default, buckets))
+    return workers, max(1, cores // workers)
