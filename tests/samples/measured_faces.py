@@ -1,4 +1,4 @@
-"""Real faces, aligned, for the tests of measures: from the photos inside the scikit-image and insightface wheels."""
+"""Real aligned faces for the tests of measures, from photos that ship with scikit-image and insightface."""
 
 import os
 from collections.abc import Sequence
@@ -18,13 +18,15 @@ TEMPLATE = TEMPLATES["simswap-224"]
 
 @dataclass(frozen=True)
 class Face:
+    """An aligned face."""
+
     crop: np.ndarray  # uint8 (224, 224, 3) RGB
     points: np.ndarray  # (5, 2) on the crop
     labels: np.ndarray  # uint8 (224, 224): an oval of skin
 
 
 def wheel_photo(package: str, path: str) -> np.ndarray:
-    """uint8 (H, W, 3) RGB."""
+    """Read a photo from an installed package: uint8 (H, W, 3) RGB."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations
@@ -32,18 +34,19 @@ def wheel_photo(package: str, path: str) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def face_of(photo: np.ndarray, landmarks: object) -> Face:
-    where = np.asarray(landmarks, np.float64)[None]
-    matrices, _ = align.fit(where, TEMPLATE)
+def face_of(photo: np.ndarray, landmarks: list[list[float]]) -> Face:
+    """Align one face of a photo by its landmarks (5, 2), px of the photo."""
+    source = np.asarray(landmarks, np.float64)[None]
+    matrices, _ = align.fit(source, TEMPLATE)
     crop = align.warp([photo], [0], matrices, TEMPLATE.size)[0].permute(1, 2, 0).contiguous().numpy()
-    points = align.transform_points(where, matrices)[0]
+    points = align.transform_points(source, matrices)[0]
     labels = np.zeros(TEMPLATE.size, np.uint8)
     cv2.ellipse(labels, (112, 130), (66, 86), 0, 0, 360, 1, -1)
     return Face(crop, points, labels)
 
 
-def batch(crops: Sequence[np.ndarray], face: "Face | None" = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Versions of one face -> (crops uint8 (N, 3, 224, 224), labels (N, 224, 224), points float32 (N, 5, 2))."""
+def batch(crops: Sequence[np.ndarray], face: Face | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Stack versions of one face: crops uint8 (N, 3, 224, 224), labels (N, 224, 224), points float32 (N, 5, 2)."""
     face = face or ASTRONAUT
     pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(face.labels).expand(len(crops), -1, -1)
@@ -52,4 +55,5 @@ def batch(crops: Sequence[np.ndarray], face: "Face | None" = None) -> tuple[Tens
 
 ASTRONAUT_PHOTO = wheel_photo("skimage", "data/astronaut.png")
 GROUP_PHOTO = wheel_photo("insightface", "data/images/t1.jpg")
-ASTRONAUT = face_of(ASTRONAUT_PHOTO, [[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
+ASTRONAUT_LANDMARKS = [[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]]
+ASTRONAUT = face_of(ASTRONAUT_PHOTO, ASTRONAUT_LANDMARKS)
