@@ -2,6 +2,8 @@
 
 In: a source (`curate.sources`) and three networks (`curate.faces`). Out: the shards `faces/`, `measures/` and
 `embeddings/` of a dataset. No photo is dropped; a photo that cannot be decoded is a row with an error.
+To add a measure: declare its columns in manifests/schema.py, write its function in a module here, and add an entry to
+`MEASURES` in table.py.
 """
 
 from typing import TYPE_CHECKING
