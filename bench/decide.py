@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from manifests.arrays import hash_column
 from manifests.layout import (
     DatasetInfo,
     EmbedderRecord,
@@ -179,13 +180,13 @@ def filled(
         if field.name in columns:
             continue
         mask = faceless if field.nullable else np.zeros(rows, bool)
-        if pa.types.is_string(field.type):
+        if "phash" in field.name:
+            columns[field.name] = hash_column(random.integers(0, 2**64, rows, np.uint64), ~mask)
+        elif pa.types.is_string(field.type):
             columns[field.name] = pa.nulls(rows, pa.string())
         elif pa.types.is_floating(field.type):
             low, high = RANGES.get(field.name, (0, 0.01))
             columns[field.name] = pa.array(random.uniform(low, high, rows).astype(np.float32), mask=mask)
-        elif pa.types.is_uint64(field.type):
-            columns[field.name] = pa.array(random.integers(0, 2**64, rows, np.uint64), mask=mask)
         else:
             columns[field.name] = pa.array(random.integers(1, 100, rows), mask=mask).cast(field.type)
     return pa.table([columns[name] for name in schema.names], schema=schema)

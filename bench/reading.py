@@ -75,8 +75,7 @@ def _make(root: Path, people: int, photos: int) -> int:
             for photo in range(photos):
                 ident = f"{name}/{photo:04d}.jpg"
                 rows.append({
-                    "image_id": ident, "identity": name, "face_id": f"{ident}#0", "box": [0.0] * 4,
-                    "landmarks": [0.0] * 10, "matrix": [0.0] * 6,
+                    "image_id": ident, "identity": name, "face_id": f"{ident}#0", "matrix": [0.0] * 6,
                     "crop": crops[(person * photos + photo) % len(crops)], "mask": labels[photo % len(labels)],
                 })  # fmt: skip
             writer.add(rows)

@@ -261,8 +261,7 @@ def _make(root: Path) -> None:
                 (root / "files" / person.name / path.name).write_bytes(out.getvalue())
                 ident = f"{person.name}/{path.name}"
                 rows.append({
-                    "image_id": ident, "identity": person.name, "face_id": f"{ident}#0", "box": [0.0] * 4,
-                    "landmarks": [0.0] * 10, "matrix": [0.0] * 6,
+                    "image_id": ident, "identity": person.name, "face_id": f"{ident}#0", "matrix": [0.0] * 6,
                     "crop": out.getvalue(), "mask": labels[number % len(labels)],
                 })  # fmt: skip
             writer.add(rows)

@@ -1,4 +1,4 @@
-"""A dataset directory -> its tables, column by column, and its pixels."""
+"""Read a dataset directory: its tables, column by column, its embeddings and its pixels."""
 
 import os
 from collections.abc import Sequence
@@ -25,24 +25,24 @@ Columns = Sequence[str] | None
 
 
 def footer(path: str | os.PathLike[str]) -> dict[str, str] | None:
-    """Parquet file -> the text metadata in its footer (`swapset.fingerprint` and so on); None if there is no such file.
+    """Return the text metadata of a Parquet file's footer (`swapset.fingerprint`, ...); None without such a file.
 
     Raises DatasetError if the file is damaged.
     """
     path = Path(path)
     if not path.exists():
         return None
-    metadata = _opened(path).schema_arrow.metadata or {}
+    metadata = _open_parquet(path).schema_arrow.metadata or {}
     return {key.decode(): value.decode() for key, value in metadata.items()}
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int | None = None) -> pa.Table:
-    """One of our Parquet files, or row group `group` of it -> a table of `columns`, in the order asked for.
+    """Read `columns`, in this order, of a dataset's Parquet file or of its row group `group`.
 
-    Raises DatasetError: missing, damaged, of an unknown schema version, or without one of `columns`.
+    Raises DatasetError: the file is missing, damaged, of an unknown schema version, or lacks one of `columns`.
     """
     path = Path(path)
-    file = _opened(path)
+    file = _open_parquet(path)
     schema = file.schema_arrow
     check_version((schema.metadata or {}).get(b"swapset.schema_version", b"none").decode(), path)
     names = schema.names if columns is None else list(columns)
@@ -50,7 +50,10 @@ def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int
     if unknown:
         raise DatasetError(f"{path} has no column {unknown[0]!r}; it has: {', '.join(schema.names)}")
     if group is not None and not 0 <= group < file.num_row_groups:
-        raise DatasetError(f"{path} has {file.num_row_groups} row groups, not bucket {group}: make it again")
+        raise DatasetError(
+            f"{path} has {file.num_row_groups} row groups and none of bucket {group}: remove it and run "
+            f"`curate {_command(path)}` again"
+        )
     try:
         table = file.read(names) if group is None else file.read_row_group(group, names)
     except (pa.ArrowInvalid, OSError) as error:
@@ -59,11 +62,11 @@ def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int
 
 
 class Dataset:
-    """A curated dataset: what one `curate clean --out` directory holds. Make it with `Dataset.open`.
+    """A curated dataset: the contents of a `curate clean --out` directory. Create it with `Dataset.open`.
 
-    Tables of a family (`measures`, `faces`, `embeddings/<embedder_id>`) come bucket by bucket; `relations` and
+    Tables of a family (`measures`, `faces`, `embeddings/<embedder_id>`) are read bucket by bucket; `relations` and
     `manifest` are one file each, with a row group per bucket. Rows are sorted by identity, image_id and face.
-    Every method raises DatasetError for a missing or damaged file, naming it and the command that makes it.
+    Every method raises DatasetError for a missing or damaged file, with the command that writes it.
     """
 
     def __init__(self, path: Path, info: DatasetInfo) -> None:
@@ -87,54 +90,31 @@ class Dataset:
 
     @property
     def parts(self) -> dict[str, Path]:
-        """The directories that a merged dataset refers to, by name; empty for any other."""
+        """Directories of the parts of a merged dataset, by name; empty for any other dataset."""
         return {name: Path(os.path.normpath(self.path / where)) for name, where in self.info.parts.items()}
 
     def shard_path(self, family: str, bucket: int) -> Path:
-        """Family and bucket -> the shard's path, whether or not it exists."""
-        self._must_not_be_merged()
+        """Return the path of a family's shard, whether or not it exists."""
+        self._require_unmerged()
         if not 0 <= bucket < self.buckets:
             raise DatasetError(f"{self.path} has buckets 0 to {self.buckets - 1}, not {bucket}")
         return self.path / family / f"{shard_name(bucket, self.buckets)}.parquet"
 
     def measures(self, bucket: int, columns: Columns = None) -> pa.Table:
-        """One row per face and one per photo without a face (`schema.MEASURES`)."""
+        """Read the measurements of a bucket: a row per face and per photo without a face (`schema.MEASURES`)."""
         return read_table(self.shard_path("measures", bucket), columns)
 
     def faces(self, bucket: int, columns: Columns = None) -> pa.Table:
-        """One row per face with its pixels (`schema.FACES`)."""
+        """Read the crops and masks of a bucket: a row per face (`schema.FACES`)."""
         return read_table(self.shard_path("faces", bucket), columns)
 
-    def embeddings(self, embedder_id: str, bucket: int) -> tuple[list[str], npt.NDArray[np.float16]]:
-        """Embedder and bucket -> face_ids (N) and unit vectors float16 (N, D), in the order of the faces.
-
-        Raises DatasetError if the dataset has none of that embedder: numbers of two embedders do not compare.
-        """
-        path = self.shard_path(f"embeddings/{embedder_id}", bucket)
-        if not path.parent.is_dir():
-            there = ", ".join(self.embedder_ids()) or "none"
-            raise DatasetError(
-                f"{self.path} has no embeddings of embedder {embedder_id}; there: {there}. Run `curate measure` with "
-                "that embedder, or use one that is there"
-            )
-        table = read_table(path, ["face_id", "embedding"])
-        dim = table.schema.field("embedding").type.list_size
-        vectors = table["embedding"].combine_chunks()
-        flat = vectors.flatten().to_numpy(zero_copy_only=False) if len(vectors) else np.empty(0, np.float16)
-        return table["face_id"].to_pylist(), np.asarray(flat, np.float16).reshape(-1, dim)
-
-    def embedder_ids(self) -> list[str]:
-        """Embedders whose vectors the dataset holds, sorted."""
-        folder = self.path / "embeddings"
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-
     def relations(self, bucket: int | None = None, columns: Columns = None) -> pa.Table:
-        """How faces lie to identities (`schema.RELATIONS`), row for row as the measures; all buckets, or one."""
-        self._must_not_be_merged()
+        """Read `schema.RELATIONS` of all buckets or of one, row for row as the measures."""
+        self._require_unmerged()
         return read_table(self.path / RELATIONS, columns, bucket)
 
     def manifest(self, columns: Columns = None, verdict: Literal["keep", "drop"] | None = None) -> pa.Table:
-        """One row per photo (`schema.MANIFEST`), of all photos or only of those kept or dropped."""
+        """Read the manifest, a row per photo (`schema.MANIFEST`): all photos, or those with `verdict`."""
         path = self.path / MANIFEST
         if verdict is None:
             return read_table(path, columns)
@@ -144,24 +124,123 @@ class Dataset:
         return rows if names is None else rows.select(names)
 
     def to_pandas(self, columns: Columns = None, verdict: Literal["keep", "drop"] | None = None) -> "pd.DataFrame":
-        """The manifest as a pandas DataFrame."""
+        """Read the manifest as a pandas DataFrame; integer columns that may be null are of type Int64 or Int32."""
         frame: pd.DataFrame = self.manifest(columns, verdict).to_pandas()
         return frame
 
     def policy_hash(self) -> str | None:
-        """Hash of the policy that the manifest was decided by; None if it does not say."""
-        told = footer(self.path / MANIFEST)
-        if told is None:
+        """Return the hash of the policy that decided the manifest; None if its footer records none."""
+        metadata = footer(self.path / MANIFEST)
+        if metadata is None:
             raise DatasetError(_missing(self.path / MANIFEST))
-        return told.get(POLICY_HASH)
+        return metadata.get(POLICY_HASH)
 
-    def _must_not_be_merged(self) -> None:
+    def embedder_ids(self) -> list[str]:
+        """Return the embedders whose embeddings the dataset holds, sorted; of a merged one, those of every part."""
+        parts = [set(Dataset.open(part).embedder_ids()) for part in self.parts.values()]
+        if parts:
+            return sorted(set.intersection(*parts))
+        return sorted(entry.name for entry in (self.path / "embeddings").glob("*") if entry.is_dir())
+
+    def embeddings(self, embedder_id: str, bucket: int) -> tuple[list[str], npt.NDArray[np.float16]]:
+        """Read the embeddings of a bucket.
+
+        Returns:
+            face_ids (N) and unit vectors float16 (N, D), in the order of the faces.
+
+        Raises:
+            DatasetError: the dataset has no embeddings of that embedder. Vectors of two embedders do not compare.
+        """
+        path = self.shard_path(f"embeddings/{embedder_id}", bucket)
+        self._require_embedder(embedder_id)
+        face_ids, vectors = _read_embeddings(path)
+        return face_ids.to_pylist(), vectors
+
+    def embeddings_for(
+        self, rows: "pa.Table | pd.DataFrame", embedder_id: str | None = None
+    ) -> npt.NDArray[np.float16]:
+        """Read the embeddings of any faces, also of a merged dataset's.
+
+        Args:
+            rows: N rows of the manifest or of the measures; `face_id` and `shard` are used and must not be null.
+            embedder_id: the embedder; by default the one that the dataset was created with.
+
+        Returns:
+            Unit vectors float16 (N, D) in the order of `rows`; (0, 0) without rows.
+
+        Raises:
+            DatasetError: the dataset has no embeddings of that embedder, a row has no face, or a shard is missing or
+                lacks a face.
+        """
+        embedder_id = embedder_id or self.info.embedder_id
+        self._require_embedder(embedder_id)
+        face_ids, shards = _strings(rows["face_id"]), _strings(rows["shard"])
+        if face_ids.null_count:
+            raise DatasetError(
+                f"{self.path}: {face_ids.null_count} of {len(face_ids)} rows have no face, so they have no embedding; "
+                "skip such rows"
+            )
+        vectors: npt.NDArray[np.float16] = np.empty((len(face_ids), 0), np.float16)
+        encoded = shards.dictionary_encode()
+        codes = encoded.indices.to_numpy()
+        order, starts = np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]
+        for shard, at in zip(encoded.dictionary.to_pylist(), np.split(order, starts), strict=False):
+            path, prefix = self._embeddings_path(shard, embedder_id)
+            stored_ids, stored = _read_embeddings(path)
+            wanted = face_ids.take(pa.array(at))
+            index = pc.index_in(wanted, pc.binary_join_element_wise(prefix, stored_ids, ""))
+            if index.null_count:
+                absent = wanted.filter(pc.is_null(index))[0]
+                raise DatasetError(f"{path} has no embedding of {absent}: remove it and run `curate measure` again")
+            if not vectors.size:
+                vectors = np.empty((len(face_ids), stored.shape[1]), np.float16)
+            vectors[at] = stored[index.to_numpy()]
+        return vectors
+
+    @cached_property
+    def _prefixes(self) -> dict[Path, str]:
+        """Directory of each dataset that holds shards -> the prefix of its face_ids in this dataset's manifest."""
+        prefixes = {self.path.resolve(): ""}
+        for name, part in self.parts.items():
+            prefixes |= {root: f"{name}/{prefix}" for root, prefix in Dataset.open(part)._prefixes.items()}
+        return prefixes
+
+    def _embeddings_path(self, shard: str, embedder_id: str) -> tuple[Path, str]:
+        """Return the file of embeddings beside a shard of faces, and the prefix of its face_ids in the manifest."""
+        path = self.path / shard
+        root = path.parent.parent
+        return root / "embeddings" / embedder_id / path.name, self._prefixes.get(root.resolve(), "")
+
+    def _require_embedder(self, embedder_id: str) -> None:
+        present = self.embedder_ids()
+        if embedder_id not in present:
+            raise DatasetError(
+                f"{self.path} has no embeddings of embedder {embedder_id}; present: {', '.join(present) or 'none'}. "
+                "Run `curate measure` with that embedder, or use one that is present"
+            )
+
+    def _require_unmerged(self) -> None:
         if self.parts:
             parts = ", ".join(map(str, self.parts.values()))
             raise DatasetError(f"{self.path} is merged and has a manifest only: open one of its parts: {parts}")
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _read_embeddings(path: Path) -> tuple[pa.ChunkedArray, npt.NDArray[np.float16]]:
+    """Read a shard of embeddings: face_ids (N,) and unit vectors float16 (N, D)."""
+    table = read_table(path, ["face_id", "embedding"])
+    dim = table.schema.field("embedding").type.list_size
+    vectors = table["embedding"].combine_chunks()
+    flat = vectors.flatten().to_numpy(zero_copy_only=False) if len(vectors) else np.empty(0, np.float16)
+    return table["face_id"], np.asarray(flat, np.float16).reshape(-1, dim)
+
+
+def _strings(column: "pa.ChunkedArray | pd.Series[str]") -> pa.Array:
+    # pandas 3 keeps strings in Arrow memory, so that `pa.array` may return a chunked array as well.
+    array = column if isinstance(column, pa.ChunkedArray) else pa.array(column, pa.string())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError as error:
@@ -171,10 +250,13 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 
 def _missing(path: Path) -> str:
-    makes = {MANIFEST: "decide", RELATIONS: "relate"}.get(path.name, "measure")
-    return f"{path} is missing: run `curate {makes}` on this dataset"
+    return f"{path} is missing: run `curate {_command(path)}` on this dataset"
 
 
 def _damaged(path: Path, error: Exception) -> DatasetError:
-    makes = {MANIFEST: "decide", RELATIONS: "relate"}.get(path.name, "measure")
-    return DatasetError(f"{path} is damaged ({error}): remove it and run `curate {makes}` again")
+    return DatasetError(f"{path} is damaged ({error}): remove it and run `curate {_command(path)}` again")
+
+
+def _command(path: Path) -> str:
+    """Name the command that writes a file of a dataset."""
+    return {MANIFEST: "decide", RELATIONS: "relate"}.get(path.name, "measure")

@@ -1,12 +1,16 @@
-"""Every column of a curated dataset: its type, its unit, and what a null in it means.
+"""The columns of a curated dataset: type, unit, and the meaning of a null.
 
-Five tables, one writer and one reader for all of them:
+Five tables:
 
-- `MEASURES`   one row per face, and one per photo without a face: what was measured, what went wrong
-- `FACES`      one row per face: the aligned crop, its label map, where both came from
-- `EMBEDDINGS` one row per face and embedder (built by `embeddings_schema`)
-- `RELATIONS`  one row per measured row: how this face lies to its own identity and to all others
-- `MANIFEST`   one row per source photo: the verdict, its reasons, the numbers behind it, where the pixels lie
+- `MEASURES`   one row per face, and one per photo without a face: measurements and errors
+- `FACES`      one row per face: the aligned crop and its label map
+- embeddings   one row per face and embedder (`embeddings_schema`)
+- `RELATIONS`  one row per measured row: similarities to identity centroids, nearest other identity, duplicate groups
+- `MANIFEST`   one row per source photo: the verdict, its reasons, the measurements behind it, offsets of the pixels
+
+Each value is stored in one of the first four tables; `MANIFEST` collects those of every photo's main face. The types
+survive pandas: 64-bit hashes are hex strings, and integer columns with nulls carry the metadata that makes pandas read
+them as `Int64` and `Int32` instead of floats.
 """
 
 import json
@@ -14,8 +18,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
-"""Grows when a column changes its meaning or disappears; a reader refuses versions that it does not know."""
+SCHEMA_VERSION = 2
+"""Incremented when a column changes its meaning or disappears; a reader refuses every other version."""
 
 NO_IDENTITY = "."
 """`identity` of a photo that its source assigns to no person."""
@@ -35,7 +39,7 @@ REASONS = (
     "near_duplicate",
     "excluded",
 )
-"""Closed vocabulary of `reasons`, in the order in which they are listed."""
+"""Closed vocabulary of `reasons`, in the order in which a row lists them."""
 
 MAX_FACES = 4
 """Faces measured per photo, largest first."""
@@ -43,7 +47,7 @@ MAX_FACES = 4
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `null` says what a missing value means; an empty `null` means that the column is never null."""
+    """One column. null: the meaning of a missing value; empty for a column that is never null."""
 
     name: str
     dtype: pa.DataType
@@ -52,9 +56,9 @@ class Column:
     null: str = ""
 
     def field(self) -> pa.Field:
-        told = {"meaning": self.meaning, "unit": self.unit, "null": self.null}
-        metadata = {key: text for key, text in told.items() if text}
-        # datasets knows an image only in a column that may be null; the writer refuses a face without pixels itself.
+        texts = {"meaning": self.meaning, "unit": self.unit, "null": self.null}
+        metadata = {key: text for key, text in texts.items() if text}
+        # `datasets` recognises an image in a nullable column only; `FacesWriter` refuses a face without pixels.
         return pa.field(self.name, self.dtype, nullable=bool(self.null) or self.dtype == _IMAGE, metadata=metadata)
 
 
@@ -86,8 +90,8 @@ FILE = (
 """The file of a photo and its decoding."""
 
 PHOTO_NUMBERS = (
-    Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the whole photo", null=_UNDECODED),
-    Column("phash_mirror", pa.uint64(), "the same of the mirrored photo", null=_UNDECODED),
+    Column("phash", pa.string(), "64-bit DCT perceptual hash of the whole photo, 16 hex digits", null=_UNDECODED),
+    Column("phash_mirror", pa.string(), "the same of the mirrored photo", null=_UNDECODED),
     Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
     Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
     Column("corruption", pa.float32(), "share of the JPEG grid's edges that are torn as damaged data tears them", "0-1", _UNDECODED),
@@ -97,6 +101,23 @@ PHOTO_NUMBERS = (
 PHOTO = (*FILE, *PHOTO_NUMBERS, Column("face_count", pa.int8(), f"faces found, at most {MAX_FACES}"))
 """What is known of a photo, with or without a face."""
 
+BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
+"""Columns of the face box."""
+
+_LANDMARKS = {
+    f"{point}_{axis}": f"{axis} of {meaning} in the photo"
+    for point, meaning in {
+        "left_eye": "the eye on the image's left",
+        "right_eye": "the eye on the image's right",
+        "nose": "the nose tip",
+        "left_mouth": "the mouth corner on the image's left",
+        "right_mouth": "the mouth corner on the image's right",
+    }.items()
+    for axis in "xy"
+}
+LANDMARKS = tuple(_LANDMARKS)
+"""Columns of the five landmarks: x and y of each, in the order of `manifests.landmarks`."""
+
 FACE_NUMBERS = (
     Column("detection_score", pa.float32(), "the detector's confidence", "0-1", null=_NO_FACE + ", or the source gave it"),
     Column("landmark_source", pa.string(), "'detector', or 'source' where its own landmarks were used", null=_NO_FACE),
@@ -105,6 +126,7 @@ FACE_NUMBERS = (
         ("box_y0", "px", "top edge"),
         ("box_x1", "px", "right edge"),
         ("box_y1", "px", "bottom edge"),
+        *((name, "px", meaning) for name, meaning in _LANDMARKS.items()),
         ("eye_distance", "source px", "distance between the eyes"),
         ("upscale", "crop px per source px", "how much the crop enlarges the photo; above 1 detail is made up"),
         ("inside", "0-1", "share of the crop that lies inside the photo"),
@@ -131,7 +153,7 @@ FACE_NUMBERS = (
         ("face_share", "0-1", "share of the crop that the label map calls face"),
     ]),
     Column("ita", pa.float32(), "individual typology angle of the skin (light skin is high)", "degrees", _NO_FACE + ", or greyscale"),
-    Column("face_phash", pa.uint64(), "64-bit DCT perceptual hash of the aligned crop", null=_NO_FACE),
+    Column("face_phash", pa.string(), "64-bit DCT perceptual hash of the aligned crop, 16 hex digits", null=_NO_FACE),
 )  # fmt: skip
 """Columns of the face measures (curate/measure/table.py)."""
 
@@ -148,8 +170,6 @@ MEASURES = (*_KEYS, _SPLIT, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)
 FACES = (
     *_KEYS,
     Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest"),
-    Column("box", pa.list_(pa.float32(), 4), "x0, y0, x1, y1 in the photo", "px"),
-    Column("landmarks", pa.list_(pa.float32(), 10), "five points x, y in the photo, image-left first", "px"),
     Column("matrix", pa.list_(pa.float64(), 6), "source -> crop, rows of the 2x3 matrix", "px"),
     Column("crop", _IMAGE, "aligned face, JPEG quality 95 4:4:4"),
     Column("mask", _IMAGE, "19-class CelebAMask label map on the crop's grid, 8-bit PNG"),
@@ -207,12 +227,33 @@ def embeddings_schema(dim: int, metadata: dict[str, str] | None = None) -> pa.Sc
 
 def _with_metadata(schema: pa.Schema, table: str, metadata: dict[str, str] | None) -> pa.Schema:
     images = {name: {"_type": "Image"} for name in schema.names if schema.field(name).type == _IMAGE}
-    told = {"swapset.table": table, "swapset.schema_version": str(SCHEMA_VERSION)} | (metadata or {})
+    texts = {"swapset.table": table, "swapset.schema_version": str(SCHEMA_VERSION)} | (metadata or {})
     if images:
-        # datasets wants every column's feature once the key is there.
+        # `datasets` requires the feature of every column once the key is present.
         features = {name: images.get(name) or _hf_feature(schema.field(name).type) for name in schema.names}
-        told["huggingface"] = json.dumps({"info": {"features": features}}, sort_keys=True)
-    return schema.with_metadata(told)
+        texts["huggingface"] = json.dumps({"info": {"features": features}}, sort_keys=True)
+    texts["pandas"] = _pandas_metadata(schema)
+    return schema.with_metadata(texts)
+
+
+def _pandas_metadata(schema: pa.Schema) -> str:
+    """Describe integer columns that may be null, which pandas would otherwise read as float64, as nullable integers.
+
+    Format: https://pandas.pydata.org/docs/development/developer.html
+    """
+    columns = [
+        {
+            "name": field.name,
+            "field_name": field.name,
+            "pandas_type": str(field.type),
+            "numpy_type": str(field.type).replace("int", "Int"),
+            "metadata": None,
+        }
+        for field in schema
+        if field.nullable and pa.types.is_integer(field.type)
+    ]
+    described = {"index_columns": [], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
+    return json.dumps(described, sort_keys=True)
 
 
 def _hf_feature(dtype: pa.DataType) -> dict[str, object]:

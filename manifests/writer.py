@@ -38,6 +38,8 @@ _GROUP_MOST = 64 << 20
 _PIXELS = {"crop.bytes", "mask.bytes"}
 _KEYS = ["image_id", "identity", "face_id"]
 
+_HASHES = {"sha256", "phash", "phash_mirror", "face_phash"}
+
 # Columns with few distinct values per row group; for the others a dictionary costs time and saves nothing.
 _REPEATED = {
     "identity", "split", "verdict", "verdict_source", "reasons.list.element", "error", "format", "width", "height",
@@ -76,7 +78,7 @@ def write_table(
 def _codec(leaf: str, dtype: pa.DataType) -> str:
     """Compression of one column. Millions of photos are decided in seconds, so noise, which does not shrink, stays
     plain, and the rest gets LZ4: half of zstd's time for a file a third larger."""
-    noise = pa.types.is_floating(dtype) or pa.types.is_uint64(dtype) or pa.types.is_binary(dtype) or leaf == "sha256"
+    noise = pa.types.is_floating(dtype) or pa.types.is_binary(dtype) or leaf in _HASHES
     return "NONE" if noise else "LZ4"
 
 

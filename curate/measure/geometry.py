@@ -8,6 +8,7 @@ from curate.faces import align
 from curate.faces.faces import Faces
 from curate.faces.segment import binary_mask
 from manifests.landmarks import Template
+from manifests.schema import BOX, LANDMARKS
 
 Array = npt.NDArray[np.generic]
 
@@ -17,12 +18,13 @@ def detection(faces: Faces) -> dict[str, Array]:
 
     - `detection_score`: float32, NaN where the source supplied the face.
     - `landmark_source`: 'detector' or 'source'.
-    - `box_x0`, `box_y0`, `box_x1`, `box_y1`: float32, px of the photo.
+    - `BOX` and `LANDMARKS` of the schema: float32, px of the photo.
     """
     return {
         "detection_score": faces.score,
         "landmark_source": np.where(np.isnan(faces.score), "source", "detector"),
-        **{name: faces.box[:, k] for k, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1"))},
+        **{name: faces.box[:, k] for k, name in enumerate(BOX)},
+        **{name: faces.landmarks.reshape(-1, 10)[:, k] for k, name in enumerate(LANDMARKS)},
     }
 
 

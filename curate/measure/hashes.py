@@ -23,10 +23,10 @@ FREQUENCIES = 8
 """Lowest frequencies kept along each axis."""
 
 
-def photo_hash(pixels: Pixels) -> dict[str, int]:
-    """Hash a photo, uint8 (H, W, 3) RGB of any size: `phash`, and `phash_mirror` of the mirrored photo."""
+def photo_hash(pixels: Pixels) -> dict[str, str]:
+    """Hash a photo, uint8 (H, W, 3) RGB of any size: `phash`, and `phash_mirror` of its mirror image; 16 hex digits."""
     spectrum = _spectrum(torch.from_numpy(thumbnail(pixels))[None])
-    plain, mirrored = (int(_bits(version).numpy()[0]) for version in (spectrum, _mirrored(spectrum)))
+    plain, mirrored = (f"{int(_bits(version).numpy()[0]):016x}" for version in (spectrum, _mirrored(spectrum)))
     return {"phash": plain, "phash_mirror": mirrored}
 
 

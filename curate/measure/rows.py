@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.measure.measured import MeasuredBatch
+from manifests.arrays import hash_column
 from manifests.schema import FACE_NUMBERS, PHOTO_NUMBERS, arrow_schema, embeddings_schema
 
 Indices = npt.NDArray[np.int64]
@@ -34,15 +35,13 @@ def measures_rows(batch: MeasuredBatch) -> pa.Table:
 
 
 def faces_rows(batch: MeasuredBatch) -> pa.Table:
-    """Return FACES: one row per face with crop, mask, box, landmarks and matrix."""
+    """Return FACES: one row per face with crop, mask and matrix."""
     ids = batch.face_ids()
     entries = [batch.photos[index].entry for index in batch.faces.photo]
     columns = {
         "image_id": [entry.image_id for entry in entries],
         "identity": [entry.identity for entry in entries],
         "face_id": ids,
-        "box": _lists(batch.faces.box, 4, pa.float32()),
-        "landmarks": _lists(batch.faces.landmarks, 10, pa.float32()),
         "matrix": _lists(batch.matrices, 6, pa.float64()),
         "crop": [{"bytes": data, "path": f"{name}.jpg"} for name, data in zip(ids, batch.crops, strict=True)],
         "mask": [{"bytes": data, "path": f"{name}.png"} for name, data in zip(ids, batch.masks, strict=True)],
@@ -87,9 +86,14 @@ def _take(values: pa.Array, rows: Indices) -> pa.Array:
 
 
 def _array(values: npt.NDArray[np.generic] | None, field: pa.Field) -> pa.Array:
-    """Convert (N,) to an Arrow array of the field's type, NaN to null; None (no faces) to an empty array."""
+    """Convert (N,) to an Arrow array of the field's type; None (no faces) to an empty array.
+
+    NaN becomes null, and a 64-bit hash its hex digits.
+    """
     if values is None:
         return pa.nulls(0, field.type)
+    if values.dtype == np.uint64:
+        return hash_column(values.astype(np.uint64))
     if pa.types.is_floating(field.type):
         return pa.array(values.astype(np.float32), field.type, from_pandas=True)
     return pa.array(values.tolist() if values.dtype.kind == "U" else values, field.type)

@@ -26,9 +26,10 @@ from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import versions
 from curate.sources import Entry, Source, open_source
+from manifests.arrays import box_array, landmark_array
 from manifests.layout import FINGERPRINT, bucket_of, shard_name
 from manifests.reader import footer, read_table
-from manifests.schema import SCHEMA_VERSION, arrow_schema, embeddings_schema
+from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
 PHOTOS_PER_BUCKET = 32
@@ -201,10 +202,10 @@ class ShardWorker:
 
     def _embed(self, shard: Shard, advance: Advance) -> list[pa.Table]:
         """Decode the photos again and embed their faces at the stored landmarks."""
-        columns = ["image_id", "identity", "face_id", "box", "landmarks"]
-        stored = read_table(self.job.path("faces", shard.bucket), columns)
-        boxes = stored.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
-        landmarks = stored.column("landmarks").combine_chunks().flatten().to_numpy().reshape(-1, 5, 2)
+        columns = ["image_id", "identity", "face_id", *BOX, *LANDMARKS]
+        stored = read_table(self.job.path("measures", shard.bucket), columns)
+        stored = stored.filter(stored["face_id"].is_valid())
+        boxes, landmarks = box_array(stored), landmark_array(stored)
         rows_of: dict[str, list[int]] = {}
         for row, image_id in enumerate(stored.column("image_id").to_pylist()):
             rows_of.setdefault(image_id, []).append(row)

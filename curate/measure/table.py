@@ -22,7 +22,7 @@ from curate.measure.pose import pose
 from curate.measure.sharpness import sharpness
 from curate.measure.sharpness_statistics import STATISTICS
 from curate.measure.stretch import stretch
-from manifests.schema import FACE_NUMBERS, PHOTO_NUMBERS, Column
+from manifests.schema import BOX, FACE_NUMBERS, LANDMARKS, PHOTO_NUMBERS, Column
 
 Scope = Literal["photo", "face"]
 INPUTS: dict[Scope, type] = {"photo": Decoded, "face": FaceInputs}
@@ -69,7 +69,7 @@ MEASURES = (
     Measure(
         "detection",
         "face",
-        ("detection_score", "landmark_source", "box_x0", "box_y0", "box_x1", "box_y1"),
+        ("detection_score", "landmark_source", *BOX, *LANDMARKS),
         ("faces",),
         detection,
     ),

@@ -10,9 +10,8 @@ import pyarrow as pa
 from curate.errors import DatasetError
 from curate.listener import Listener, progress
 from manifests.reader import Dataset
-from manifests.schema import NO_IDENTITY
+from manifests.schema import BOX, NO_IDENTITY
 
-BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 QUALITY = ("sharpness", "eye_distance", "yaw", "pitch", "brightness", "local_contrast")
 RANK = ("eye_distance", "sharpness", "file_size")
 COLUMNS = (

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import DatasetError
-from curate.relate.bucket import BOX, QUALITY, RANK, MeasuredBucket
+from curate.relate.bucket import QUALITY, RANK, MeasuredBucket
 from curate.relate.centroids import Centroid, robust_centroid, weighted_centroid
 from curate.relate.main_face import highest, most_prominent
 from curate.relate.similarity import PairSimilarity
-from manifests.schema import NO_IDENTITY
+from manifests.arrays import hash_array
+from manifests.schema import BOX, NO_IDENTITY
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -293,4 +294,4 @@ def _quality(table: pa.Table) -> Floats:
 def _hashes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.uint64], Flags]:
     """(M,) hashes, 0 where null, and (M,) flags of the rows that have one."""
     valid = np.asarray(pc.is_valid(table[name]).to_numpy(zero_copy_only=False), bool)
-    return np.asarray(pc.fill_null(table[name], 0).to_numpy(), np.uint64), valid
+    return hash_array(table[name]), valid

@@ -41,6 +41,9 @@ _FAULTS: dict[tuple[str, int], dict[str, Any]] = {
 _USUAL = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_float32(column.dtype)} | {
     "detection_score": (0.97, 1.0), "box_x0": (90, 140), "box_y0": (70, 120), "box_x1": (260, 320),
     "box_y1": (300, 360),
+    "left_eye_x": (155, 170), "left_eye_y": (185, 200), "right_eye_x": (235, 250), "right_eye_y": (185, 200),
+    "nose_x": (190, 215), "nose_y": (225, 245), "left_mouth_x": (160, 175), "left_mouth_y": (270, 290),
+    "right_mouth_x": (230, 245), "right_mouth_y": (270, 290),
     "eye_distance": (55, 95), "upscale": (0.9, 1.4), "inside": (0.93, 1.0), "yaw": (-40, 40), "pitch": (-15, 15),
     "roll": (-12, 12), "stretch": (0.95, 1.05), "sharpness": (0.72, 0.99), "laplacian": (-3.2, -1.9),
     "tenengrad": (-2.4, -1.2), "band_ratio": (-1.6, -0.8), "reblur": (0.25, 0.42), "brightness": (95, 165),
@@ -70,11 +73,11 @@ def _photo(person: str, index: int) -> dict[str, Any]:
     row["sha256"] = hashlib.sha256(str(fault.get("duplicate_of", image_id)).encode()).hexdigest()
     if decoded:
         row |= {"format": "JPEG", "width": 400, "height": 450, "flat_rows": 0.0}
-        row |= {name: _whole(image_id, name, 0, 2**64) for name in ("phash", "phash_mirror")}
+        row |= {name: _hash(image_id, name) for name in ("phash", "phash_mirror")}
     if faced:
         row |= {name: round(low + (high - low) * _share(image_id, name), 4) for name, (low, high) in _USUAL.items()}
         row |= {"face_id": f"{image_id}#0", "landmark_source": "detector", "shard": "faces/b-000.parquet"}
-        row |= {"face_phash": _whole(image_id, "face_phash", 0, 2**64), "identity_size": 14, "identity_cohesion": 0.7}
+        row |= {"face_phash": _hash(image_id, "face_phash"), "identity_size": 14, "identity_cohesion": 0.7}
         row |= {"nearest_identity": PEOPLE[PEOPLE.index(person) - 1]}
         row["margin"] = round(row["own_similarity"] - row["nearest_similarity"], 4)
         where = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
@@ -86,6 +89,10 @@ def _photo(person: str, index: int) -> dict[str, Any]:
 def _share(image_id: str, name: str) -> float:
     """A number in [0, 1) that looks random and is the same for ever, whatever numpy's generators become."""
     return int.from_bytes(hashlib.blake2b(f"{image_id} {name}".encode(), digest_size=6).digest(), "little") / 2**48
+
+
+def _hash(image_id: str, name: str) -> str:
+    return f"{_whole(image_id, name, 0, 2**64):016x}"
 
 
 def _whole(image_id: str, name: str, low: int, high: int) -> int:

@@ -63,6 +63,10 @@ def test_a_merged_dataset_refers_to_the_shards_of_its_parts(sets: tuple[Path, Pa
             assert here.face_id == f"{root.name}/{row['face_id']}"
             assert both.pixels.crop(here) == Dataset.open(root).pixels.crop(row)
     assert both.parts == {"vgg": sets[0], "sjtu": sets[1]}
+    for root in sets:
+        part = Dataset.open(root).manifest(verdict="keep")
+        own = frame[frame.face_id.notna() & frame.image_id.str.startswith(f"{root.name}/")]
+        assert np.array_equal(both.embeddings_for(own), Dataset.open(root).embeddings_for(part))
     assert both.info.template == "simswap-224"
 
 
@@ -119,6 +123,8 @@ def test_merged_datasets_merge_again(sets: tuple[Path, Path], tmp_path: Path) ->
     rows = everything.manifest(verdict="keep").to_pylist()
     assert {row["identity"] for row in rows} >= {"both/vgg/ann", "third/eve"}
     assert all(everything.pixels.crop(row) for row in rows)
+    kept = everything.manifest(["face_id", "shard"], verdict="keep")
+    assert everything.embeddings_for(kept).shape == (len(rows), 4)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
-"""What other tools make of the files: Hugging Face datasets, Polars, DuckDB and pandas read them as they are."""
+"""Hugging Face datasets, Polars, DuckDB and pandas read the files without this package, with the right types."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from manifests.examples import DEMO, demo_manifest
 from manifests.reader import Dataset, decode_crop, read_table
-from manifests.schema import REASONS
-from tests.samples.dataset import EMBEDDER, write_dataset
+from manifests.schema import REASONS, arrow_schema
+from manifests.writer import write_table
+from tests.samples.dataset import EMBEDDER, manifest_rows, write_dataset
 
 PEOPLE = {"ann": 5, "bob": 4, "cid": 7}
 
@@ -32,7 +34,7 @@ def test_hugging_face_datasets_shows_faces_as_images(dataset: Dataset, tmp_path:
     row = loaded[0]
     assert row["crop"].size == (32, 32)
     assert row["mask"].mode == "L"
-    assert row["box"] == [1.0, 2.0, 30.0, 31.5]
+    assert row["matrix"] == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     stored = dataset.to_pandas(verdict="keep").set_index("face_id").loc[row["face_id"]]
     assert (np.asarray(row["crop"].convert("RGB")) == decode_crop(dataset.pixels.crop(stored))).all()
 
@@ -69,30 +71,30 @@ def test_polars_reads_embeddings(dataset: Dataset) -> None:
     assert np.array_equal(np.array(vectors, np.float16), dataset.embeddings(EMBEDDER, 0)[1])
 
 
-def _rows(query: str) -> list[tuple[Any, ...]]:
+def query_duckdb(query: str) -> list[tuple[Any, ...]]:
     import duckdb
 
-    found = duckdb.sql(query)
-    assert found is not None
-    return found.fetchall()
+    relation = duckdb.sql(query)
+    assert relation is not None
+    return relation.fetchall()
 
 
 def test_duckdb_queries_manifest_and_crops(dataset: Dataset) -> None:
-    counts = _rows(f"""
+    counts = query_duckdb(f"""
         SELECT unnest(reasons) AS reason, count(*) FROM '{dataset.path}/manifest.parquet' GROUP BY reason
     """)
     assert counts == [("no_face", len(PEOPLE))]
-    sizes = _rows(f"""
-        SELECT m.crop_length, octet_length(f.crop.bytes), f.landmarks[10]
+    sizes = query_duckdb(f"""
+        SELECT m.crop_length, octet_length(f.crop.bytes), f.matrix[5]
         FROM '{dataset.path}/manifest.parquet' m JOIN '{dataset.path}/faces/*.parquet' f USING (face_id)
     """)
     assert len(sizes) == sum(PEOPLE.values()) - len(PEOPLE)
-    assert all(told == stored and last == 9.0 for told, stored, last in sizes)
+    assert all(recorded == stored and scale == 1.0 for recorded, stored, scale in sizes)
 
 
 def test_duckdb_reads_embeddings(dataset: Dataset) -> None:
     path = dataset.shard_path(f"embeddings/{EMBEDDER}", 0)
-    rows = _rows(f"SELECT embedding FROM '{path}'")
+    rows = query_duckdb(f"SELECT embedding FROM '{path}'")
     assert np.array_equal(np.array([row[0] for row in rows], np.float16), dataset.embeddings(EMBEDDER, 0)[1])
 
 
@@ -100,6 +102,58 @@ def test_pandas_reads_the_manifest_without_this_package(dataset: Dataset) -> Non
     frame = pd.read_parquet(dataset.path / "manifest.parquet")
     assert frame.loc[frame.verdict == "drop", "reasons"].map(list).tolist() == [["no_face"]] * len(PEOPLE)
     assert frame.loc[frame.verdict == "keep", "sharpness"].eq(0.75).all()
+
+
+@pytest.fixture(scope="module")
+def large_integers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest with nulls, an offset beyond 2**53 and a hash beyond 2**63, which a float64 cannot hold."""
+    path = tmp_path_factory.mktemp("integers") / "manifest.parquet"
+    rows = manifest_rows(5)
+    write_table(path, rows, rows.schema)
+    return path
+
+
+OFFSETS = [2**53 + 1, 2**53 + 2, 2**53 + 3, 2**53 + 4, None]
+HASHES = ["8000000000000000", "8000000000000001", "8000000000000002", "8000000000000003", None]
+
+
+def test_pandas_reads_integers_and_hashes_unchanged(large_integers: Path) -> None:
+    frame = pd.read_parquet(large_integers)
+    integers = [field.name for field in arrow_schema("manifest") if pa.types.is_integer(field.type)]
+    assert {str(frame[name].dtype) for name in integers} <= {"Int64", "Int32", "int64", "int8"}
+    assert frame.crop_offset.dtype == "Int64"
+    assert frame.width.dtype == "Int32"
+    assert [None if value is pd.NA else value for value in frame.crop_offset] == OFFSETS
+    assert frame.phash[:4].tolist() == HASHES[:4]
+    assert pd.read_parquet(large_integers, columns=["crop_offset"]).crop_offset.dtype == "Int64"
+
+
+def test_pandas_groups_and_joins_by_nullable_integers(large_integers: Path) -> None:
+    frame = pd.read_parquet(large_integers)
+    assert frame.crop_offset.max() == OFFSETS[3]
+    assert len(frame.merge(frame[["crop_offset"]].dropna(), on="crop_offset")) == 4
+
+
+def test_polars_reads_integers_and_hashes_unchanged(large_integers: Path) -> None:
+    import polars as pl
+
+    frame = pl.read_parquet(large_integers)
+    assert frame["crop_offset"].to_list() == OFFSETS
+    assert frame["phash"].to_list() == HASHES
+
+
+def test_duckdb_reads_integers_and_hashes_unchanged(large_integers: Path) -> None:
+    rows = query_duckdb(f"SELECT crop_offset, phash FROM '{large_integers}'")
+    assert rows == list(zip(OFFSETS, HASHES, strict=True))
+
+
+def test_hugging_face_datasets_reads_integers_and_hashes_unchanged(large_integers: Path, tmp_path: Path) -> None:
+    import datasets
+
+    loaded = datasets.load_dataset("parquet", data_files=str(large_integers), split="train", cache_dir=str(tmp_path))
+    assert loaded["crop_offset"][:] == OFFSETS
+    assert loaded["phash"][:] == HASHES
+    assert loaded.features["crop_offset"].dtype == "int64"
 
 
 def test_the_committed_example_is_what_its_script_makes() -> None:

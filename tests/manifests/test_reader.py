@@ -155,10 +155,10 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 1"),
+        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 2"),
         ("{half", "is damaged"),
         ("[]", r"is damaged \(not a JSON object\)"),
-        ('{"schema_version": 1, "source": {}}', "missing or unknown key: buckets, models, settings"),
+        ('{"schema_version": 2, "source": {}}', "missing or unknown key: buckets, models, settings"),
     ],
 )
 def test_an_unusable_dataset_json_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -193,8 +193,8 @@ def test_a_table_of_an_unknown_schema_version_is_refused(dataset: Dataset) -> No
 
     path = dataset.path / "manifest.parquet"
     table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"swapset.schema_version": b"2"}), path)
-    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 2, this swapset reads version 1"):
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"swapset.schema_version": b"1"}), path)
+    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 1, this swapset reads version 2"):
         dataset.manifest()
     pq.write_table(table.replace_schema_metadata(None), path)
     with pytest.raises(DatasetError, match="has schema version none"):
@@ -216,8 +216,35 @@ def test_damaged_tables_and_unknown_columns_are_named(dataset: Dataset) -> None:
 
 
 def test_vectors_of_another_embedder_are_refused(dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match=f"no embeddings of embedder other; there: {EMBEDDER}"):
+    with pytest.raises(DatasetError, match=f"no embeddings of embedder other; present: {EMBEDDER}"):
         dataset.embeddings("other", 0)
+
+
+def test_embeddings_for_keeps_the_order_of_the_rows(dataset: Dataset) -> None:
+    stored = {
+        face_id: vector
+        for bucket in range(dataset.buckets)
+        for face_id, vector in zip(*dataset.embeddings(EMBEDDER, bucket), strict=True)
+    }
+    frame = dataset.to_pandas(["face_id", "shard"], verdict="keep").sample(frac=1.0, random_state=1)
+    vectors = dataset.embeddings_for(frame)
+    assert vectors.dtype == np.float16
+    assert np.array_equal(vectors, np.stack([stored[face_id] for face_id in frame.face_id]))
+    table = dataset.manifest(verdict="keep")
+    expected = np.stack([stored[face_id] for face_id in table["face_id"].to_pylist()])
+    assert np.array_equal(dataset.embeddings_for(table, EMBEDDER), expected)
+    assert dataset.embeddings_for(table[:0]).shape == (0, 0)
+
+
+def test_embeddings_for_refuses_what_it_cannot_find(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match="4 of 18 rows have no face"):
+        dataset.embeddings_for(dataset.manifest(["face_id", "shard"]))
+    frame = dataset.to_pandas(["face_id", "shard"], verdict="keep")
+    with pytest.raises(DatasetError, match=f"no embeddings of embedder other; present: {EMBEDDER}"):
+        dataset.embeddings_for(frame, "other")
+    frame.loc[1, "face_id"] = "gone#0"
+    with pytest.raises(DatasetError, match=rf"embeddings/{EMBEDDER}/b-00.\.parquet has no embedding of gone#0"):
+        dataset.embeddings_for(frame)
 
 
 def test_the_dataset_says_what_it_was_made_by(dataset: Dataset) -> None:

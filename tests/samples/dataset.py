@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from manifests.landmarks import TEMPLATES
 from manifests.layout import (
     FINGERPRINT,
     POLICY,
@@ -22,7 +23,7 @@ from manifests.layout import (
     shard_name,
     write_info,
 )
-from manifests.schema import MANIFEST, MEASURES, RELATIONS, arrow_schema, embeddings_schema
+from manifests.schema import BOX, LANDMARKS, MANIFEST, MEASURES, RELATIONS, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
 EMBEDDER = "e" * 16
@@ -54,8 +55,7 @@ def faces_of(identity: str, count: int, size: int = 0) -> list[Row]:
         noise = b"\xff\xd8\xff" + rng.bytes(size + index)
         rows.append({
             "image_id": image_id, "identity": identity, "face_id": f"{image_id}#0",
-            "box": [1.0, 2.0, 30.0, 31.5], "landmarks": [float(i) for i in range(10)], "matrix": [1.0, 0, 0, 0, 1.0, 0],
-            "crop": noise if size else jpeg(index), "mask": png(index),
+            "matrix": [1.0, 0, 0, 0, 1.0, 0], "crop": noise if size else jpeg(index), "mask": png(index),
         })  # fmt: skip
     return rows
 
@@ -82,7 +82,8 @@ def manifest_rows(count: int) -> pa.Table:
         given: Row = {"image_id": image_id, "identity": identity, "face_count": int(faced), "verdict_source": "policy"}
         given |= {"verdict": "keep", "reasons": [], "sha256": f"{index:064x}"}
         if faced:
-            given |= {"face_id": f"{image_id}#0", "sharpness": index / count, "yaw": -12.5, "phash": 2**63 + index}
+            given |= {"face_id": f"{image_id}#0", "sharpness": index / count, "yaw": -12.5}
+            given |= {"phash": f"{2**63 + index:016x}", "crop_offset": 2**53 + 1 + index}
         if not faced or index % 3 == 0:
             given |= {"verdict": "drop", "reasons": ["blurred"] if faced else ["no_face"]}
         rows.append(filled("manifest", given, index))
@@ -134,6 +135,8 @@ def _photo(name: str, index: int, count: int, where: Mapping[str, Row], seed: in
     photo |= {"verdict": "keep", "verdict_source": "policy", "reasons": []}
     if faced:
         photo |= where[f"{image_id}#0"] | {"face_id": f"{image_id}#0", "sharpness": 0.75, "own_similarity": 0.5}
+        photo |= dict(zip(BOX, (1.0, 2.0, 30.0, 31.5), strict=True))
+        photo |= dict(zip(LANDMARKS, TEMPLATES["simswap-224"].points[2].ravel().tolist(), strict=True))
     else:
         photo |= {"verdict": "drop", "reasons": ["no_face"]}
     return photo

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from curate.relate.bucket import MeasuredBucket
 from curate.relate.similarity import PairSimilarity
+from manifests.arrays import hash_column
 
 DIM = 64
 SIMILARITY = PairSimilarity(same_mean=0.5, same_std=0.1, different_mean=0.0, different_std=0.125)
@@ -51,10 +52,8 @@ def bucket(rows):
     }  # fmt: skip
     random = np.random.default_rng(len(rows))
     for name in ("phash", "phash_mirror", "face_phash"):
-        hashes = random.integers(0, 2**63, len(rows), np.uint64).tolist()
-        columns[name] = pa.array(
-            [None if row[2] is None else h for row, h in zip(rows, hashes, strict=True)], pa.uint64()
-        )
+        hashes = random.integers(0, 2**63, len(rows), np.uint64)
+        columns[name] = hash_column(hashes, np.array([row[2] is not None for row in rows]))
     defaults = {"box_x0": 100.0, "box_y0": 100.0, "box_x1": 200.0, "box_y1": 200.0, "eye_distance": 50.0}
     defaults |= dict.fromkeys(("sharpness", "yaw", "pitch", "brightness", "local_contrast"), 0.5)
     for name, value in defaults.items():

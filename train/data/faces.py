@@ -11,15 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.faces import align
+from curate.faces.align import Matrices
+from manifests.arrays import box_array, landmark_array
 from manifests.errors import DatasetError
-from manifests.landmarks import TEMPLATES
-from manifests.reader import Dataset, read_table
-from manifests.schema import NO_IDENTITY
+from manifests.landmarks import TEMPLATES, Template
+from manifests.reader import Dataset
+from manifests.schema import BOX, LANDMARKS, NO_IDENTITY
 
 _COLUMNS = [
-    "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length",
-    "box_x0", "box_y0", "box_x1", "box_y1",
+    "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length", *BOX, *LANDMARKS,
 ]  # fmt: skip
+_FIT_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,10 @@ def read_photos(dataset: Dataset, template: str) -> Photos:
     # By person; and within one as the shards have them, so that neighbours are read together.
     rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])
     people, shards = (rows[name].combine_chunks().dictionary_encode() for name in ("identity", "shard"))
-    matrix, landmarks = _geometry(dataset, rows)
-    points = landmarks @ matrix[:, :, :2].transpose(0, 2, 1) + matrix[:, None, :, 2]
+    for shard in shards.dictionary.to_pylist():
+        if not (dataset.path / shard).exists():
+            raise DatasetError(f"{dataset.path / shard} is missing: run `curate measure`, then `curate decide`")
+    matrix, points = _geometry(landmark_array(rows), TEMPLATES[template])
     if not np.isfinite(points).all():
         raise DatasetError(f"{dataset.path}: a kept face has no finite landmarks: run `curate measure` again")
     whole = {name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))}
@@ -117,17 +122,11 @@ def read_photos(dataset: Dataset, template: str) -> Photos:
         face_id=np.array(rows["face_id"].to_pylist(), object),
         person=people.indices.to_numpy().astype(np.int64),
         shard=shards.indices.to_numpy().astype(np.int64),
-        box=np.stack([rows[f"box_{edge}"].to_numpy() for edge in ("x0", "y0", "x1", "y1")], 1).astype(np.float32),
+        box=box_array(rows),
         matrix=matrix,
         points=points.astype(np.float32),
         **whole,
     )
-
-
-def part_prefix(dataset: Dataset, shard: str) -> str:
-    """What a merged dataset puts before the face_ids of this shard; '' in any other."""
-    path = (dataset.path / shard).resolve()
-    return next((f"{name}/" for name, part in dataset.parts.items() if path.is_relative_to(part.resolve())), "")
 
 
 def json_lines(texts: npt.NDArray[np.object_]) -> bytes:
@@ -135,26 +134,11 @@ def json_lines(texts: npt.NDArray[np.object_]) -> bytes:
     return "\n".join(texts).encode("utf-8", "surrogateescape")
 
 
-def _geometry(dataset: Dataset, rows: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Matrices (N, 2, 3) and landmarks (N, 5, 2) in the source, from the shards of faces."""
-    matrix, landmarks = np.empty((rows.num_rows, 2, 3)), np.empty((rows.num_rows, 5, 2))
-    wanted, shards = rows["face_id"].combine_chunks(), rows["shard"]
-    for shard in pc.unique(shards).to_pylist():
-        at = np.flatnonzero(pc.equal(shards, shard).to_numpy())
-        faces = read_table(dataset.path / shard, ["face_id", "matrix", "landmarks"])
-        prefix = part_prefix(dataset, shard)
-        ids = pc.binary_join_element_wise(prefix, faces["face_id"], "") if prefix else faces["face_id"]
-        found = pc.index_in(wanted.take(pa.array(at)), ids)
-        if found.null_count:
-            missing = wanted[int(at[np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))[0]])]
-            raise DatasetError(
-                f"{dataset.path / shard} does not hold {missing} any more, which the manifest keeps: "
-                "run `curate relate` and `curate decide` again"
-            )
-        for name, array in (("matrix", matrix), ("landmarks", landmarks)):
-            flat = faces[name].take(found).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            array[at] = flat.reshape(-1, *array.shape[1:])
-    return matrix, landmarks
+def _geometry(landmarks: npt.NDArray[np.float32], template: Template) -> tuple[Matrices, Matrices]:
+    """Return the source -> crop matrices (N, 2, 3) and the landmarks on the crop (N, 5, 2), both float64."""
+    parts = [landmarks[start : start + _FIT_BATCH] for start in range(0, len(landmarks), _FIT_BATCH)]
+    matrices = np.concatenate([align.fit(part, template)[0] for part in parts])
+    return matrices, align.transform_points(landmarks, matrices)
 
 
 def _pairs(rows: pa.Table, one: str, other: str) -> "zip[tuple[str, str]]":

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import simplejpeg
 import torch
 
 from curate.faces.align import fit, warp_crops
 from curate.faces.embedder import Embedder
-from manifests.errors import DatasetError
 from manifests.output import atomic
-from manifests.reader import Dataset, PixelReader, read_table
-from train.data.faces import Photos, json_lines, part_prefix
+from manifests.reader import Dataset, PixelReader
+from train.data.faces import Photos, json_lines
 
 Latents = npt.NDArray[np.float16]
 _CHUNK = 64
@@ -31,8 +29,9 @@ def read_latents(
     crops are embedded once and kept in the folder `cache`; `tell(done, of)` follows that.
     Raises DatasetError: a shard is missing or stale.
     """
-    if embedder.embedder_id in _stored_ids(dataset):
-        return _stored(dataset, photos, embedder)
+    if embedder.embedder_id in dataset.embedder_ids():
+        rows = pa.table({"face_id": photos.face_id, "shard": np.array(photos.shards, object)[photos.shard]})
+        return dataset.embeddings_for(rows, embedder.embedder_id)
     key = hashlib.sha256(json_lines(photos.face_id) + photos.crop_offset.tobytes()).hexdigest()[:16]
     path = cache / f"{embedder.embedder_id}-{key}.npy"
     if not path.exists():
@@ -50,32 +49,6 @@ def centre_of(latents: Latents, above: float) -> npt.NDArray[np.float32]:
     """
     mean = latents.mean(0, dtype=np.float64).astype(np.float32)
     return mean if np.linalg.norm(mean) > above else np.zeros_like(mean)
-
-
-def _stored_ids(dataset: Dataset) -> set[str]:
-    """Embedders of which every part of the dataset holds vectors."""
-    parts = [Dataset.open(path) for path in dataset.parts.values()] or [dataset]
-    return set.intersection(*(set(part.embedder_ids()) for part in parts))
-
-
-def _stored(dataset: Dataset, photos: Photos, embedder: Embedder) -> Latents:
-    found = np.empty((len(photos), embedder.dim), np.float16)
-    for number, shard in enumerate(photos.shards):
-        rows = np.flatnonzero(photos.shard == number)
-        if not len(rows):
-            continue
-        path = dataset.path / shard
-        path = path.parent.parent / "embeddings" / embedder.embedder_id / path.name
-        table = read_table(path, ["face_id", "embedding"])
-        prefix = part_prefix(dataset, shard)
-        ids = pc.binary_join_element_wise(prefix, table["face_id"], "") if prefix else table["face_id"]
-        at = pc.index_in(pa.array(photos.face_id[rows], pa.string()), ids)
-        if at.null_count:
-            missing = photos.face_id[rows[np.flatnonzero(pc.is_null(at).to_numpy(zero_copy_only=False))[0]]]
-            raise DatasetError(f"{path} holds no vector of {missing}: remove it and run `curate measure` again")
-        flat = table["embedding"].take(at).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        found[rows] = flat.reshape(len(rows), -1)
-    return found
 
 
 def _computed(photos: Photos, embedder: Embedder, tell: Callable[[int, int], None] | None) -> Latents:

@@ -113,7 +113,7 @@ def test_copies_show_the_same_picture(kind: str) -> None:
     copy = decode(spoiled(ASTRONAUT_PHOTO, order)).pixels
     assert copy.shape != ASTRONAUT_PHOTO.shape or not np.array_equal(copy, ASTRONAUT_PHOTO)
     column = "phash_mirror" if kind == "mirrored" else "phash"
-    bits = (photo_hash(ASTRONAUT_PHOTO)["phash"] ^ photo_hash(copy)[column]).bit_count()
+    bits = (int(photo_hash(ASTRONAUT_PHOTO)["phash"], 16) ^ int(photo_hash(copy)[column], 16)).bit_count()
     assert bits <= (20 if kind == "cropped" else 6)
     assert spoiled(ASTRONAUT_PHOTO, order) == spoiled(ASTRONAUT_PHOTO, order)
     assert order.name != replace(order, sha256="1" * 64).name

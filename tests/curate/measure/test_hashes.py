@@ -10,15 +10,16 @@ from PIL import Image
 
 from curate.evaluate import degradations
 from curate.measure.hashes import face_hash, photo_hash
+from manifests.arrays import hash_column
 from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch
 
 
-def distance(a: int, b: int) -> int:
-    return (int(a) ^ int(b)).bit_count()
+def distance(a: str, b: str) -> int:
+    return (int(a, 16) ^ int(b, 16)).bit_count()
 
 
-def reference(photo: np.ndarray) -> int:
-    return int(str(imagehash.phash(Image.fromarray(photo))), 16)
+def reference(photo: np.ndarray) -> str:
+    return str(imagehash.phash(Image.fromarray(photo)))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,6 @@ def test_photos_smaller_than_the_thumbnail_have_hashes() -> None:
 
 def test_face_hash_is_the_hash_of_the_crop() -> None:
     crops, _, _ = batch([ASTRONAUT.crop, degradations.jpeg(ASTRONAUT.crop, 50), ASTRONAUT.crop[::-1].copy()])
-    original, copy, upside_down = face_hash(crops)["face_phash"].numpy()
+    original, copy, upside_down = hash_column(face_hash(crops)["face_phash"].numpy()).to_pylist()
     assert distance(original, reference(ASTRONAUT.crop)) <= 2
     assert distance(original, copy) <= 4 < distance(original, upside_down)
