@@ -87,6 +87,9 @@ MASK_CLASSES = (
 """CelebAMask-HQ's 19 classes; the index is the label stored in a mask. `ear_r` is an earring, `neck_l` a necklace;
 `l_lip` and `u_lip` are the lower and the upper lip."""
 
+FACE_CLASSES = ("skin", "nose", "glasses", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
+"""Classes of the face: skin and everything on it, glasses included, without ears, hair and neck."""
+
 FLIP_CLASSES = tuple(
     MASK_CLASSES.index({"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:])
     if name[2:] in ("eye", "brow", "ear")

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from curate.errors import ModelError
 from curate.faces.weights import SEGMENTER, locate
-from manifests.landmarks import MASK_CLASSES
+from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
 CLASSES = MASK_CLASSES
 FORMAT = "swapset-segmenter-1"
@@ -31,10 +31,9 @@ BATCH = 32
 
 MaskKind = Literal["face", "face_hair", "not_background"]
 
-_FACE = {"skin", "nose", "glasses", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip"}
 MASK_KINDS: dict[MaskKind, frozenset[str]] = {
-    "face": frozenset(_FACE),
-    "face_hair": frozenset(_FACE | {"l_ear", "r_ear", "hair"}),
+    "face": frozenset(FACE_CLASSES),
+    "face_hair": frozenset(FACE_CLASSES) | {"l_ear", "r_ear", "hair"},
     "not_background": frozenset(CLASSES) - {"background"},
 }
 """Which classes each binary mask is made of. `face` is the skin with all that lies on it, glasses too, without ears,

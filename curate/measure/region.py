@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from manifests.landmarks import MASK_CLASSES
-
-FACE_CLASSES = ("skin", "nose", "glasses", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
-"""Classes of the face. Ears, hair and hats lie at other depths and have textures of their own."""
+from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
 SKIN_CLASSES = ("skin", "nose")
 
@@ -25,7 +22,8 @@ CELL = 4
 def face_region(labels: Tensor, points: Tensor, erode: int = 0) -> Tensor:
     """Return the cells of the face, bool (N, H / 4, W / 4).
 
-    A cell has the class of its middle pixel. Where the eroded region covers less than MIN_SHARE of the crop, it is
+    A cell has the class of its middle pixel. Ears, hair and hats are outside: they lie at other depths and have
+    textures of their own. Where the eroded region covers less than MIN_SHARE of the crop, it is
     `face_ellipse` instead.
 
     Args:
