@@ -39,7 +39,7 @@ from manifests.reader import Dataset
 from train.ablate.ablate import Arm, Request, ablate, often_saved
 from train.ablate.table import write_tables
 from train.config import Recipe, load_recipe
-from train.data.faces import read_photos
+from train.data.faces import read_training_faces
 
 COLLECTIONS = ("celebs-112", "lfw-gray")
 LEAST_OF_A_PERSON = 6
@@ -127,7 +127,7 @@ def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Names
     """The photos that `unplanted` was measured on -> the same with faults, and OUT/truth.parquet, which says which."""
     dataset = Dataset.open(unplanted)
     collection = read_collection(dataset)
-    photos = read_photos(dataset, recipe.template)
+    photos = read_training_faces(dataset, recipe.template)
     held = {photos.people[person] for person in np.unique(photos.person[photos.held_out(options.held_out)])}
     free = np.flatnonzero(collection.usable & ~np.isin(collection.identity, list(held)))
     random = np.random.default_rng(0)

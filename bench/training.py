@@ -36,7 +36,7 @@ from manifests.writer import FacesWriter
 from train import complexity, losses
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe, load_recipe
-from train.data.faces import Photos
+from train.data.faces import TrainingFaces
 from train.data.pairs import Batch, Kind, PairLoader, Pairs
 from train.loop import Training
 
@@ -272,11 +272,11 @@ def _make(root: Path) -> None:
     np.savez(root / "offsets.npz", person=np.unique(names, return_inverse=True)[1], **columns)
 
 
-def _photos(root: Path) -> Photos:
+def _photos(root: Path) -> TrainingFaces:
     """What training knows of the shard's faces."""
     told = dict(np.load(root / "offsets.npz"))
     count = len(told["person"])
-    return Photos(
+    return TrainingFaces(
         root=root, side=SIDE, people=[str(who) for who in range(told["person"].max() + 1)], shards=["shard.parquet"],
         face_id=np.array([str(face) for face in range(count)], object), person=told.pop("person"),
         shard=np.zeros(count, np.int64), box=np.zeros((count, 4), np.float32), matrix=np.zeros((count, 2, 3)),

@@ -20,7 +20,7 @@ from manifests.reader import Dataset
 from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe
-from train.data.faces import Photos, read_photos
+from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import Latents, centre_of, read_latents
 from train.data.pairs import Batch, PairLoader, Pairs, Rows
 from train.errors import CheckpointError, RecipeError
@@ -54,7 +54,7 @@ class Plan:
 
     request: Request
     dataset: Dataset
-    photos: Photos
+    photos: TrainingFaces
     embedder: Embedder
 
     @property
@@ -74,7 +74,7 @@ def plan(request: Request) -> Plan:
             "gradient_penalty differentiates twice, which torch.compile cannot: leave out --compile, or set it to 0"
         )
     dataset = Dataset.open(request.data)
-    photos = read_photos(dataset, request.recipe.template)
+    photos = read_training_faces(dataset, request.recipe.template)
     embedder = _embedder(dataset, request.recipe.embedder)
     return Plan(request, dataset, photos, embedder)
 
@@ -177,7 +177,7 @@ def _first_part(dataset: Dataset) -> DatasetInfo:
 
 
 def _loader(
-    planned: Plan, photos: Photos, latents: Latents, request: Request, processes: Processes | None = None
+    planned: Plan, photos: TrainingFaces, latents: Latents, request: Request, processes: Processes | None = None
 ) -> PairLoader:
     recipe = planned.request.recipe
     number, count = (processes.number, processes.count) if processes else (0, 1)

@@ -24,7 +24,7 @@ from train import complexity, fit
 from train.ablate.timing import Timing, multiply_adds_per_second, time_fresh
 from train.build import build_discriminator, build_generator
 from train.config import Recipe, load_recipe
-from train.data.faces import Photos, read_photos
+from train.data.faces import TrainingFaces, read_training_faces
 from train.errors import DivergedError, RecipeError
 from train.judge.evaluate import check_apart, judge_of, latents_of, summarise, words_of, write_parquet
 from train.judge.judging import Candidate, Setting, score
@@ -186,13 +186,13 @@ def ablate(request: Request, say: Callable[[str], None], tell: Callable[[Status]
     return finished
 
 
-def judged_photos(request: Request) -> tuple[Photos, Photos, str]:
+def judged_photos(request: Request) -> tuple[TrainingFaces, TrainingFaces, str]:
     """Photos that all of `judged_on` keep; those of them whose people are held out of every arm, and what to tell the
     reader of these."""
     template = request.arms[0].recipe.template
-    photos = read_photos(Dataset.open(request.judged_on[0]), template)
+    photos = read_training_faces(Dataset.open(request.judged_on[0]), template)
     for path in request.judged_on[1:]:
-        others = read_photos(Dataset.open(path), template).face_id
+        others = read_training_faces(Dataset.open(path), template).face_id
         rows = np.flatnonzero(np.isin(photos.face_id.astype(str), others.astype(str)))
         if not len(rows):
             raise DatasetError(f"{path}: no photo is kept by all policies, so there is nothing to judge on")

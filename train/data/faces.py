@@ -26,7 +26,7 @@ _FIT_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
-class Photos:
+class TrainingFaces:
     """Kept faces, those of one person side by side; arrays are of length N.
 
     root, side: the dataset's directory and its crops' side in px. people: names, sorted. person: index into `people`.
@@ -69,7 +69,7 @@ class Photos:
             total.update(array.tobytes())
         return total.hexdigest()[:16]
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Photos":
+    def take(self, rows: npt.NDArray[np.int64]) -> "TrainingFaces":
         """Only these faces, in their old order."""
         rows = np.sort(rows)
         kept, person = np.unique(self.person[rows], return_inverse=True)
@@ -85,7 +85,7 @@ class Photos:
         return np.array([_draw(name) < share for name in self.people], bool)[self.person]
 
 
-def read_photos(dataset: Dataset, template: str) -> Photos:
+def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
     """Every kept photo's face. Raises DatasetError: none kept, crops of another template, a shard missing or stale."""
     there = dataset.info.template
     if there != template:
@@ -114,7 +114,7 @@ def read_photos(dataset: Dataset, template: str) -> Photos:
     if not np.isfinite(points).all():
         raise DatasetError(f"{dataset.path}: a kept face has no finite landmarks: run `curate measure` again")
     whole = {name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))}
-    return Photos(
+    return TrainingFaces(
         root=dataset.path,
         side=TEMPLATES[template].size[0],
         people=people.dictionary.to_pylist(),

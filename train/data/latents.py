@@ -14,14 +14,18 @@ from curate.faces.align import fit, warp_crops
 from curate.faces.embedder import Embedder
 from manifests.output import atomic
 from manifests.reader import Dataset, PixelReader
-from train.data.faces import Photos, json_lines
+from train.data.faces import TrainingFaces, json_lines
 
 Latents = npt.NDArray[np.float16]
 _CHUNK = 64
 
 
 def read_latents(
-    dataset: Dataset, photos: Photos, embedder: Embedder, cache: Path, tell: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    photos: TrainingFaces,
+    embedder: Embedder,
+    cache: Path,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Latents:
     """Unit vectors float16 (N, D), row for row as `photos`.
 
@@ -51,7 +55,7 @@ def centre_of(latents: Latents, above: float) -> npt.NDArray[np.float32]:
     return mean if np.linalg.norm(mean) > above else np.zeros_like(mean)
 
 
-def _computed(photos: Photos, embedder: Embedder, tell: Callable[[int, int], None] | None) -> Latents:
+def _computed(photos: TrainingFaces, embedder: Embedder, tell: Callable[[int, int], None] | None) -> Latents:
     """From the stored crops, by the warp that the identity loss uses."""
     reader = PixelReader(photos.root)
     matrices, _ = fit(photos.points, embedder.template)

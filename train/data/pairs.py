@@ -25,7 +25,7 @@ from curate.faces.segment import MaskKind, binary_mask, box_mask
 from manifests.errors import DatasetError
 from manifests.landmarks import Template, flip_mask, flip_points
 from manifests.reader import PixelReader
-from train.data.faces import Photos
+from train.data.faces import TrainingFaces
 from train.errors import CheckpointError
 
 Kind = Literal["same", "cross"]
@@ -91,7 +91,7 @@ class Pairs:
     Raises DatasetError where there is only one person: nobody to swap with.
     """
 
-    def __init__(self, photos: Photos, batch: int, seed: int, flip: float = 0.5) -> None:
+    def __init__(self, photos: TrainingFaces, batch: int, seed: int, flip: float = 0.5) -> None:
         if len(photos.people) < 2:
             names = ", ".join(photos.people) or "nobody"
             raise DatasetError(f"{photos.root}: only {names} is left to train on; swapping takes two people")

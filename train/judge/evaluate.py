@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from manifests.errors import OutputError
 from manifests.output import OutputLock, atomic, remove_partials
 from manifests.reader import Dataset
-from train.data.faces import Photos, read_photos
+from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import Latents, read_latents
 from train.errors import CheckpointError
 from train.judge import metrics
@@ -85,7 +85,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
     paths = [path for path in (request.checkpoint, request.baseline) if path is not None]
     candidates = [Candidate.load(path, dataset, request.device, request.embedder) for path in paths]
     template = _one_template(candidates)
-    everybody = read_photos(dataset, template)
+    everybody = read_training_faces(dataset, template)
     photos, clean, note = held_out(everybody, [one.recipe.held_out for one in candidates])
     with OutputLock(request.out):
         remove_partials(request.out)
@@ -124,8 +124,8 @@ def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
 
 def judge_of(
     dataset: Dataset,
-    everybody: Photos,
-    judged: Photos,
+    everybody: TrainingFaces,
+    judged: TrainingFaces,
     trained: set[str],
     named: str | None,
     device: str,
@@ -155,7 +155,7 @@ def words_of(judge: Judge) -> str:
 
 
 def latents_of(
-    dataset: Dataset, photos: Photos, candidate: Candidate, out: Path, say: Callable[[str], None]
+    dataset: Dataset, photos: TrainingFaces, candidate: Candidate, out: Path, say: Callable[[str], None]
 ) -> Latents:
     """The candidate's latents of these photos."""
     return read_latents(dataset, photos, candidate.parts.embedder, out / "latents", _every(say))

@@ -28,7 +28,7 @@ from manifests.reader import Dataset
 from train import mask_schedule
 from train.build import build_discriminator, load_generator
 from train.config import Recipe
-from train.data.faces import Photos
+from train.data.faces import TrainingFaces
 from train.data.latents import Latents, centre_of
 from train.data.pairs import Batch, Kind, PairLoader, Pairs, Rows
 from train.errors import CheckpointError
@@ -132,7 +132,7 @@ class Judge:
 class Setting:
     """The photos that are judged on, which of them are paired, and who judges."""
 
-    photos: Photos
+    photos: TrainingFaces
     template: str
     cross: Rows
     same: Rows | None
@@ -140,7 +140,7 @@ class Setting:
     detector: Mtcnn
 
     @classmethod
-    def of(cls, photos: Photos, template: str, count: int, judge: Judge, device: str) -> "Setting":
+    def of(cls, photos: TrainingFaces, template: str, count: int, judge: Judge, device: str) -> "Setting":
         """Up to `count` pairs of either kind; `same` is None where nobody has two photos.
 
         Raises DatasetError where there are not two people.

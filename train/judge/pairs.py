@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from train.data.faces import Photos
+from train.data.faces import TrainingFaces
 from train.data.pairs import Kind, Rows
 
 SEED = 0
@@ -17,7 +17,7 @@ MOST_OF_A_PERSON = 20
 Ints = npt.NDArray[np.int64]
 
 
-def held_out(photos: Photos, shares: Sequence[float]) -> tuple[Photos, bool, str]:
+def held_out(photos: TrainingFaces, shares: Sequence[float]) -> tuple[TrainingFaces, bool, str]:
     """The photos to judge trainings on that held out these shares of the people, at most MOST_OF_A_PERSON of each.
 
     Returns the photos, True where nobody on them was trained on, and what to tell the reader. Where fewer than two
@@ -39,7 +39,7 @@ def held_out(photos: Photos, shares: Sequence[float]) -> tuple[Photos, bool, str
     return photos, False, f"{everybody}: {why}, so faces it was trained on flatter it"
 
 
-def pair_up(photos: Photos, kind: Kind, count: int) -> Rows | None:
+def pair_up(photos: TrainingFaces, kind: Kind, count: int) -> Rows | None:
     """At most `count` different pairs, people taken in turn so that nobody's many photos decide; None where none is.
 
     cross: in each round all people stand in a random circle, each once a target and once the next one's source.

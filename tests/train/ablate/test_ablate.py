@@ -24,7 +24,7 @@ from train.ablate import ablate, timing
 from train.ablate.ablate import Arm, Finished, Request, Result, arms_of, describe, views_of
 from train.ablate.table import plot_svg, rows_of, write_tables
 from train.ablate.timing import Timing
-from train.data.faces import read_photos
+from train.data.faces import read_training_faces
 from train.data.latents import read_latents
 from train.errors import DivergedError, RecipeError
 from train.judge.evaluate import METRICS
@@ -58,7 +58,7 @@ def test_a_view_of_a_merged_dataset_decides_its_parts(cleaned: Cleaned, tmp_path
     before = bytes_of(tmp_path / "merged")
     view = make_view(tmp_path / "merged", load_policy("keep-all"), tmp_path / "views" / "keep-all")
     assert bytes_of(tmp_path / "merged") == before
-    photos, default = (read_photos(one, "simswap-224") for one in (view, Dataset.open(tmp_path / "merged")))
+    photos, default = (read_training_faces(one, "simswap-224") for one in (view, Dataset.open(tmp_path / "merged")))
     assert set(default.face_id) < set(photos.face_id)
     assert set(default.people) <= set(photos.people)
     vectors = read_latents(view, photos, load_embedder("builtin"), tmp_path / "none")

@@ -12,7 +12,7 @@ from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES, flip_mask, flip_points
 from manifests.reader import Dataset, decode_mask
 from tests.samples.dataset import EMBEDDER, write_dataset
-from train.data.faces import Photos, read_photos
+from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import centre_of, read_latents
 from train.data.pairs import Kind, PairLoader, Pairs, Rows, derangement
 from train.errors import CheckpointError
@@ -29,17 +29,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def photos(dataset: Dataset) -> Photos:
-    return with_faces(read_photos(dataset, "simswap-224"))
+def photos(dataset: Dataset) -> TrainingFaces:
+    return with_faces(read_training_faces(dataset, "simswap-224"))
 
 
-def with_faces(photos: Photos) -> Photos:
+def with_faces(photos: TrainingFaces) -> TrainingFaces:
     """The made-up landmarks lie on one line; these are a frontal face on the crops' 32 px."""
     points = TEMPLATES["arcface-112"].points[0] * (32 / 112)
     return replace(photos, side=32, points=np.broadcast_to(points, (len(photos), 5, 2)).astype(np.float32).copy())
 
 
-def loader(photos: Photos, kind: Kind = "same", **options: object) -> PairLoader:
+def loader(photos: TrainingFaces, kind: Kind = "same", **options: object) -> PairLoader:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(len(photos), 8)).astype(np.float16)
     given = {"batch": 4, "seed": 3, "flip": 0.5, "size": 32, "mask": "none"} | options
@@ -47,7 +47,7 @@ def loader(photos: Photos, kind: Kind = "same", **options: object) -> PairLoader
     return PairLoader(pairs, lambda _: kind, vectors, CHIP, given["size"], given["mask"], sources=True)
 
 
-def test_kept_faces_lie_person_by_person(dataset: Dataset, photos: Photos) -> None:
+def test_kept_faces_lie_person_by_person(dataset: Dataset, photos: TrainingFaces) -> None:
     assert list(photos.people) == sorted(PEOPLE)
     assert photos.count.tolist() == [4, 3, 5, 1]
     row = photos.face_id.tolist().index("cid/0002.jpg#0")
@@ -68,14 +68,14 @@ def test_nobody_keeps_his_own_identity(people: list[int]) -> None:
         assert (who[order] != who).all()
 
 
-def test_without_a_derangement_sources_come_from_all_the_others(photos: Photos) -> None:
+def test_without_a_derangement_sources_come_from_all_the_others(photos: TrainingFaces) -> None:
     assert derangement(np.array([0, 0, 1]), np.random.default_rng(0)) is None
     crowd = photos.take(np.flatnonzero(np.isin(photos.person, [2, 3])))  # five photos of cid, one of dee
     rows = Pairs(crowd, 4, 0).rows(0, "cross")
     assert (crowd.person[rows.targets] != crowd.person[rows.sources]).all()
 
 
-def test_same_person_pairs_are_two_photos_or_one_and_its_flip(photos: Photos) -> None:
+def test_same_person_pairs_are_two_photos_or_one_and_its_flip(photos: TrainingFaces) -> None:
     pairs = Pairs(photos, 4, seed=1, flip=0.0)
     seen = set()
     for index in range(40):
@@ -90,7 +90,7 @@ def test_same_person_pairs_are_two_photos_or_one_and_its_flip(photos: Photos) ->
     assert len([pair for pair in seen if photos.person[pair[0]] == 2]) == 5 * 4  # every pair of cid's comes up
 
 
-def test_an_epoch_shows_every_photo_once(photos: Photos) -> None:
+def test_an_epoch_shows_every_photo_once(photos: TrainingFaces) -> None:
     pairs = Pairs(photos, 1, seed=2)
     epochs = [
         [pairs.rows(i, "cross").targets[0] for i in range(e * len(photos), (e + 1) * len(photos))] for e in (0, 1)
@@ -99,7 +99,7 @@ def test_an_epoch_shows_every_photo_once(photos: Photos) -> None:
     assert epochs[0] != epochs[1]
 
 
-def test_it_continues_in_the_middle_of_an_epoch(photos: Photos) -> None:
+def test_it_continues_in_the_middle_of_an_epoch(photos: TrainingFaces) -> None:
     whole = loader(photos, "cross")
     batches = [next(whole) for _ in range(6)]
     half = loader(photos, "cross")
@@ -117,7 +117,7 @@ def test_it_continues_in_the_middle_of_an_epoch(photos: Photos) -> None:
         other.load_state_dict(half.state_dict())
 
 
-def test_a_flip_mirrors_pixels_classes_and_points_together(dataset: Dataset, photos: Photos) -> None:
+def test_a_flip_mirrors_pixels_classes_and_points_together(dataset: Dataset, photos: TrainingFaces) -> None:
     rows, off = np.array([0, 5]), np.zeros(2, bool)
     ours = loader(photos, mask="face")
     plain = ours.assemble(0, "same", Rows(rows, rows, off, off))
@@ -135,7 +135,7 @@ def test_a_flip_mirrors_pixels_classes_and_points_together(dataset: Dataset, pho
     assert np.abs(moved - CHIP.points[0]).max() < 1.0
 
 
-def test_shrinking_moves_the_chip_with_the_pixels(photos: Photos) -> None:
+def test_shrinking_moves_the_chip_with_the_pixels(photos: TrainingFaces) -> None:
     rows, off = np.array([0]), np.zeros(1, bool)
     large = loader(photos).assemble(0, "same", Rows(rows, rows, off, off))
     small = loader(photos, size=16).assemble(0, "same", Rows(rows, rows, off, off))
@@ -144,7 +144,9 @@ def test_shrinking_moves_the_chip_with_the_pixels(photos: Photos) -> None:
     assert np.allclose(small.matrices[0].numpy() @ at_small, large.matrices[0].numpy() @ at_large, atol=1e-3)
 
 
-def test_latents_are_the_stored_ones_of_this_embedder_only(dataset: Dataset, photos: Photos, tmp_path: Path) -> None:
+def test_latents_are_the_stored_ones_of_this_embedder_only(
+    dataset: Dataset, photos: TrainingFaces, tmp_path: Path
+) -> None:
     class Same(torch.nn.Module):
         embedder_id, dim = EMBEDDER, 4
 
@@ -173,29 +175,29 @@ def test_a_centre_is_taken_off_only_where_all_people_look_alike() -> None:
     assert centre_of(apart, 0.5).tolist() == [0, 0]
 
 
-def test_held_out_people_are_whole_people(photos: Photos) -> None:
+def test_held_out_people_are_whole_people(photos: TrainingFaces) -> None:
     held = photos.held_out(0.5)
     assert 0 < held.sum() < len(photos)
     assert not set(photos.person[held]) & set(photos.person[~held])
     assert len(photos.take(np.flatnonzero(held))) == held.sum()
 
 
-def test_what_does_not_fit_is_refused_in_words(dataset: Dataset, photos: Photos, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_in_words(dataset: Dataset, photos: TrainingFaces, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="aligned to simswap-224, this recipe trains on ffhq-512"):
-        read_photos(dataset, "ffhq-512")
+        read_training_faces(dataset, "ffhq-512")
     with pytest.raises(DatasetError, match="only ann is left to train on"):
         Pairs(photos.take(np.arange(4)), 4, 0)
     write_dataset(tmp_path, {"ann": 1})
     with pytest.raises(DatasetError, match="no photo with a face is kept"):
-        read_photos(Dataset.open(tmp_path), "simswap-224")
+        read_training_faces(Dataset.open(tmp_path), "simswap-224")
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     write_dataset(tmp_path, PEOPLE)
-    photos = with_faces(read_photos(Dataset.open(tmp_path), "simswap-224"))
+    photos = with_faces(read_training_faces(Dataset.open(tmp_path), "simswap-224"))
     for shard in tmp_path.glob("faces/*"):
         shard.unlink()
     with pytest.raises(DatasetError, match="parquet is missing"):
         next(loader(photos))
     with pytest.raises(DatasetError, match="parquet is missing"):
-        read_photos(Dataset.open(tmp_path), "simswap-224")
+        read_training_faces(Dataset.open(tmp_path), "simswap-224")

@@ -18,7 +18,7 @@ from tests.conftest import Cleaned
 from tests.samples.tiny_training import write_recipe
 from train import fit
 from train.config import load_recipe
-from train.data.faces import Photos, read_photos
+from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import read_latents
 from train.data.pairs import Batch
 from train.errors import CheckpointError
@@ -146,7 +146,7 @@ def test_every_picture_of_the_page_is_there_and_marked(evaluated: Evaluated) -> 
 
 
 def test_a_checkpoint_that_held_nobody_out_is_judged_on_all_and_says_so(cleaned: Cleaned) -> None:
-    photos = read_photos(Dataset.open(cleaned.out), "simswap-224")
+    photos = read_training_faces(Dataset.open(cleaned.out), "simswap-224")
     everybody, clean, note = held_out(photos, [0.0])
     assert len(everybody) == len(photos)
     assert not clean
@@ -176,14 +176,14 @@ class Replacer(Candidate):
         return torch.nn.functional.interpolate(torch.stack(crops), batch.target.shape[2:], mode="area")
 
 
-PHOTOS: Photos
+PHOTOS: TrainingFaces
 
 
 @pytest.fixture(scope="module")
 def setting(cleaned: Cleaned) -> Setting:
     global PHOTOS
     dataset, embedder = Dataset.open(cleaned.out), load_embedder("builtin")
-    PHOTOS = read_photos(dataset, "simswap-224")
+    PHOTOS = read_training_faces(dataset, "simswap-224")
     vectors = read_latents(dataset, PHOTOS, embedder, Path("unused"))
     judge = Judge.of(embedder, vectors, vectors[PHOTOS.first], True, "cpu")
     assert judge.centre.any()  # dlib's people lie in one corner
@@ -222,10 +222,10 @@ def test_a_swap_that_is_the_source_gains_all_and_loses_the_pose(
     assert found.landmark_error.mean() > 0.03
 
 
-def people_with(counts: list[int]) -> Photos:
+def people_with(counts: list[int]) -> TrainingFaces:
     number = sum(counts)
     nothing = np.zeros(number, np.int64)
-    return Photos(
+    return TrainingFaces(
         Path("x"), 224, [f"p{k}" for k in range(len(counts))], ["s"],
         np.array([f"f{k}" for k in range(number)], object),
         np.repeat(np.arange(len(counts)), counts), nothing, nothing, nothing, nothing, nothing,
