@@ -35,10 +35,10 @@ from train.build import build_generator
 from train.config import load_recipe
 from train.marks.marker import Marker
 from train.marks.marking import Marking
-from train.swap.album import Album
-from train.swap.faces import load_finder
-from train.swap.paths import photos_of
+from train.swap.detection import load_detector
+from train.swap.photos import PhotoSwapper
 from train.swap.swapper import Swapper
+from train.swap.targets import find_photos
 from train.swap.video import swap_video
 from train.trained import SwapModel
 
@@ -140,8 +140,8 @@ def main() -> None:
     model = SwapModel(generator, embedder, recipe, torch.zeros(embedder.dim, device=device))
     latent = torch.nn.functional.normalize(torch.randn(embedder.dim), dim=0).to(device)
     segmenter = Segmenter.load(device)
-    finder = load_finder(Choice("builtin", None, "full"), model.template, device)
-    swapper = Swapper(model, finder, segmenter, latent, threads=torch.get_num_threads())
+    detector = load_detector(Choice("builtin", None, "full"), device)
+    swapper = Swapper(model, detector, segmenter, latent, threads=torch.get_num_threads())
     work = Path(tempfile.mkdtemp(prefix="bench-swap-"))
     photos, clip = work / "photos", work / "clip.mp4"
     photos.mkdir()
@@ -153,7 +153,7 @@ def main() -> None:
     count = len(list(photos.iterdir()))
 
     def ours(marks: Marker, out: Path) -> None:
-        Album(swapper, marks, out, [], threads=2).run(photos_of(photos)[0], lambda outcome: None)
+        PhotoSwapper(swapper, marks, out, threads=2).run(find_photos(photos)[0])
 
     def ours_clip(marks: Marker, out: Path) -> None:
         swap_video(clip, out, swapper, marks)

@@ -47,28 +47,3 @@ class ProgressBar:
             print(message, file=file, flush=True)
         else:
             self._bar.write(message, file=file)
-
-
-class Bar(ProgressBar):
-    """The bar of `simswap swap`: also takes absolute counts."""
-
-    def __init__(self, unit: str = " photos") -> None:
-        super().__init__(sys.stderr)
-        self._unit = unit.strip()
-
-    def start(self, step: str, total: int | None, unit: str = "") -> None:
-        super().start(step, total, unit or self._unit)
-
-    def tick(self, count: int) -> None:
-        """Same as `advance`."""
-        self.advance(count)
-
-    def reach(self, done: int, total: int) -> None:
-        """Set the number of finished units, and the total (0: unknown)."""
-        if self._bar is not None:
-            self._bar.total = total or None
-            self._bar.update(done - self._bar.n)
-
-    def write(self, line: str) -> None:
-        """Same as `note`."""
-        self.note(line)

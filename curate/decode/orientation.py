@@ -1,8 +1,12 @@
 """EXIF orientation (tag 0x0112): read it from an EXIF block, apply it to pixels."""
 
 import struct
+from typing import TypeVar
 
-from curate.decode.raster import Pixels
+import numpy as np
+import numpy.typing as npt
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _ORIENTATION_TAG = 0x0112
 _SHORT = 3  # TIFF field type: unsigned 16 bit
@@ -24,7 +28,7 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
+def upright(pixels: npt.NDArray[Scalar], orientation: int) -> npt.NDArray[Scalar]:
     """Undo an EXIF orientation: rows and columns exchanged for 5..8, then flipped. Returns a view."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)

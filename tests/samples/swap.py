@@ -1,4 +1,4 @@
-"""What tests of swapping share: photos with faces, generators that do something plain, a tiny checkpoint, no marks."""
+"""Photos with faces, trivial generators, a tiny checkpoint, and markers with few marks, for the tests of swapping."""
 
 import importlib.util
 from dataclasses import asdict
@@ -15,7 +15,6 @@ from curate.decode import decode
 from curate.faces.embedder import Embedder, load_embedder
 from curate.faces.models import Choice
 from curate.faces.segment import Segmenter
-from manifests.landmarks import TEMPLATES
 from train import checkpoint
 from train.build import build_generator
 from train.config import Recipe
@@ -24,8 +23,8 @@ from train.marks.marking import Marking
 from train.marks.metadata.mark import AigcMetadata
 from train.networks.generator import FaceGenerator
 from train.swap.consent import Consent
-from train.swap.faces import FaceFinder, load_finder
-from train.swap.person import Person
+from train.swap.detection import SwapDetector, load_detector
+from train.swap.reference import ReferencePerson
 from train.swap.swapper import Swapper
 from train.trained import SwapModel
 
@@ -54,8 +53,8 @@ def smaller(photo: Pixels, factor: float) -> Pixels:
     return np.asarray(cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-class Same(FaceGenerator):
-    """Gives back its input."""
+class IdentityGenerator(FaceGenerator):
+    """Returns its input."""
 
     def __init__(self) -> None:
         super().__init__(128, "rgb01_tanh")
@@ -64,8 +63,8 @@ class Same(FaceGenerator):
         return target
 
 
-class Paint(FaceGenerator):
-    """Paints every other column of the crop green: what is pasted cannot be taken for the photo."""
+class StripesGenerator(FaceGenerator):
+    """Returns green stripes, which no photo contains."""
 
     def __init__(self) -> None:
         super().__init__(128, "rgb01_tanh")
@@ -87,16 +86,16 @@ def segmenter() -> Segmenter:
 
 
 @lru_cache
-def finder() -> FaceFinder:
-    return load_finder(Choice("builtin", None, "full"), TEMPLATES["simswap-224"], "cpu")
+def detector() -> SwapDetector:
+    return load_detector(Choice("builtin", None, "full"), "cpu")
 
 
 def swapper(
-    generator: FaceGenerator | None = None, *, only: Person | None = None, consent: Consent | None = None
+    generator: FaceGenerator | None = None, *, only: ReferencePerson | None = None, consent: Consent | None = None
 ) -> Swapper:
-    """All real but the generator, which gives back its input unless another is named."""
-    model = SwapModel(generator or Same(), embedder(), Recipe(size=224), torch.zeros(128))
-    return Swapper(model, finder(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
+    """A swapper with real models but for the generator, which returns its input by default."""
+    model = SwapModel(generator or IdentityGenerator(), embedder(), Recipe(size=224), torch.zeros(128))
+    return Swapper(model, detector(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
 
 
 UNMARKED = Marker(Marking(0), marks=())
@@ -106,19 +105,19 @@ METADATA_ONLY = Marker(Marking(0), marks=(AigcMetadata,))
 
 
 def write_checkpoint(path: Path, embedder_id: str | None = None, **recipe: object) -> Recipe:
-    """A checkpoint with random weights of a tiny recipe, as a training would leave it."""
+    """Write a checkpoint of a tiny recipe with random weights; returns the recipe."""
     values = {"size": 64, "width": 8, "blocks": 2, "discriminator_scales": 1} | recipe
-    made = Recipe(**values)  # type: ignore[arg-type]
+    tiny = Recipe(**values)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    generator = build_generator(made, 128)
+    generator = build_generator(tiny, 128)
     facts = {
-        "recipe": asdict(made),
+        "recipe": asdict(tiny),
         "policy_hash": None,
         "embedder_id": embedder_id or embedder().embedder_id,
         "latent_dim": 128,
-        "images": made.images,
-        "active_blocks": made.blocks,
+        "images": tiny.images,
+        "active_blocks": tiny.blocks,
     }
     centre = torch.linspace(-0.05, 0.1, 128)
     checkpoint.write(path, checkpoint.snapshot({"ema": generator}, {}, {"centre": centre}, facts))
-    return made
+    return tiny

@@ -1,4 +1,4 @@
-"""`simswap swap` and `simswap export`: options in, lines and errors out. Heavy things are imported when needed."""
+"""`simswap swap` and `simswap export`: parse options, call the library, print. Heavy modules are imported inside."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.commands.options import Device
-from curate.commands.progress import Bar
+from curate.commands.progress import ProgressBar
 from curate.program import Interrupted
 
 if TYPE_CHECKING:
-    from train.swap.album import Outcome
-    from train.swap.job import Job
+    from train.swap.run import SwappedPhotos
+    from train.swap.video import SwappedVideo
 
 
 class Label(StrEnum):
@@ -25,7 +25,7 @@ class Label(StrEnum):
 
 
 class Corner(StrEnum):
-    """Where the visible label stands."""
+    """Corner of the visible label."""
 
     bottom_right = "bottom-right"
     bottom_left = "bottom-left"
@@ -34,66 +34,79 @@ class Corner(StrEnum):
 
 
 class Part(StrEnum):
-    """What of a face is replaced."""
+    """The part of a face that is replaced."""
 
     face = "face"
     face_hair = "face_hair"
 
 
 def swap(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint of `simswap fit`.")],
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`.")],
     source: Annotated[
         list[Path],
-        typer.Option(help="Photo of the person whose identity is put on, or a folder of such; repeatable: averaged."),
+        typer.Option(
+            help="Photo of the person whose identity is used, or a folder of photos of that person; repeatable. The "
+            "embeddings of several photos are averaged."
+        ),
     ],
-    target: Annotated[Path, typer.Option(help="A photo, a folder of photos at any depth, or a video.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results; nothing in it is ever overwritten.")],
+    target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
+    out: Annotated[Path, typer.Option(help="Folder of the results. Existing files are never overwritten.")],
     source_face: Annotated[
-        int | None, typer.Option(min=1, help="Of a source photo with several faces: which, from the left.")
+        int | None,
+        typer.Option(min=1, help="Which face of a source photo with several faces; 1 is the leftmost."),
     ] = None,
-    only: Annotated[Path | None, typer.Option(help="Swap only the person on this photo. Default: every face.")] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="Photo of the one person to swap. Default: every face is swapped.")
+    ] = None,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder or curated dataset of people who are refused as source and target; repeatable."),
+        typer.Option(help="Folder of photos, or curated dataset, of people refused as source and target; repeatable."),
     ] = None,
-    mask: Annotated[Part, typer.Option(help="What of a face is replaced.")] = Part.face,
+    mask: Annotated[Part, typer.Option(help="Part of a face that is replaced.")] = Part.face,
     label: Annotated[
-        Label, typer.Option(help="Visible label. Watermark, metadata and credentials are written in any case.")
+        Label,
+        typer.Option(help="Language of the visible label. Watermark, metadata and credentials are always written."),
     ] = Label.both,
-    corner: Annotated[Corner, typer.Option(help="Where the visible label stands.")] = Corner.bottom_right,
+    corner: Annotated[Corner, typer.Option(help="Corner of the visible label.")] = Corner.bottom_right,
     mark_id: Annotated[
-        str | None, typer.Option(help="ID in every mark, up to 8 hexadecimal digits. Default: OUT's, else a new one.")
+        str | None,
+        typer.Option(help="ID in the marks, up to 8 hexadecimal digits. Default: that of OUT's results, or a new one."),
     ] = None,
-    producer: Annotated[str, typer.Option(help="Who made the result, for the metadata.")] = "swapset",
+    producer: Annotated[str, typer.Option(help="Producer of the results, for their metadata.")] = "swapset",
     certificate: Annotated[
-        Path | None, typer.Option(help="PEM chain that signs the credentials. Default: an own one.")
+        Path | None,
+        typer.Option(help="PEM certificate chain that signs the credentials. Default: one created on this machine."),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM private key of --certificate.")] = None,
     models: Annotated[str, typer.Option(help="Face detector: auto, builtin, buffalo_l or buffalo_s.")] = "auto",
     embedder: Annotated[
-        Path | None, typer.Option(help="File of the checkpoint's face embedder, where it is none of these.")
+        Path | None, typer.Option(help="File of the checkpoint's face embedder, where it is not a known model.")
     ] = None,
     detection: Annotated[
-        str, typer.Option(help="Built-in detector: full finds every face, coarse is faster.")
+        str, typer.Option(help="Built-in detector: full searches every scale, coarse is faster.")
     ] = "full",
     device: Device = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode and encode. Default: one a core.")
+        int | None, typer.Option(min=1, help="Threads that decode and encode. Default: one per core.")
     ] = None,
 ) -> None:
-    """Put a person's face on those of a photo, a folder of photos or a video; every result is marked as AI-made.
+    """Put a person's identity on the faces of a photo, a folder or a video; every result is marked as AI-made.
 
-    Photos keep format, size and orientation (what cannot carry the marks, BMP say, becomes PNG), videos their sound
-    and timing. OUT/report.csv says what became of each photo; the same command again goes on where it stopped. Ctrl-C
-    in a video finishes a shorter one, NAME.until-SECONDSs.SUFFIX.
+    Photos keep their format, size and orientation (formats that cannot carry the marks, such as BMP, become PNG);
+    videos keep sound and timing. OUT/report.csv has one row per photo. The same command again continues a run. Ctrl-C
+    in a video completes a shorter one, NAME.until-SECONDSs.SUFFIX.
 
     Example: simswap swap --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors --source anna.jpg --target
     holiday --out swapped
     """
-    from curate.faces.models import check_device
-    from train.swap.job import Request, prepare
+    import sys
 
-    request = Request(
+    from curate.faces.models import check_device
+    from train.swap.interrupt import deferred_interrupt
+    from train.swap.plan import SwapRequest, plan
+    from train.swap.run import SwappedPhotos, run
+
+    request = SwapRequest(
         checkpoint=checkpoint,
         sources=tuple(source),
         target=target,
@@ -111,79 +124,58 @@ def swap(
         producer=producer,
         certificate=certificate,
         key=key,
-        mark_id=_number(mark_id),
+        mark_id=_parse_mark_id(mark_id),
         threads=workers or _cores(),
     )
-    job = prepare(request, Bar())
-    record = job.record
-    print(f"{checkpoint.name} on {request.device}, source: {len(job.source.photos)} photo(s); mark ID {record.mark_id}")
-    if job.video:
-        _swap_video(job)
+    listener = ProgressBar(notes=sys.stderr)
+    planned = plan(request, listener)
+    photos = len(planned.source.photos)
+    print(f"{checkpoint.name} on {request.device}, source: {photos} photo(s); mark ID {planned.record.mark_id}")
+    for suffix, count in sorted(planned.ignored.items()):
+        print(f"ignored: {count} file(s) {suffix or 'without a suffix'}")
+    current = "the video up to the current frame" if planned.target_is_video else "the current photos"
+    with deferred_interrupt(lambda: listener.note(f"finishing {current}; Ctrl-C again stops at once")) as interrupted:
+        result = run(planned, listener, interrupted)
+    if isinstance(result, SwappedPhotos):
+        _report_photos(result)
     else:
-        _swap_photos(job)
+        _report_video(result)
 
 
-def _swap_photos(job: "Job") -> None:
+def _report_photos(result: "SwappedPhotos") -> None:
     from train.errors import TargetError
-    from train.swap.album import REPORT
-    from train.swap.job import swap_photos
-    from train.swap.stopping import gently
+    from train.swap.photos import count_by_status
 
-    out = job.request.out
-    for ending, count in sorted(job.ignored.items()):
-        print(f"passed over: {count} file(s) {ending or 'without a suffix'}")
-    bar = Bar()
-    bar.start("swapping", len(job.targets))
-
-    def tell(outcome: "Outcome") -> None:
-        bar.tick(1)
-        notes = [part for part in (outcome.reason, outcome.notes) if part]
-        if notes:
-            bar.write(f"{outcome.path}: {outcome.status}: {'; '.join(notes)}")
-
-    try:
-        with gently(lambda: bar.write("stopping after the photos in work; Ctrl-C again stops at once")) as stop:
-            counts = swap_photos(job, tell, stop)
-    finally:
-        bar.finish()
-    words = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    print(f"{words}; see {out / REPORT}")
-    if sum(counts.values()) < len(job.targets):
+    counts = count_by_status(result.outcomes)
+    print(f"{', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}; see {result.report}")
+    if result.interrupted:
         raise Interrupted
-    missing = counts.get("failed", 0) + counts.get("refused", 0)
+    missing = counts["failed"] + counts["refused"]
     if missing:
-        raise TargetError(f"{missing} of {len(job.targets)} photos were not swapped: {out / REPORT} says why")
+        raise TargetError(
+            f"{missing} of {len(result.outcomes)} photos were not swapped: {result.report} has the reasons"
+        )
 
 
-def _swap_video(job: "Job") -> None:
-    from train.swap.job import swap_clip
-    from train.swap.stopping import gently
-
-    bar = Bar(" frames")
-    bar.start("swapping", None)
-    try:
-        with gently(lambda: bar.write("finishing the video up to here; Ctrl-C again stops at once")) as stop:
-            clip = swap_clip(job, bar.reach, stop)
-    finally:
-        bar.finish()
-    print(f"{clip.frames} frames, {clip.seconds:.1f} s, a face swapped in {clip.with_face} of them")
-    if clip.damaged:
-        print(f"{clip.damaged} damaged place(s) of the video were passed over")
-    for note in clip.notes:
+def _report_video(result: "SwappedVideo") -> None:
+    print(f"{result.frames} frames, {result.seconds:.1f} s, a face swapped in {result.frames_with_face} of them")
+    if result.damaged:
+        print(f"{result.damaged} damaged packet(s) or frame(s) were skipped")
+    for note in result.notes:
         print(note)
-    print(clip.output)
-    if clip.stopped:
+    print(result.output)
+    if result.interrupted:
         raise Interrupted
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint of `simswap fit`.")],
-    out: Annotated[Path, typer.Option(help="The ONNX file; it must not exist yet.")],
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write; it must not exist.")],
 ) -> None:
-    """Write a checkpoint's generator as ONNX: target crop and latent in, swapped crop out, RGB in [0, 1].
+    """Write the generator of a checkpoint as ONNX: inputs target crop and latent, output swapped crop, RGB in [0, 1].
 
-    The file's metadata says which crops and latents it wants (size, template, embedder, centre). What it makes
-    carries no marks: whoever uses it outside of `simswap swap` has to mark the results.
+    The metadata of the file describes the inputs (size, template, embedder, latent centre). Its outputs carry no marks:
+    programs other than `simswap swap` must mark them themselves.
 
     Example: simswap export --checkpoint runs/tiny/checkpoints/000000020000.safetensors --out generator.onnx
     """
@@ -193,8 +185,8 @@ def export(
     print(f"{out}: {size / 1e6:.1f} MB")
 
 
-def _number(text: str | None) -> int | None:
-    """A mark ID as it is typed: what `simswap verify` shows."""
+def _parse_mark_id(text: str | None) -> int | None:
+    """Parse a mark ID as `simswap verify` shows it."""
     if text is None:
         return None
     digits = text.removeprefix("0x")

@@ -1,4 +1,4 @@
-"""People who must not be swapped, nor lend their identity: exclusion galleries, asked for every source and target."""
+"""Consent: people in exclusion galleries are refused as source and as target."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Consent:
-    """`gallery`: faces of the people who said no, in the checkpoint's own embedder; it holds the threshold."""
+    """The people who must not be swapped. `gallery`: in the embedding space of the checkpoint; has the threshold."""
 
     gallery: Gallery
 
-    def refusals(self, vectors: Floats, rows: npt.NDArray[np.int64]) -> dict[int, str]:
-        """Faces (K, D), of which `rows` are asked about -> {row: why it is refused} for those that are."""
-        found = match(vectors[rows], self.gallery)
+    def refusals(self, embeddings: Floats, rows: npt.NDArray[np.int64]) -> dict[int, str]:
+        """The reason of refusal for each of `rows` of embeddings (K, D) that matches a person of the gallery."""
+        matches = match(embeddings[rows], self.gallery)
         return {
-            int(row): f"a face in it matches {self.gallery.image_ids[reference]} of --exclude "
-            f"(cosine {similarity:.3f}, from {self.gallery.threshold:.3f} on), who must not be swapped"
-            for row, reference, similarity in zip(rows, found.reference, found.similarity, strict=True)
+            int(row): f"a face matches {self.gallery.image_ids[reference]} of --exclude "
+            f"(cosine {similarity:.3f}, threshold {self.gallery.threshold:.3f}), a person who must not be swapped"
+            for row, reference, similarity in zip(rows, matches.reference, matches.similarity, strict=True)
             if reference >= 0
         }

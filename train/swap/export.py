@@ -1,4 +1,4 @@
-"""A checkpoint's generator -> an ONNX file that says itself what it wants."""
+"""Exports the generator of a checkpoint to ONNX, with metadata on its inputs."""
 
 import base64
 import importlib.util
@@ -20,8 +20,8 @@ from train.networks.generator import FaceGenerator, Generator
 OPSET = 18
 
 
-class _Rgb(nn.Module):
-    """The generator with RGB in [0, 1] on both sides, whatever its own pixel space."""
+class _RgbGenerator(nn.Module):
+    """A generator with RGB in [0, 1] as input and output, whatever its own pixel space."""
 
     def __init__(self, generator: FaceGenerator) -> None:
         super().__init__()
@@ -33,13 +33,16 @@ class _Rgb(nn.Module):
 
 
 def export_generator(checkpoint: Path, out: Path) -> int:
-    """Write `out`; returns its size in bytes.
+    """Write the ONNX file `out`; returns its size in bytes.
 
     Inputs: `target` float32 (N, 3, S, S), RGB in [0, 1]; `latent` float32 (N, D), normalize(embedding - centre).
-    Output: `swapped`, like target. N is free. Metadata: swapset.size, .template, .embedder_id, .recipe
-    (JSON) and .centre (base64 of D little-endian float32).
-    Raises CheckpointError: no checkpoint, or one whose generator ONNX cannot hold. ModelError: the exporter is not
-    installed. OutputError: `out` exists.
+    Output: `swapped`, like target. N is dynamic. Metadata: swapset.size, .template, .embedder_id, .recipe (JSON) and
+    .centre (base64 of D little-endian float32).
+
+    Raises:
+        CheckpointError: Not a checkpoint, or its generator cannot be expressed as one ONNX graph.
+        ModelError: The exporter is not installed.
+        OutputError: `out` exists, or cannot be written.
     """
     if out.exists():
         raise OutputError(f"{out} exists already: remove it, or choose another --out")
@@ -49,18 +52,18 @@ def export_generator(checkpoint: Path, out: Path) -> int:
     recipe = facts["recipe"]
     if recipe["generator"] == "diffusion" or recipe["masked"] == "input":
         raise CheckpointError(
-            f"{checkpoint}: ONNX export is for generators that swap in one pass and see the whole target; this one is "
-            f"of recipe generator = {recipe['generator']!r}, masked = {recipe['masked']!r}"
+            f"{checkpoint}: ONNX export supports generators that swap in one pass and see the whole target; the recipe "
+            f"of this one has generator = {recipe['generator']!r}, masked = {recipe['masked']!r}"
         )
     size = int(recipe["size"])
     example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, generator.latent_dim))
     if isinstance(generator, Generator):
-        # Blocks that are not open yet are no part of what is computed.
+        # In eval mode, blocks that are not active yet are not part of the graph.
         generator = generator.eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Rgb(generator).eval(),
+            _RgbGenerator(generator).eval(),
             example,
             dynamo=True,
             opset_version=OPSET,
@@ -72,14 +75,14 @@ def export_generator(checkpoint: Path, out: Path) -> int:
     assert program is not None
     model = program.model_proto
     centre = facts["centre"].float().numpy().astype("<f4").tobytes()
-    told = {
+    metadata = {
         "size": str(size),
         "template": recipe["template"],
         "embedder_id": facts["embedder_id"],
         "centre": base64.b64encode(centre).decode(),
         "recipe": json.dumps(recipe, sort_keys=True),
     }
-    onnx.helper.set_model_props(model, {f"swapset.{key}": value for key, value in told.items()})
+    onnx.helper.set_model_props(model, {f"swapset.{key}": value for key, value in metadata.items()})
     onnx.checker.check_model(model)
     with atomic(out) as partial:
         partial.write_bytes(model.SerializeToString())

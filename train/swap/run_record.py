@@ -1,4 +1,4 @@
-"""OUT/swap.json: by what the results in OUT were made, so that no folder ever holds those of two different runs."""
+"""OUT/swap.json: the inputs and settings of the results in OUT, so that no folder mixes results of different runs."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What results depend on, besides the target: hashes of files, choices, the marks' ID (8 hexadecimal digits)."""
+    """What results depend on besides the target: hashes of files, settings, and the mark ID (8 hexadecimal digits)."""
 
     checkpoint: str
     sources: tuple[str, ...]
@@ -31,35 +31,34 @@ class RunRecord:
 
 
 def sha256(paths: Sequence[Path]) -> tuple[str, ...]:
-    """sha256 of each file's bytes."""
-    found = []
+    """The SHA-256 of each file."""
+    digests = []
     for path in paths:
         with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return tuple(found)
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return tuple(digests)
 
 
 def read(out: Path) -> dict[str, object] | None:
-    """What `out` was made by; None where nothing is there. Raises OutputError where it is damaged."""
+    """The record of `out`; None where there is none. Raises OutputError where it is damaged."""
     path = out / FILE
     if not path.exists():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return dict(told)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise OutputError(f"{path} is damaged ({error}): remove it, or choose another --out") from error
 
 
 def claim(out: Path, record: RunRecord) -> None:
-    """Make `out` this run's, or check that it is. Raises OutputError where it holds results of other settings."""
-    told, mine = read(out), json.loads(json.dumps(asdict(record)))
-    if told is None:
+    """Write the record of a new `out`. Raises OutputError where `out` has results of other inputs or settings."""
+    recorded, current = read(out), json.loads(json.dumps(asdict(record)))
+    if recorded is None:
         with atomic(out / FILE) as partial:
-            partial.write_text(json.dumps(mine, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(current, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         return
-    differ = sorted(key for key in mine | told if mine.get(key) != told.get(key))
-    if differ:
+    differences = sorted(key for key in current | recorded if current.get(key) != recorded.get(key))
+    if differences:
         raise OutputError(
-            f"{out} holds swaps made in another way ({', '.join(differ)}, see {out / FILE}): choose another --out"
+            f"{out} contains swaps of other settings ({', '.join(differences)}, see {out / FILE}): choose another --out"
         )

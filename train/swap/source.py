@@ -1,4 +1,4 @@
-"""Photos of one person -> the latent of that person."""
+"""The source of a swap: photos of one person, and the embedding of the face on each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,63 +14,73 @@ from curate.faces.embedder import Embedder
 from curate.faces.faces import Faces
 from curate.sources.stores.walk import photos_under
 from train.errors import SourceFaceError
-from train.swap.faces import FaceFinder, Pixels
+from train.swap.detection import SwapDetector
 
-_COUNTS = 0.3
-"""A face with less than this share of the largest one's side is somebody in the background."""
+Pixels = npt.NDArray[np.uint8]
+
+_MIN_RELATIVE_SIDE = 0.3  # of the largest face; smaller ones are people in the background
 
 
 @dataclass(frozen=True)
 class Source:
-    """`photos`: the files; `vectors`: float32 (M, D), the embedding of the face on each."""
+    """The photos of a person. embeddings: float32 (M, D) of unit norm, one per photo."""
 
     photos: tuple[Path, ...]
-    vectors: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
 
 
 def read_source(
-    paths: Sequence[Path], finder: FaceFinder, embedder: Embedder, number: int | None = None, what: str = "source"
+    paths: Sequence[Path],
+    detector: SwapDetector,
+    embedder: Embedder,
+    device: str,
+    face_number: int | None = None,
+    name: str = "source",
 ) -> Source:
-    """Photos, or folders of photos, of one person -> their files and embeddings.
+    """Detect and embed the face on each photo of one person.
 
-    Each photo must show one face; those that are small beside the largest do not count. number: take that face,
-    counted from the left, 1 the first. what: how messages call the photos.
-    Raises SourceFaceError: unreadable, no face, several faces,
-    no such number. SourceError: a path that does not exist, a folder without photos.
+    Args:
+        paths: Photos, or folders of photos.
+        detector: Detects the faces. Those that are small beside the largest of the photo are ignored.
+        embedder: The embedder of the checkpoint, on `device`.
+        device: Where the crops are embedded.
+        face_number: Of a photo with several faces, the one to use: 1 is the leftmost. None requires a single face.
+        name: What messages call the photos.
+
+    Raises:
+        SourceFaceError: A photo is unreadable, shows no face, several faces, or no face of that number.
+        SourceError: A path does not exist, or is a folder without photos.
     """
-    files = [file for path in paths for file in _files(path, what)]
-    vectors = []
+    files = [file for path in paths for file in _photos(path, name)]
+    embeddings = []
     for file in files:
         try:
             photo = decode(file.read_bytes()).pixels
         except (DecodeError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise SourceFaceError(f"{what} {file}: cannot be read ({reason}): bring another photo") from error
-        vectors.append(_embedding(photo, f"{what} {file}", finder, embedder, number))
-    return Source(tuple(files), np.stack(vectors))
+            raise SourceFaceError(f"{name} {file}: cannot be read ({reason}): give another photo") from error
+        face = _only_face(detector([photo]), face_number, f"{name} {file}")
+        embeddings.append(face.embed([photo], embedder, device)[0].cpu().numpy())
+    return Source(tuple(files), np.stack(embeddings))
 
 
-def _files(path: Path, what: str) -> list[Path]:
+def _photos(path: Path, name: str) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise SourceError(f"{what} {path}: no such file or folder")
-    found = sorted(photo.path for photo in photos_under(str(path), "", Counter()) if photo.refusal is None)
-    if not found:
-        raise SourceError(f"{what} {path}: there is no photo in it; name a photo, or a folder of photos of one person")
-    return [path / name for name in found]
+        raise SourceError(f"{name} {path}: no such file or folder")
+    photos = sorted(photo.path for photo in photos_under(str(path), "", Counter()) if photo.refusal is None)
+    if not photos:
+        raise SourceError(f"{name} {path}: no photo in it; give a photo, or a folder of photos of one person")
+    return [path / photo for photo in photos]
 
 
-def _embedding(
-    photo: Pixels, name: str, finder: FaceFinder, embedder: Embedder, number: int | None
-) -> npt.NDArray[np.float32]:
-    """(D,) of the one face, or of the one that `number` names."""
-    faces = finder([photo])
+def _only_face(faces: Faces, number: int | None, name: str) -> Faces:
+    """The only face of a photo that is not small beside the largest, or the one of that number."""
     if not len(faces):
-        raise SourceFaceError(
-            f"{name}: no face was found in it: bring a photo with a clear face, not cropped too tightly"
-        )
-    faces = _in_front(faces)
+        raise SourceFaceError(f"{name}: no face found: give a photo with a clear face, not cropped too tightly")
+    side = (faces.box[:, 2:] - faces.box[:, :2]).max(1)
+    faces = faces.take(np.asarray(side >= _MIN_RELATIVE_SIDE * side.max()))
     faces = faces.take(np.argsort(faces.box[:, 0], kind="stable"))
     if number is not None and not 1 <= number <= len(faces):
         raise SourceFaceError(f"{name}: shows {len(faces)} faces, there is no face {number} from the left")
@@ -79,15 +89,7 @@ def _embedding(
             f"{k} at x {box[0]:.0f}-{box[2]:.0f}, y {box[1]:.0f}-{box[3]:.0f}" for k, box in enumerate(faces.box, 1)
         )
         raise SourceFaceError(
-            f"{name}: shows {len(faces)} faces ({boxes}): choose a source's with --source-face NUMBER, "
+            f"{name}: shows {len(faces)} faces ({boxes}): choose a face of a --source photo with --source-face NUMBER, "
             "counted from the left, or crop the photo to one face"
         )
-    one = faces.take(np.array([(number or 1) - 1]))
-    vector: npt.NDArray[np.float32] = one.embed([photo], embedder, finder.device)[0].cpu().numpy()
-    return vector
-
-
-def _in_front(faces: Faces) -> Faces:
-    """Without the faces that are small beside the largest."""
-    side = (faces.box[:, 2:] - faces.box[:, :2]).max(1)
-    return faces.take(np.asarray(side >= _COUNTS * side.max()))
+    return faces.take(np.array([(number or 1) - 1]))

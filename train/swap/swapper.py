@@ -1,4 +1,4 @@
-"""Photos or frames -> the same with the source's identity on their faces, all faces of a batch at once."""
+"""Swaps faces in photos and video frames: all faces of a batch in one pass of each network."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +13,9 @@ from curate.faces.align import rescale_matrices
 from curate.faces.faces import Faces
 from curate.faces.segment import CLASSES, MaskKind, Segmenter, binary_mask
 from train.swap.consent import Consent
-from train.swap.faces import FaceFinder
-from train.swap.paste import inside_photo, match_colour, own_side, paste, soften
-from train.swap.person import Person
+from train.swap.detection import SwapDetector
+from train.swap.paste import feather, inside_photo, match_colour, nearest_face, paste
+from train.swap.reference import ReferencePerson
 from train.trained import SwapModel, shrink
 
 Pixels = npt.NDArray[np.uint8]
@@ -23,15 +23,22 @@ Pixels = npt.NDArray[np.uint8]
 _FEATURES = torch.tensor(
     [name in {"nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip"} for name in CLASSES]
 )
-_LEAST = 0.015
-"""Share of the crop that eyes, brows, nose and mouth must cover: they do 3 to 10%, hands taken for faces under 1.5%."""
+_MIN_FEATURE_SHARE = 0.015
+"""Share of the crop that eyes, brows, nose and mouth must cover. They cover 3 to 10% of faces, and less than 1.5% of
+hands that are detected as faces."""
 
 
 @dataclass(frozen=True)
-class Swapped:
-    """`pixels`: uint8 (H, W, 3), the photo itself where nothing was swapped. `faces`: how many were found, `swapped`:
-    how many of them now have the source's identity. `reason`: why none has, "" where one has. `refused`: the reason
-    is that somebody in it must not be swapped."""
+class SwappedPhoto:
+    """A photo or frame after swapping.
+
+    Attributes:
+        pixels: uint8 (H, W, 3) RGB; the input itself where no face was swapped.
+        faces: Number of faces detected.
+        swapped: Number of faces swapped.
+        reason: Why none was swapped; empty where one was.
+        refused: The reason is that a person in the exclusion galleries is in the photo.
+    """
 
     pixels: Pixels
     faces: int
@@ -40,96 +47,125 @@ class Swapped:
     refused: bool = False
 
 
-class Swapper:
-    """One identity, ready to be put on faces.
+@dataclass(frozen=True)
+class _Selection:
+    """faces: bool (K,), the faces to swap. reasons: per photo, why none is. refused: bool (P,), see SwappedPhoto."""
 
-    latent: (D,), as `SwapModel.latent` gives it. only: swap nobody but this person. consent: who must not be swapped.
-    mask: which part of a face is replaced.
+    faces: npt.NDArray[np.bool_]
+    reasons: list[str]
+    refused: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _SwappedCrops:
+    """Swapped faces: `rows` (J,) of the faces of the batch, colours (J, S, S, 3) RGB 0 to 255, alphas (J, S, S)."""
+
+    rows: npt.NDArray[np.int64]
+    colours: npt.NDArray[np.float32]
+    alphas: npt.NDArray[np.float32]
+
+
+class Swapper:
+    """Puts one identity on the faces of photos.
+
+    Args:
+        model: The trained generator with its embedder.
+        detector: Detects the faces.
+        segmenter: Segments the crops, for the masks.
+        latent: Identity conditioning (D,), from `SwapModel.latent`.
+        only: The one person to swap; None swaps every face.
+        consent: The people who must not be swapped.
+        mask: The part of a face that is replaced.
+        threads: Threads that paste faces into photos.
     """
 
     def __init__(
         self,
         model: SwapModel,
-        finder: FaceFinder,
+        detector: SwapDetector,
         segmenter: Segmenter,
         latent: Tensor,
         *,
-        only: Person | None = None,
+        only: ReferencePerson | None = None,
         consent: Consent | None = None,
         mask: MaskKind = "face",
         threads: int = 2,
     ) -> None:
-        self.model, self.finder, self.segmenter, self.latent = model, finder, segmenter, latent
+        self.model, self.detector, self.segmenter, self.latent = model, detector, segmenter, latent
         self.only, self.consent, self.mask = only, consent, mask
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
-    def __call__(self, photos: Sequence[Pixels]) -> list[Swapped]:
-        """Photos uint8 (H, W, 3) RGB of any sizes -> one Swapped each, in order, independent of one another."""
-        faces = self.finder(photos)
-        chosen, reasons, refused = self._choose(photos, faces)
-        alphas = np.zeros((0, self.model.size, self.model.size), np.float32)
-        colours = np.zeros((*alphas.shape, 3), np.float32)
-        rows = np.flatnonzero(chosen)
-        if len(rows):
-            rows, colours, alphas = self._swap(photos, faces, rows)
-        matrix = faces.matrices(self.finder.template)
-        matrices = rescale_matrices(matrix[rows], self.model.size / self.finder.template.size[0])
+    def __call__(self, photos: Sequence[Pixels]) -> list[SwappedPhoto]:
+        """Swap photos, uint8 (H, W, 3) RGB of any sizes; the results do not depend on the batch."""
+        faces = self.detector(photos)
+        selection = self._select(photos, faces)
+        matrices = faces.matrices(self.model.template)
+        crops = self._swap(photos, faces, matrices, np.flatnonzero(selection.faces))
+        placements = rescale_matrices(matrices[crops.rows], self.model.size / self.model.template.size[0])
+        crop_photo = faces.photo[crops.rows]
 
-        def finish(index: int) -> Swapped:
-            mine = faces.photo[rows] == index
-            found, done = int((faces.photo == index).sum()), int(mine.sum())
-            if not done:
-                reason = reasons[index] or ("no face" if not found else "no face with eyes, nose or mouth to be seen")
-                return Swapped(photos[index], found, 0, reason, bool(refused[index]))
-            return Swapped(paste(photos[index], colours[mine], alphas[mine], matrices[mine]), found, done)
+        def finish(index: int) -> SwappedPhoto:
+            rows = crop_photo == index
+            face_count, swapped_count = int((faces.photo == index).sum()), int(rows.sum())
+            if not swapped_count:
+                reason = selection.reasons[index] or (
+                    "no face with visible eyes, nose or mouth" if face_count else "no face"
+                )
+                return SwappedPhoto(photos[index], face_count, 0, reason, bool(selection.refused[index]))
+            pixels = paste(photos[index], crops.colours[rows], crops.alphas[rows], placements[rows])
+            return SwappedPhoto(pixels, face_count, swapped_count)
 
         return list(self._threads.map(finish, range(len(photos))))
 
-    def _choose(
-        self, photos: Sequence[Pixels], faces: Faces
-    ) -> tuple[npt.NDArray[np.bool_], list[str], npt.NDArray[np.bool_]]:
-        """Which faces (K,) to swap; of each photo why none of its faces is, and whether that is a refusal (P,)."""
-        chosen = np.ones(len(faces), bool)
+    def _select(self, photos: Sequence[Pixels], faces: Faces) -> _Selection:
+        """Apply `only` and `consent`."""
+        selected = np.ones(len(faces), bool)
         reasons = [""] * len(photos)
         refused = np.zeros(len(photos), bool)
         if len(faces) == 0 or (self.only is None and self.consent is None):
-            return chosen, reasons, refused
-        vectors = faces.embed(photos, self.model.embedder, self.finder.device).cpu().numpy()
+            return _Selection(selected, reasons, refused)
+        embeddings = faces.embed(photos, self.model.embedder, self.latent.device).cpu().numpy()
         if self.only is not None:
-            chosen = self.only.chosen(vectors, faces.photo)
+            selected = self.only.select(embeddings, faces.photo)
             for index in range(len(photos)):
-                if not chosen[faces.photo == index].any():
-                    reasons[index] = self.only.missing(vectors[faces.photo == index])
+                if not selected[faces.photo == index].any():
+                    reasons[index] = self.only.mismatch(embeddings[faces.photo == index])
         if self.consent is not None:
-            for row, words in self.consent.refusals(vectors, np.flatnonzero(chosen)).items():
+            for row, reason in self.consent.refusals(embeddings, np.flatnonzero(selected)).items():
                 index = int(faces.photo[row])
-                reasons[index], refused[index] = words, True
-            chosen = chosen & ~refused[faces.photo]
-        return chosen, reasons, refused
+                reasons[index], refused[index] = reason, True
+            selected = selected & ~refused[faces.photo]
+        return _Selection(selected, reasons, refused)
 
     @torch.inference_mode()
     def _swap(
-        self, photos: Sequence[Pixels], faces: Faces, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The rows with enough face to be swapped, their colours (K, S, S, 3) 0 to 255 and alphas (K, S, S)."""
-        sizes = np.array([photo.shape[:2] for photo in photos], np.int64)[faces.photo[rows]]
-        side, size = self.finder.template.size[0], self.model.size
-        crops = faces.take(rows).crop(photos, self.finder.template, self.finder.device)
-        matrix = faces.matrices(self.finder.template)
+        self,
+        photos: Sequence[Pixels],
+        faces: Faces,
+        matrices: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.int64],
+    ) -> _SwappedCrops:
+        """Swap the faces `rows` that have enough visible features. matrices: (K, 2, 3) of all faces."""
+        size = self.model.size
+        if not len(rows):
+            return _SwappedCrops(rows, np.zeros((0, size, size, 3), np.float32), np.zeros((0, size, size), np.float32))
+        template, device = self.model.template, self.latent.device
+        photo_sizes = np.array([photo.shape[:2] for photo in photos], np.int64)[faces.photo[rows]]
+        crops = faces.take(rows).crop(photos, template, device)
         labels = self.segmenter.label_maps(crops)
-        # Every face of the photo has its side, also one that stays as it is.
-        own = torch.from_numpy(own_side(faces.photo, matrix, self.finder.template)[rows]).to(labels.device)
-        inside = torch.from_numpy(inside_photo(matrix[rows], side, sizes)).to(labels.device)
-        mask = binary_mask(labels, self.mask) & own & inside
-        features = _FEATURES.to(labels.device)[labels.long()]
-        enough = (features & own & inside).float().mean((1, 2)) >= _LEAST
-        kept = enough.cpu().numpy()
-        rows, crops, labels, mask, inside = rows[kept], crops[enough], labels[enough], mask[enough], inside[enough]
+        # All faces of a photo divide it among themselves, also those that are not swapped.
+        nearest = torch.from_numpy(nearest_face(faces.photo, matrices, template)[rows]).to(device)
+        inside = torch.from_numpy(inside_photo(matrices[rows], template.size[0], photo_sizes)).to(device)
+        mask = binary_mask(labels, self.mask) & nearest & inside
+        features = _FEATURES.to(device)[labels.long()]
+        enough = (features & nearest & inside).float().mean((1, 2)) >= _MIN_FEATURE_SHARE
+        rows = rows[enough.cpu().numpy()]
+        crops, labels, mask, inside = crops[enough], labels[enough], mask[enough], inside[enough]
 
         target = shrink(crops.float(), size)
-        shown = self.model.input_masks(labels, faces.box[rows], matrix[rows])
-        swapped = self.model.swap(target, self.latent, shown)
-        soft = soften(mask, inside)
-        swapped = match_colour(swapped, target, shrink(soft * (1 - soft) * inside[:, None], size))
-        alpha = shrink(soft, size)
-        return rows, swapped.permute(0, 2, 3, 1).cpu().numpy(), alpha[:, 0].cpu().numpy()
+        input_masks = self.model.input_masks(labels, faces.box[rows], matrices[rows])
+        swapped = self.model.swap(target, self.latent, input_masks)
+        alpha = feather(mask, inside)
+        swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
+        colours = swapped.permute(0, 2, 3, 1).cpu().numpy()
+        return _SwappedCrops(rows, colours, shrink(alpha, size)[:, 0].cpu().numpy())

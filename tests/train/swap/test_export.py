@@ -1,4 +1,4 @@
-"""ONNX export: onnxruntime computes what torch computes, and the file says what it wants."""
+"""ONNX export: onnxruntime agrees with torch, and the metadata describes the inputs."""
 
 import base64
 from pathlib import Path
@@ -33,19 +33,19 @@ def test_onnxruntime_agrees_with_torch(tmp_path: Path, recipe: dict[str, object]
     for count in (1, 3):
         target = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(count))
         latent = normalize(torch.randn(count, 128, generator=torch.Generator().manual_seed(9)))
-        (ours,) = session.run(None, {"target": target.numpy(), "latent": latent.numpy()})
-        theirs = generator.to_rgb01(generator(generator.to_input(target), latent)).clamp(0, 1)
-        assert ours.shape == (count, 3, 64, 64)
-        assert np.abs(ours - theirs.numpy()).max() < 2e-4
-    told = session.get_modelmeta().custom_metadata_map
-    assert told["swapset.size"] == "64"
-    assert told["swapset.template"] == "simswap-224"
-    assert told["swapset.embedder_id"] == embedder().embedder_id
-    centre = np.frombuffer(base64.b64decode(told["swapset.centre"]), "<f4")
+        (output,) = session.run(None, {"target": target.numpy(), "latent": latent.numpy()})
+        expected = generator.to_rgb01(generator(generator.to_input(target), latent)).clamp(0, 1)
+        assert output.shape == (count, 3, 64, 64)
+        assert np.abs(output - expected.numpy()).max() < 2e-4
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["swapset.size"] == "64"
+    assert metadata["swapset.template"] == "simswap-224"
+    assert metadata["swapset.embedder_id"] == embedder().embedder_id
+    centre = np.frombuffer(base64.b64decode(metadata["swapset.centre"]), "<f4")
     assert np.allclose(centre, facts["centre"])
 
 
-def test_what_onnx_cannot_hold_is_refused_and_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_unsupported_generators_and_existing_files_are_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.safetensors", mask="face", masked="input")
     with pytest.raises(CheckpointError, match="masked = 'input'"):
         export_generator(tmp_path / "a.safetensors", tmp_path / "g.onnx")

@@ -1,4 +1,4 @@
-"""Photos in their own format: what `encode` gives back is what `read_picture` was given, header and all."""
+"""Photo files: `encode` keeps pixels, format and header of what `read_photo` read."""
 
 import io
 import struct
@@ -11,14 +11,14 @@ from PIL import Image, ImageCms, JpegImagePlugin
 from curate.decode import decode
 from curate.errors import DecodeError
 from tests.samples.swap import ASTRONAUT, pixels, smaller
-from train.swap.photo import name_for, read_picture
+from train.swap.photo_files.reader import output_name, read_photo
 
 PHOTO = smaller(pixels(ASTRONAUT), 0.25)[:, :120]  # 128 x 120 px
 RNG = np.random.default_rng(0)
 
 
 def exif(orientation: int, thumbnail: bool = False) -> bytes:
-    """EXIF with an orientation and, behind it, a second directory with a picture of 5 bytes."""
+    """EXIF with an orientation and, optionally, a second directory with a thumbnail of 5 bytes."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
     second = 8 + 2 + 12 + 4
     block = b"MM\0*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", second if thumbnail else 0)
@@ -63,70 +63,70 @@ LOSSLESS = {
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_unchanged_pixels_come_back_unchanged(kind: str) -> None:
+def test_unchanged_pixels_are_encoded_losslessly(kind: str) -> None:
     data = LOSSLESS[kind]
-    picture = read_picture(data)
-    again = picture.encode(picture.pixels)
+    photo = read_photo(data)
+    again = photo.encode(photo.pixels)
     assert (decode(again).pixels == decode(data).pixels).all()
-    assert (read_picture(again).pixels == picture.pixels).all()
+    assert (read_photo(again).pixels == photo.pixels).all()
     assert decode(again).format == ("PNG" if kind in ("bmp", "gif", "tiff") else decode(data).format)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in LOSSLESS if "16 bit" in kind or "alpha" in kind])
-def test_every_sample_of_what_was_not_touched_is_kept(kind: str) -> None:
+def test_unchanged_samples_keep_all_bits(kind: str) -> None:
     data = LOSSLESS[kind]
     read = imagecodecs.png_decode if kind.startswith("png") else lambda data: np.asarray(Image.open(io.BytesIO(data)))
-    picture = read_picture(data)
-    new = picture.pixels.copy()
+    photo = read_photo(data)
+    new = photo.pixels.copy()
     new[10:20, 10:20] = 255 - new[10:20, 10:20]
-    before, after = read(data), read(picture.encode(new))
+    before, after = read(data), read(photo.encode(new))
     assert before.dtype == after.dtype
     assert before.shape == after.shape
     changed = (before != after).reshape(*before.shape[:2], -1)
     colours = changed[..., :-1] if "alpha" in kind else changed
     assert colours[10:20, 10:20].any()
     colours[10:20, 10:20] = False
-    assert not changed.any()  # alpha nowhere, not even where the colour changed
+    assert not changed.any()  # alpha does not change even where the colour does
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_what_is_shown_upright_is_shown_upright_again(format: str, orientation: int) -> None:
+def test_orientation_is_kept(format: str, orientation: int) -> None:
     options = {"quality": 100, "subsampling": 0} if format == "JPEG" else {"lossless": True} if format == "WEBP" else {}
     data = saved(Image.fromarray(PHOTO), format, exif=exif(orientation), **options)
-    picture = read_picture(data)
-    assert (picture.pixels == decode(data).pixels).all()
-    new = picture.pixels.copy()
-    new[:30, :10] = (200, 30, 30)  # at the top left, as shown
-    again = decode(picture.encode(new))
+    photo = read_photo(data)
+    assert (photo.pixels == decode(data).pixels).all()
+    new = photo.pixels.copy()
+    new[:30, :10] = (200, 30, 30)  # top left, as displayed
+    again = decode(photo.encode(new))
     assert again.orientation == orientation
     assert np.abs(again.pixels.astype(int) - new).mean() < 1.5
     assert np.abs(again.pixels[5:25, 2:8].astype(int) - (200, 30, 30)).max() < 20
 
 
 @pytest.mark.parametrize(("quality", "sampling"), [(95, 0), (90, 1), (80, 2), (30, 2)])
-def test_a_jpeg_keeps_tables_and_sampling_and_loses_little(quality: int, sampling: int) -> None:
+def test_a_jpeg_keeps_tables_and_subsampling_and_loses_little(quality: int, sampling: int) -> None:
     data = saved(Image.fromarray(PHOTO), "JPEG", quality=quality, subsampling=sampling, progressive=quality == 90)
-    picture = read_picture(data)
-    again = picture.encode(picture.pixels)
+    photo = read_photo(data)
+    again = photo.encode(photo.pixels)
     before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(again))
     assert JpegImagePlugin.get_sampling(after) == sampling
     assert bool(after.info.get("progressive")) == (quality == 90)
     if quality >= 75:
         assert after.quantization == before.quantization
-    else:  # coarser than quality 75 a result never is: the watermark would suffer
+    else:  # results are never coarser than quality 75, which would damage the watermark
         floor = Image.open(io.BytesIO(saved(Image.fromarray(PHOTO), "JPEG", quality=75)))
         assert (np.array(after.quantization[0]) <= np.array(floor.quantization[0])).all()
-    # A second encoding by the same tables finds nearly all coefficients where the first has put them.
-    error = np.abs(decode(again).pixels.astype(int) - picture.pixels)
+    # Encoding again with the same tables keeps nearly all coefficients.
+    error = np.abs(decode(again).pixels.astype(int) - photo.pixels)
     assert np.sqrt((error**2).mean()) < (1.6 if quality >= 75 else 2.5)
 
 
 def test_a_grey_jpeg_stays_grey_and_cmyk_becomes_rgb() -> None:
     grey = saved(Image.fromarray(PHOTO).convert("L"), "JPEG", quality=90)
-    again = Image.open(io.BytesIO(read_picture(grey).encode(read_picture(grey).pixels)))
+    again = Image.open(io.BytesIO(read_photo(grey).encode(read_photo(grey).pixels)))
     assert again.mode == "L"
-    cmyk = read_picture(saved(Image.fromarray(PHOTO).convert("CMYK"), "JPEG"))
+    cmyk = read_photo(saved(Image.fromarray(PHOTO).convert("CMYK"), "JPEG"))
     assert cmyk.notes == ("CMYK: written as RGB",)
     assert Image.open(io.BytesIO(cmyk.encode(cmyk.pixels))).mode == "RGB"
 
@@ -138,17 +138,17 @@ def test_colour_profile_and_values_are_kept(format: str) -> None:
         Image.fromarray(PHOTO), format, icc_profile=profile, **({"lossless": True} if format == "WEBP" else {})
     )
     raw = np.asarray(Image.open(io.BytesIO(data)))
-    picture = read_picture(data)
-    assert (picture.pixels == raw).all()  # the file's own numbers, not converted ones
-    assert Image.open(io.BytesIO(picture.encode(picture.pixels))).info["icc_profile"] == profile
+    photo = read_photo(data)
+    assert (photo.pixels == raw).all()  # not converted to sRGB
+    assert Image.open(io.BytesIO(photo.encode(photo.pixels))).info["icc_profile"] == profile
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_the_small_picture_of_the_original_face_is_left_out(format: str) -> None:
+def test_the_exif_thumbnail_is_removed(format: str) -> None:
     data = saved(Image.fromarray(PHOTO), format, exif=exif(3, thumbnail=True))
     assert b"THUMB" in data
-    picture = read_picture(data)
-    again = picture.encode(picture.pixels)
+    photo = read_photo(data)
+    again = photo.encode(photo.pixels)
     assert b"THUMB" not in again
     assert decode(again).orientation == 3
 
@@ -156,24 +156,24 @@ def test_the_small_picture_of_the_original_face_is_left_out(format: str) -> None
 def test_resolution_is_kept() -> None:
     for format in ("JPEG", "PNG"):
         data = saved(Image.fromarray(PHOTO), format, dpi=(300, 300))
-        picture = read_picture(data)
-        dpi = Image.open(io.BytesIO(picture.encode(picture.pixels))).info["dpi"]
+        photo = read_photo(data)
+        dpi = Image.open(io.BytesIO(photo.encode(photo.pixels))).info["dpi"]
         assert dpi == pytest.approx((300, 300), abs=0.1)
 
 
-def test_what_cannot_carry_marks_becomes_png_and_says_so() -> None:
-    picture = read_picture(LOSSLESS["bmp"])
-    assert picture.format == "PNG"
-    assert picture.notes[0] == "BMP cannot carry the marks: written as PNG"
-    assert name_for("a/b.bmp", picture.format) == "a/b.bmp.png"
-    assert name_for("a/b.JPG", "JPEG") == "a/b.JPG"
-    assert name_for("b.jpg", "PNG") == "b.jpg.png"
-    assert read_picture(LOSSLESS["png palette"]).notes == ("palette: written as RGB",)
+def test_formats_that_cannot_carry_marks_become_png() -> None:
+    photo = read_photo(LOSSLESS["bmp"])
+    assert photo.format == "PNG"
+    assert photo.notes[0] == "BMP cannot carry the marks: written as PNG"
+    assert output_name("a/b.bmp", photo.format) == "a/b.bmp.png"
+    assert output_name("a/b.JPG", "JPEG") == "a/b.JPG"
+    assert output_name("b.jpg", "PNG") == "b.jpg.png"
+    assert read_photo(LOSSLESS["png palette"]).notes == ("palette: written as RGB",)
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-def test_moving_pictures_are_refused(format: str) -> None:
+def test_animations_are_refused(format: str) -> None:
     frames = [Image.fromarray(np.roll(PHOTO, 9 * k, 0)) for k in range(3)]
     data = saved(frames[0], format, save_all=True, append_images=frames[1:])
-    with pytest.raises(DecodeError, match="a moving picture: convert it to a video first"):
-        read_picture(data)
+    with pytest.raises(DecodeError, match="animated: convert it to a video first"):
+        read_photo(data)

@@ -1,0 +1,212 @@
+"""Swaps photos, or folders of them: marked results in the same tree under OUT, and a report with one row per photo."""
+
+import csv
+import errno
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+from curate.errors import DecodeError
+from curate.listener import SILENT, Listener, progress
+from curate.sources.stores.walk import read_file
+from manifests.output import atomic
+from train.errors import MarkError
+from train.marks.mark import Provenance
+from train.marks.marker import Marker
+from train.swap.background import BackgroundWorker, prefetch
+from train.swap.photo_files.photo_file import PhotoFile
+from train.swap.photo_files.reader import output_name, read_photo
+from train.swap.swapper import SwappedPhoto, Swapper
+from train.swap.targets import TargetPhoto
+
+REPORT = "report.csv"
+Status = Literal["swapped", "exists", "refused", "failed"]
+
+_BATCH_PHOTOS = 8
+_MAX_BATCH_PIXELS = 16_000_000  # unless a single photo has more
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of the report.
+
+    Attributes:
+        path: The photo, relative to the target folder.
+        output: The result, relative to OUT; empty where there is none.
+        status: "exists" for results of an earlier run that was continued.
+        reason: Why there is no result.
+        faces: Number of faces detected.
+        swapped: Number of faces swapped.
+        notes: What the file of the result does not keep of the original.
+    """
+
+    path: str
+    output: str
+    status: Status
+    reason: str = ""
+    faces: int = 0
+    swapped: int = 0
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A photo of a batch: decoded, or with its outcome where there is nothing to swap."""
+
+    target: TargetPhoto
+    photo: PhotoFile | None
+    outcome: Outcome | None = None
+
+
+class PhotoSwapper:
+    """Swaps photos in batches; decoding, the networks, and encoding run at the same time.
+
+    Args:
+        swapper: Swaps the batches.
+        marker: Marks the results.
+        out: The folder of the results. No file in it is overwritten.
+        sources: The source photos, for the content credentials.
+        continued: Results in `out` are of an earlier run with the same settings; their photos are skipped.
+        threads: Threads that decode and encode.
+    """
+
+    def __init__(
+        self,
+        swapper: Swapper,
+        marker: Marker,
+        out: Path,
+        sources: Sequence[Path] = (),
+        *,
+        continued: bool = False,
+        threads: int = 2,
+    ) -> None:
+        self.swapper, self.marker, self.out, self.sources = swapper, marker, out, tuple(sources)
+        self.continued = continued
+        self._prefetched = threads  # photos decoded in advance; each may be large
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="photos")
+        self._marking = Lock()
+        self._outputs: set[str] = set()
+
+    def run(
+        self,
+        targets: Sequence[TargetPhoto],
+        listener: Listener = SILENT,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> list[Outcome]:
+        """Swap photos and write OUT/report.csv; returns the outcomes in the order of `targets`.
+
+        After `interrupted` returns True, the current batch is finished and no other is begun. Raises OutputError where
+        OUT cannot be written.
+        """
+        outcomes: list[Outcome] = []
+        with progress(listener, "swapping", len(targets)) as advance:
+
+            def finish(work: tuple[list[_Item], list[SwappedPhoto]]) -> None:
+                batch = self._write_batch(*work)
+                outcomes.extend(batch)
+                for outcome in batch:
+                    reasons = [text for text in (outcome.reason, outcome.notes) if text]
+                    if reasons:
+                        listener.note(f"{outcome.path}: {outcome.status}: {'; '.join(reasons)}")
+                    advance(1)
+
+            writer: BackgroundWorker[tuple[list[_Item], list[SwappedPhoto]]] = BackgroundWorker(finish, 1)
+            try:
+                for batch in prefetch(self._batches(targets), 1):
+                    pixels = [item.photo.pixels for item in batch if item.photo is not None]
+                    writer.put((batch, self.swapper(pixels) if pixels else []))
+                    if interrupted():
+                        break
+                writer.close()
+            finally:
+                writer.cancel()
+                self._write_report(outcomes)
+        return outcomes
+
+    def _batches(self, targets: Sequence[TargetPhoto]) -> Iterator[list[_Item]]:
+        batch: list[_Item] = []
+        batch_pixels = 0
+        for start in range(0, len(targets), self._prefetched):
+            for item in self._threads.map(self._read, targets[start : start + self._prefetched]):
+                pixels = item.photo.pixels.size // 3 if item.photo else 0
+                if batch and (len(batch) == _BATCH_PHOTOS or batch_pixels + pixels > _MAX_BATCH_PIXELS):
+                    yield batch
+                    batch, batch_pixels = [], 0
+                batch.append(item)
+                batch_pixels += pixels
+        if batch:
+            yield batch
+
+    def _read(self, target: TargetPhoto) -> _Item:
+        try:
+            if target.refusal is not None:
+                raise DecodeError(target.refusal)
+            photo = read_photo(read_file(str(target.file.parent), target.file.name))
+        except DecodeError as error:
+            return _Item(target, None, Outcome(target.name, "", "failed", str(error)))
+        output = output_name(target.name, photo.format)
+        if (self.out / output).exists():
+            if self.continued:
+                return _Item(target, None, Outcome(target.name, output, "exists"))
+            reason = f"{self.out / output} exists already: choose another --out"
+            return _Item(target, None, Outcome(target.name, "", "failed", reason))
+        return _Item(target, photo)
+
+    def _write_batch(self, batch: list[_Item], swapped: list[SwappedPhoto]) -> list[Outcome]:
+        """Mark, encode and write a batch. swapped: of the items with a photo."""
+        results = iter(swapped)
+        return list(self._threads.map(self._write, batch, [next(results) if item.photo else None for item in batch]))
+
+    def _write(self, item: _Item, swapped: SwappedPhoto | None) -> Outcome:
+        if item.photo is None or swapped is None:
+            assert item.outcome is not None
+            return item.outcome
+        target, notes = item.target, "; ".join(item.photo.notes)
+        if not swapped.swapped:
+            status: Status = "refused" if swapped.refused else "failed"
+            return Outcome(target.name, "", status, swapped.reason, swapped.faces, 0, notes)
+        output = output_name(target.name, item.photo.format)
+        reason = self._write_result(item.photo, swapped, output, target.file)
+        if reason is not None:
+            return Outcome(target.name, "", "failed", reason, swapped.faces, 0, notes)
+        return Outcome(target.name, output, "swapped", "", swapped.faces, swapped.swapped, notes)
+
+    def _write_result(self, photo: PhotoFile, swapped: SwappedPhoto, output: str, parent: Path) -> str | None:
+        """Write a marked result; returns why it could not be written."""
+        with self._marking:
+            if output in self._outputs:
+                return f"the result of another photo is called {output} too: rename one of them"
+            self._outputs.add(output)
+        try:
+            with self._marking:
+                marked = self.marker.frames(swapped.pixels[None])[0]
+            data = photo.encode(marked)
+            with atomic(self.out / output) as partial:
+                partial.write_bytes(data)
+                with self._marking:
+                    self.marker.seal(partial, Provenance(parent, self.sources))
+        except MarkError as error:
+            return str(error)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return "the file name of the result is too long: shorten the name of the photo"
+        return None
+
+    def _write_report(self, outcomes: list[Outcome]) -> None:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow([field.name for field in fields(Outcome)])
+        rows.writerows(astuple(outcome) for outcome in outcomes)
+        with atomic(self.out / REPORT) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
+
+
+def count_by_status(outcomes: Sequence[Outcome]) -> Counter[Status]:
+    """The number of photos of each status."""
+    return Counter(outcome.status for outcome in outcomes)

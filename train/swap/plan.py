@@ -1,0 +1,162 @@
+"""Plans a swap: loads and checks everything that a request names before anything is written."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curate.faces import models as face_models
+from curate.faces.models import Models
+from curate.faces.segment import MaskKind, Segmenter
+from curate.listener import SILENT, Listener
+from curate.relate.gallery import gallery_of
+from train.errors import ConsentError
+from train.marks.marker import Marker
+from train.marks.marking import Corner, Language, Marking, new_mark_id
+from train.swap import run_record
+from train.swap.consent import Consent
+from train.swap.detection import load_detector
+from train.swap.reference import ReferencePerson
+from train.swap.run_record import RunRecord
+from train.swap.source import Source, read_source
+from train.swap.swapper import Swapper
+from train.swap.targets import TargetPhoto, find_photos, is_video, require_separate
+from train.trained import load_model
+
+
+@dataclass(frozen=True)
+class SwapRequest:
+    """The options of `simswap swap`.
+
+    Attributes:
+        checkpoint: A checkpoint of `simswap fit`.
+        sources: Photos, or folders of photos, of the person whose identity is used.
+        target: A photo, a folder of photos or a video.
+        out: Folder of the results.
+        device: Torch device.
+        source_face: The face to use on source photos with several faces, counted from the left; see `read_source`.
+        only: A photo of the one person to swap; None swaps every face.
+        exclude: Exclusion galleries: folders of photos or curated datasets of people who are refused.
+        models: Face detector, as for `curate.faces.models.resolve`.
+        embedder: File of the checkpoint's embedder, where it is not found by its id.
+        detection: Mode of the built-in detector.
+        mask: The part of a face that is replaced.
+        label, corner, producer, certificate, key: See `train.marks.marking.Marking`.
+        mark_id: None for the mark ID of the results in `out`, or a new one where there are none.
+        threads: Threads that decode, paste and encode.
+    """
+
+    checkpoint: Path
+    sources: tuple[Path, ...]
+    target: Path
+    out: Path
+    device: str = "cpu"
+    source_face: int | None = None
+    only: Path | None = None
+    exclude: tuple[Path, ...] = ()
+    models: str = "auto"
+    embedder: Path | None = None
+    detection: str = "full"
+    mask: MaskKind = "face"
+    label: Language = "both"
+    corner: Corner = "bottom-right"
+    producer: str = "swapset"
+    certificate: Path | None = None
+    key: Path | None = None
+    mark_id: int | None = None
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class SwapPlan:
+    """A request that can be run.
+
+    Attributes:
+        request: The request.
+        swapper: The identity, ready to be put on faces.
+        marker: Marks the results.
+        source: The source photos.
+        photos: The target photos; empty where the target is a video.
+        ignored: Number of other files in the target folder, by extension.
+        record: The inputs and settings, which `out` records.
+    """
+
+    request: SwapRequest
+    swapper: Swapper
+    marker: Marker
+    source: Source
+    photos: list[TargetPhoto]
+    ignored: dict[str, int]
+    record: RunRecord
+
+    @property
+    def target_is_video(self) -> bool:
+        return not self.photos
+
+
+def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
+    """Load and check everything; nothing is written but, on first use, the certificate of this machine.
+
+    Raises:
+        SourceError: A source or target path does not exist, or has no photo.
+        SourceFaceError: A source photo, or that of `only`, does not show one clear face.
+        ConsentError: A person in the exclusion galleries is the source.
+        OutputError: `out` lies among the originals, or its record is damaged.
+        CheckpointError, ModelError, MarkError: The checkpoint, a model, or the marks cannot be used.
+    """
+    # Cheap checks come before models are loaded.
+    photos, ignored = find_photos(request.target)
+    video = request.target.is_file() and is_video(request.target)
+    require_separate(request.out, request.target, request.sources)
+    mark_id = _mark_id(request)
+    marking = Marking(mark_id, request.label, request.corner, request.producer, request.certificate, request.key)
+
+    choice = face_models.resolve(request.models, None, request.detection)
+    model = load_model(request.checkpoint, request.device, request.embedder)
+    detector = load_detector(choice, request.device)
+    segmenter = Segmenter.load(request.device)
+    source = read_source(request.sources, detector, model.embedder, request.device, request.source_face)
+    gallery = None
+    if request.exclude:
+        models = Models(detector.detector, model.embedder, segmenter, torch.device(request.device))
+        gallery = gallery_of(list(request.exclude), models, listener)
+    consent = Consent(gallery) if gallery is not None else None
+    if consent is not None:
+        _require_consent(consent, source)
+    only = None
+    if request.only is not None:
+        embedding = read_source([request.only], detector, model.embedder, request.device, name="--only").embeddings[0]
+        only = ReferencePerson(request.only.name, embedding, model.embedder.calibration.far_1e2)
+    latent = model.latent(torch.from_numpy(source.embeddings))
+    swapper = Swapper(
+        model, detector, segmenter, latent, only=only, consent=consent, mask=request.mask, threads=request.threads
+    )
+    record = RunRecord(
+        checkpoint=model.sha256,
+        sources=run_record.sha256(source.photos),
+        source_face=request.source_face,
+        only=run_record.sha256([request.only])[0] if request.only else None,
+        exclude=hashlib.sha256(gallery.vectors.tobytes()).hexdigest()[:16] if gallery is not None else None,
+        detector=detector.fingerprint,
+        mask=request.mask,
+        label=request.label,
+        corner=request.corner,
+        mark_id=f"{mark_id:08x}",
+    )
+    marker = Marker(marking, request.device)
+    return SwapPlan(request, swapper, marker, source, [] if video else photos, ignored, record)
+
+
+def _mark_id(request: SwapRequest) -> int:
+    """The requested mark ID, else that of the results in `out`, else a new one."""
+    if request.mark_id is not None:
+        return request.mark_id
+    record = run_record.read(request.out) or {}
+    return int(str(record["mark_id"]), 16) if "mark_id" in record else new_mark_id()
+
+
+def _require_consent(consent: Consent, source: Source) -> None:
+    for row, reason in consent.refusals(source.embeddings, np.arange(len(source.embeddings))).items():
+        raise ConsentError(f"source {source.photos[row]}: {reason}; nothing was written")

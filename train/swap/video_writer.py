@@ -1,0 +1,184 @@
+"""Writes videos: encoded frames, copied packets of other streams, and the marks' container metadata."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.packet import Packet as _Packet
+from av.subtitles.stream import SubtitleStream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from train.errors import MarkError
+from train.marks.containers import VideoFormat
+
+Pixels = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    Packet = _Packet[Any]  # generic in PyAV's stubs only
+else:
+    Packet = _Packet
+
+CONTAINERS: dict[str, VideoFormat] = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+}
+"""Container of a result by the suffix of its target; others become MKV."""
+
+_H264 = ("libx264", {"crf": "18", "preset": "medium"})
+_VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"})
+_TECHNICAL_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Consecutive frames, upright, uint8 (H, W, 3) RGB; times and durations in units of the source's time base."""
+
+    pixels: list[Pixels]
+    pts: list[int]
+    durations: list[int]
+
+
+def output_name(target: Path) -> str:
+    """The file name of the swapped video."""
+    return target.name if target.suffix.lower() in CONTAINERS else target.name + ".mkv"
+
+
+def output_format(target: Path) -> VideoFormat:
+    """The container of the swapped video."""
+    return CONTAINERS.get(target.suffix.lower(), "matroska")
+
+
+class VideoWriter:
+    """Writes a video with the time base, colours and pixel shape of a source stream.
+
+    Args:
+        path: The file; its name need not have the suffix of the format.
+        format: The container.
+        stream: The source's video stream.
+        copied: The source's streams whose packets are copied.
+        tags: Container metadata of the source.
+        marks: Container metadata that the finished file must have.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format: VideoFormat,
+        stream: VideoStream,
+        copied: list[AudioStream | SubtitleStream],
+        tags: Mapping[str, str],
+        marks: Mapping[str, str],
+    ) -> None:
+        self.path, self.marks, self.notes = path, marks, list[str]()
+        self._stream, self._copied = stream, copied
+        self._start: Fraction | None = None
+        self._end = Fraction(0)
+        # Without use_metadata_tags, MP4 and MOV silently drop tags that they have no name for.
+        options = {"movflags": "use_metadata_tags+faststart"} if format in ("mp4", "mov") else {}
+        self._container = av.open(str(path), "w", format=format, options=options)
+        kept = {key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS}
+        self._container.metadata.update(kept | dict(marks))
+        self._codec, self._codec_options = _VP9 if format == "webm" else _H264
+        self._video: VideoStream | None = None
+        self._copies: dict[int, AudioStream | SubtitleStream] = {}
+        self._pending: deque[Packet] = deque()
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the frames written so far."""
+        return float(self._end - (self._start or 0))
+
+    def write_frames(self, batch: FrameBatch, first: VideoFrame) -> None:
+        """Encode a batch, then copy the pending packets that begin before its end.
+
+        first: the first frame of the source, whose colours and pixel shape all frames get.
+        """
+        if self._video is None:
+            self._video = self._add_streams(batch.pixels[0].shape[:2], first)
+        time_base = cast(Fraction, self._stream.time_base)
+        for pixels, pts, duration in zip(batch.pixels, batch.pts, batch.durations, strict=True):
+            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+                format=self._video.pix_fmt,
+                dst_colorspace=first.colorspace,
+                dst_color_range=first.color_range,
+            )
+            frame.pts, frame.duration, frame.time_base = pts, duration, time_base
+            self._container.mux(self._video.encode(frame))
+            self._start = pts * time_base if self._start is None else self._start
+            self._end = (pts + duration) * time_base
+        self._copy_packets(self._end)
+
+    def add_packet(self, packet: Packet) -> None:
+        """Add a packet of a copied stream; it is written when the frames have reached its time."""
+        self._pending.append(packet)
+
+    def close(self, truncated: bool) -> None:
+        """Finish the file. truncated: copied streams end where the frames end.
+
+        Raises MarkError where the finished file does not have the metadata `marks`.
+        """
+        assert self._video is not None
+        self._copy_packets(self._end if truncated else None)
+        self._container.mux(self._video.encode(None))
+        self._container.close()
+        with av.open(str(self.path)) as written:
+            tags = {key.lower(): value for key, value in written.metadata.items()}
+        lost = [key for key, value in self.marks.items() if tags.get(key.lower()) != value]
+        if lost:
+            raise MarkError(f"the container did not keep the mark {lost[0]!r}: choose a target in MP4, MOV or MKV")
+
+    def release(self) -> None:
+        """Close the file, finished or not."""
+        self._container.close()
+
+    def _add_streams(self, shape: tuple[int, int], first: VideoFrame) -> VideoStream:
+        """Add the video stream and the copied ones. shape: height and width of the frames."""
+        context = self._stream.codec_context
+        rate = self._stream.average_rate or 25
+        video = self._container.add_stream(self._codec, rate=rate, options=self._codec_options)
+        assert isinstance(video, VideoStream)
+        video.height, video.width = shape
+        # Half-size chroma needs even sides.
+        video.pix_fmt = "yuv420p" if shape[0] % 2 == shape[1] % 2 == 0 else "yuv444p"
+        video.time_base = video.codec_context.time_base = cast(Fraction, self._stream.time_base)
+        aspect = context.sample_aspect_ratio
+        if aspect:
+            video.codec_context.sample_aspect_ratio = 1 / aspect if shape != (first.height, first.width) else aspect
+        for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
+            setattr(video.codec_context, name, getattr(first, name))
+        if first.format.components and first.format.components[0].bits > 8:
+            self.notes.append(f"{first.format.components[0].bits} bit: written with 8 bit")
+        for source in self._copied:
+            try:
+                copy = self._container.add_stream_from_template(source)
+            except (ValueError, av.FFmpegError):
+                self.notes.append(f"{source.type} stream {source.index} does not fit into the container: left out")
+                continue
+            copy.metadata.update(source.metadata)
+            self._copies[source.index] = copy
+        return video
+
+    def _copy_packets(self, end: Fraction | None) -> None:
+        """Write the pending packets that begin before `end` (seconds), all for None, in their order."""
+        later: deque[Packet] = deque()
+        for packet in self._pending:
+            copy = self._copies.get(packet.stream.index)
+            if copy is None:
+                continue
+            time = (packet.pts if packet.pts is not None else packet.dts or 0) * packet.time_base
+            if end is not None and time >= end:
+                later.append(packet)
+                continue
+            packet.stream = copy
+            self._container.mux(packet)
+        self._pending = later
