@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from curate.decode import Decoded, DecodeError, decode
 from curate.measure.table import Measure, measure_photo
@@ -33,7 +32,7 @@ class Photo:
     entry: Entry
     sha256: str | None
     decoded: Decoded | None
-    columns: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, float | str] = field(default_factory=dict)
     error: str | None = None
 
 

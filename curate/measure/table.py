@@ -102,7 +102,7 @@ MEASURES = (
 )
 
 
-def measure_photo(measures: Iterable[Measure], photo: Decoded) -> dict[str, Any]:
+def measure_photo(measures: Iterable[Measure], photo: Decoded) -> dict[str, float | str]:
     """Run the photo measures: column -> number or text."""
     return {
         name: value
