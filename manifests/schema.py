@@ -18,11 +18,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from manifests.identity import NO_IDENTITY as NO_IDENTITY
+
 SCHEMA_VERSION = 2
 """Incremented when a column changes its meaning or disappears; a reader refuses every other version."""
-
-NO_IDENTITY = "."
-"""`identity` of a photo that its source assigns to no person."""
 
 REASONS = (
     "undecodable",

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curate.sources.layouts import LAYOUTS
+
 if TYPE_CHECKING:
     from curate.decide.policy import Policy
     from curate.measure.measure import MeasureRequest
     from curate.measure.sharpness import BlurCalibration
-
-
-LAYOUTS = ("vggface2", "sjtu", "folder")
 
 
 def check_layout(name: str) -> str:
@@ -30,8 +29,8 @@ Source = Annotated[
     str,
     typer.Argument(
         callback=check_layout,
-        help="Directory layout of the photos: vggface2 (as published), sjtu (PNGs, one folder per person or the "
-        "person's name in the file name), folder (any folder per person).",
+        help="Directory layout of the photos: "
+        + "; ".join(f"{name} ({layout.summary})" for name, layout in LAYOUTS.items()),
     ),
 ]
 Root = Annotated[

@@ -1,6 +1,5 @@
-"""VGGFace2's own CSVs: who a person is, and a face box and five landmarks for each photo."""
+"""VGGFace2's CSVs: a face box and five landmarks per photo."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,12 +17,15 @@ _FOLDERS = ("", "bb_landmark", "meta", "data", "data/bb_landmark", "data/meta")
 _LANDMARKS = [f"P{point}{axis}" for point in range(1, 6) for axis in "XY"]
 _BOX = ["X", "Y", "W", "H"]
 MIN_EYE_DISTANCE = 3.0
-"""Pixels between the eyes under which landmarks are not believed: no crop can be aligned on less."""
+"""Pixels between the eyes. Landmarks that are closer are not used: no crop can be aligned to them."""
 
 
 class PhotoTable:
-    """Numbers per photo, looked up by name ("n000002/0001_01"): sorted names and float32 (N, C), 56 bytes a row
-    for landmarks and 32 for boxes. A name that comes twice keeps its first row."""
+    """Numbers per photo, looked up by name ("n000002/0001_01").
+
+    Holds sorted names and float32 (N, C): 56 bytes a row for landmarks, 32 for boxes. Of two rows of one name the
+    first is used.
+    """
 
     def __init__(self, files: Iterable[Path], columns: list[str]) -> None:
         names, values = [], []
@@ -41,41 +43,45 @@ class PhotoTable:
         return len(self._names)
 
     def rows(self, names: list[str]) -> Floats:
-        """(len(names), C) float64; NaN where the table lacks a photo."""
+        """Return float64 (len(names), C), NaN where the table has no row for a photo."""
         rows = np.full((len(names), self._values.shape[1]), np.nan)
         if len(self) and names:
-            wanted = np.array([name.encode() for name in names])
-            at = np.minimum(np.searchsorted(self._names, wanted), len(self) - 1)
-            known = self._names[at] == wanted
-            rows[known] = self._values[at[known]]
+            keys = np.array([name.encode() for name in names])
+            index = np.minimum(np.searchsorted(self._names, keys), len(self) - 1)
+            present = self._names[index] == keys
+            rows[present] = self._values[index[present]]
         return rows
 
 
 def landmark_table(root: Path) -> PhotoTable:
-    """Five points for each photo: (N, 10), x0, y0, ... in source pixels, the eye on the image's left first."""
+    """Read five points per photo: (N, 10), x0, y0, ... in source pixels, the eye on the image's left first."""
     return PhotoTable(table_files(root, "loose_landmark"), _LANDMARKS)
 
 
 def box_table(root: Path) -> PhotoTable:
-    """A loose face box for each photo: (N, 4), left, top, width, height in source pixels."""
+    """Read a loose face box per photo: (N, 4), left, top, width, height in source pixels."""
     return PhotoTable(table_files(root, "loose_bb"), _BOX)
 
 
 def table_files(root: Path, stem: str) -> list[Path]:
-    """STEM_train.csv and STEM_test.csv, as far as they lie in ROOT or its folder bb_landmark, meta or data."""
+    """Find STEM_train.csv and STEM_test.csv in ROOT or its folders bb_landmark, meta and data."""
     names = [f"{stem}_{split}.csv" for split in ("train", "test")]
-    found = []
+    files = []
     for name in names:
-        found += [path for folder in _FOLDERS if (path := root / folder / name).is_file()][:1]
-    return found
+        files += [path for folder in _FOLDERS if (path := root / folder / name).is_file()][:1]
+    return files
 
 
 def plausible(points: Floats, boxes: Floats) -> npt.NDArray[np.bool_]:
-    """Which rows of `points` (N, 10) can be aligned on, given `boxes` (N, 4) as x0, y0, x1, y1 or NaN: (N,) bool.
+    """Find the landmarks that a crop can be aligned to: bool (N,).
 
-    All finite; inside the box enlarged by half about its centre, where there is a box; eyes at least
-    MIN_EYE_DISTANCE apart and less than 60 degrees from level; mouth below the eyes and its corners not crossed by
-    more than a quarter of the face's height (in a profile they nearly coincide).
+    Plausible are points that are finite; inside the box enlarged by half about its centre, where there is a box; eyes
+    at least MIN_EYE_DISTANCE apart and less than 60 degrees from level; mouth below the eyes, its corners not crossed
+    by more than a quarter of the face's height (in a profile they nearly coincide).
+
+    Args:
+        points: (N, 10) x0, y0, ..., NaN where missing.
+        boxes: (N, 4) x0, y0, x1, y1, NaN where missing.
     """
     finite = np.all(np.isfinite(points), axis=1)
     five = np.where(finite[:, None], points, 0).reshape(-1, 5, 2)
@@ -88,31 +94,8 @@ def plausible(points: Floats, boxes: Floats) -> npt.NDArray[np.bool_]:
     box = np.where(boxed[:, None], boxes, 0).reshape(-1, 2, 2)
     reach = 0.75 * (box[:, 1] - box[:, 0])
     inside = (np.abs(five - box.mean(axis=1)[:, None]) <= reach[:, None]).all(axis=(1, 2))
-    trusted: npt.NDArray[np.bool_] = finite & level & upright & (inside | ~boxed)
-    return trusted
-
-
-def read_people(root: Path) -> dict[str, dict[str, str]]:
-    """identity_meta.csv as {identity: {"Name": ..., "Sample_Num": ..., "Flag": ..., "Gender": ...}}; {} without it."""
-    for folder in _FOLDERS:
-        path = root / folder / "identity_meta.csv"
-        if not path.is_file():
-            continue
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            lines = csv.reader(file, skipinitialspace=True)
-            header = [column.strip() for column in next(lines, [])]
-            if header[:1] != ["Class_ID"]:
-                raise SourceError(f"{path}: expected the columns Class_ID, Name, Gender..., found {header[:6]}")
-            people = {}
-            for line in lines:
-                if len(line) > len(header):  # a comma in an unquoted name
-                    surplus = len(line) - len(header) + 1
-                    line = [line[0], ", ".join(line[1 : 1 + surplus]), *line[1 + surplus :]]
-                if line:
-                    values = [value.strip() for value in line]
-                    people[values[0]] = dict(zip(header[1:], values[1:], strict=False))
-            return people
-    return {}
+    usable: npt.NDArray[np.bool_] = finite & level & upright & (inside | ~boxed)
+    return usable
 
 
 def _read(path: Path, columns: list[str]) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.float32]]:
@@ -123,15 +106,15 @@ def _read(path: Path, columns: list[str]) -> tuple[npt.NDArray[np.bytes_], npt.N
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         detail = str(error).splitlines()[0]
         raise SourceError(
-            f"{path} cannot be read as NAME_ID,{','.join(columns)} ({detail}): fetch it again, or remove it to detect "
-            f"faces instead"
+            f"{path} cannot be read as NAME_ID,{','.join(columns)} ({detail}): fetch it again, or remove it so that "
+            f"faces are detected instead"
         ) from error
     values = np.stack([_as_floats(table.column(column)) for column in columns], axis=1)
     return _as_bytes(table.column("NAME_ID")), values
 
 
 def _as_floats(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    """A float column with NaN for missing values. Arrow's own ways to numpy would import pandas."""
+    """Convert a float column to numpy, NaN for missing values. Arrow's own conversions would import pandas."""
     parts = [np.empty(0, np.float32)]
     for chunk in column.chunks:
         valid, content = chunk.buffers()
@@ -145,7 +128,7 @@ def _as_floats(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
 
 
 def _as_bytes(names: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
-    """A string column as an array of fixed width, without a Python object a row."""
+    """Convert a string column to an array of fixed width, without one Python object per row."""
     width = max(pc.max(pc.binary_length(names)).as_py() or 1, 1)
     padded = pa.concat_arrays(pc.ascii_rpad(names, width=width, padding="\0").chunks or [pa.array([], pa.string())])
     content = padded.buffers()[2]

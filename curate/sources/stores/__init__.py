@@ -1,0 +1,48 @@
+"""Stores: where the bytes of a collection are. Each lists files and reads them, and interprets no path."""
+
+from pathlib import Path
+
+from curate.errors import SourceError
+from curate.sources.stores.directory import DirectoryStore
+from curate.sources.stores.store import Store
+from curate.sources.stores.tar import TarStore
+
+__all__ = ["STORES", "Store", "open_store"]
+
+STORES: dict[str, type[Store]] = {"directory": DirectoryStore, "tar": TarStore}
+"""Name -> class. The first one that accepts a path opens it."""
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"PK\x03\x04": "unzip",
+}
+"""First bytes of a compressed file -> the program that decompresses it."""
+
+
+def open_store(root: Path) -> Store:
+    """Open the directory or archive at `root`. Raises SourceError where no store accepts it."""
+    try:
+        root.stat()
+    except OSError as error:
+        raise SourceError(
+            f"{root} cannot be opened ({error.strerror}): give the folder of photos with --root DIR"
+        ) from error
+    for store in STORES.values():
+        if store.accepts(root):
+            return store(root)
+    raise SourceError(_reason(root))
+
+
+def _reason(root: Path) -> str:
+    """Why no store accepts `root`, and what to do."""
+    if not root.is_file():
+        return f"{root} is neither a folder nor a .tar: give the folder of photos with --root DIR"
+    with root.open("rb") as file:
+        head = file.read(8)
+    for magic, command in _COMPRESSED.items():
+        if head.startswith(magic):
+            return f"{root} is compressed, and photos are read by offset: decompress it first ({command} {root.name})"
+    return f"{root} is a file but not a tar: give a folder of photos or an uncompressed .tar with --root"
