@@ -27,6 +27,11 @@ from train.errors import MarkError
 _CHAIN, _KEY, _ROOT = "certificate.pem", "key.pem", "authority.pem"
 _YEARS = 20  # without a time stamp, a signature is valid only as long as its certificate
 
+_KEY_USAGES = (  # RFC 5280, 4.2.1.3
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Signer:
@@ -108,18 +113,16 @@ def create(folder: Path) -> None:
     authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     suffix = secrets.token_hex(4)
     root_name, leaf_name = _name(f"Swapset authority {suffix}"), _name(f"Swapset {suffix}")
-    issues = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     root = (
         _certificate(root_name, root_name, authority.public_key(), authority.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(issues, critical=True)
+        .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(authority, hashes.SHA256())
     )
-    signs = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
     leaf = (
         _certificate(leaf_name, root_name, key.public_key(), authority.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(signs, critical=True)
+        .add_extension(_key_usage("digital_signature"), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .sign(authority, hashes.SHA256())
     )
@@ -142,6 +145,10 @@ def create(folder: Path) -> None:
                 raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _key_usage(*allowed: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in allowed for name in _KEY_USAGES})
 
 
 def _name(common: str) -> x509.Name:
