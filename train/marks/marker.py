@@ -9,7 +9,7 @@ import numpy.typing as npt
 from manifests.output import writable
 from train.errors import MarkError
 from train.marks.containers import Container, photo_format
-from train.marks.mark import FileMark, FrameMark, Provenance
+from train.marks.mark import Mark, Provenance
 from train.marks.marking import Marking
 from train.marks.table import MARKS
 
@@ -22,9 +22,7 @@ class Marker:
     Raises MarkError where a certificate and key cannot sign, OutputError where no certificate can be written.
     """
 
-    def __init__(
-        self, marking: Marking, device: str = "cpu", marks: Sequence[type[FrameMark] | type[FileMark]] = MARKS
-    ) -> None:
+    def __init__(self, marking: Marking, device: str = "cpu", marks: Sequence[type[Mark]] = MARKS) -> None:
         self.marking = marking
         self._marks = [mark(marking, device) for mark in marks]
 

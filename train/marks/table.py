@@ -2,11 +2,11 @@
 
 from train.marks.credentials.mark import ContentCredentials
 from train.marks.label import VisibleLabel
-from train.marks.mark import FileMark, FrameMark
+from train.marks.mark import Mark
 from train.marks.metadata.mark import AigcMetadata
 from train.marks.watermark.mark import InvisibleWatermark
 
-MARKS: tuple[type[FrameMark] | type[FileMark], ...] = (
+MARKS: tuple[type[Mark], ...] = (
     InvisibleWatermark,
     VisibleLabel,
     AigcMetadata,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DecodeError
-from train.marks.mark import FileMark, Finding, FrameMark
+from train.marks.mark import Finding, Mark
 from train.marks.media import Kind, kind_of, open_media
 from train.marks.table import MARKS
 
@@ -44,7 +44,7 @@ class Verdict:
         return lines + [f"  {name:<13}{finding.summary}" for name, finding in self.findings.items() if finding]
 
 
-def verify(path: Path, device: str = "cpu", marks: Sequence[type[FrameMark] | type[FileMark]] = MARKS) -> Verdict:
+def verify(path: Path, device: str = "cpu", marks: Sequence[type[Mark]] = MARKS) -> Verdict:
     """Look for the marks of the table in a photo or a video; a file that cannot be read has a verdict with `error`."""
     kind: Kind = "photo"
     try:

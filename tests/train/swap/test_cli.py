@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from curate.decode import decode
@@ -106,6 +107,12 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
         assert "\n" not in str(caught.value)
         assert not list((out / str(number)).glob("*.png"))
     assert len({TargetError.exit_code, SourceFaceError.exit_code, ConsentError.exit_code}) == 3
+
+
+@pytest.mark.parametrize("text", ["", "0x", "123456789", "xyz"])
+def test_a_mark_id_has_up_to_8_hexadecimal_digits(checkpoint: Path, tmp_path: Path, text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="give up to 8 hexadecimal digits"):
+        swap(checkpoint, ASTRONAUT, tmp_path / "out", mark_id=text)
 
 
 def test_an_interrupt_completes_a_shorter_marked_video(
