@@ -46,7 +46,7 @@ def user_loop(root: Path, out: Path) -> int:
     from facenet_pytorch import MTCNN
 
     from curate.faces.align import fit
-    from curate.faces.embedder import load_embedder
+    from curate.faces.models import load_embedder
     from curate.faces.segment import Segmenter
     from manifests.landmarks import TEMPLATES
 

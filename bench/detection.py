@@ -20,7 +20,7 @@ import torch
 from facenet_pytorch import MTCNN
 
 from curate.faces.align import Photo
-from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.faces import Faces
 
 COLLECTIONS = ("celebs-color", "celebamask/images", "web-raw", "sjtu-png", "lfw-gray", "celebs-112")
@@ -93,8 +93,8 @@ def main() -> None:
     root = Path(os.environ["SWAPSET_DATA"])
     original = MTCNN(keep_all=True, device=torch.device(arguments.device))
     # The second look at the points is no part of the original; bench/embedders.py shows what it is worth.
-    full = Mtcnn(arguments.device, "full", max_faces=100, refine_landmarks=False)
-    coarse = Mtcnn(arguments.device, "coarse", max_faces=100, refine_landmarks=False)
+    full = Mtcnn(arguments.device, MtcnnSettings("full", max_faces=100, refine_landmarks=False))
+    coarse = Mtcnn(arguments.device, MtcnnSettings("coarse", max_faces=100, refine_landmarks=False))
     print("| collection | photos | median px | full = original | worst px | coarse = full | landmarks p50 | p95 "
           "| found original / full / coarse | other faces | CPU ms original / full / coarse |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|---|")

@@ -28,8 +28,9 @@ import torch
 
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
-from curate.faces.embedder import Embedder, load_embedder
+from curate.faces.embedder import Embedder
 from curate.faces.faces import Faces
+from curate.faces.models import load_embedder
 from curate.faces.weights import DLIB_RESNET, Calibration, locate
 from manifests.landmarks import TEMPLATES, Template
 

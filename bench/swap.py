@@ -28,9 +28,9 @@ from torch import Tensor
 
 from bench.photos import sample
 from curate.faces import align
-from curate.faces.embedder import load_embedder
-from curate.faces.models import Choice
+from curate.faces.models import load_embedder
 from curate.faces.segment import Segmenter, binary_mask
+from manifests.layout import ChoiceRecord
 from train.build import build_generator
 from train.config import load_recipe
 from train.marks.marker import Marker
@@ -140,7 +140,7 @@ def main() -> None:
     model = SwapModel(generator, embedder, recipe, torch.zeros(embedder.dim, device=device))
     latent = torch.nn.functional.normalize(torch.randn(embedder.dim), dim=0).to(device)
     segmenter = Segmenter.load(device)
-    detector = load_detector(Choice("builtin", None, "full"), device)
+    detector = load_detector(ChoiceRecord("builtin", None, "full"), device)
     swapper = Swapper(model, detector, segmenter, latent, threads=torch.get_num_threads())
     work = Path(tempfile.mkdtemp(prefix="bench-swap-"))
     photos, clip = work / "photos", work / "clip.mp4"

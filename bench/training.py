@@ -30,7 +30,8 @@ from PIL import Image
 from bench.photos import data, sample
 from bench.published_loop import PublishedLoop
 from curate.faces.align import fit
-from curate.faces.embedder import Embedder, load_embedder
+from curate.faces.embedder import Embedder
+from curate.faces.models import load_embedder
 from manifests.landmarks import TEMPLATES
 from manifests.writer import FacesWriter
 from train import complexity, losses

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from curate.errors import ModelError
-from curate.faces.embedder import Embedder, load_embedder
-from manifests.errors import DatasetError, OutputError
+from curate.faces.embedder import Embedder
+from curate.faces.models import embedders_of, find_embedder, load_embedder
+from manifests.errors import OutputError
 from manifests.layout import DatasetInfo
 from manifests.output import OutputLock, atomic, remove_partials
 from manifests.reader import Dataset
@@ -160,15 +161,7 @@ def _embedder(dataset: Dataset, choice: str) -> Embedder:
     if choice != "dataset":
         return load_embedder(choice)
     info = _first_part(dataset)
-    record = info.models.choice
-    embedder = load_embedder((record.embedder or record.pack) if record else "builtin")
-    if embedder.embedder_id != info.embedder_id:
-        raise DatasetError(
-            f"{dataset.path} was measured with embedder {info.embedder_id}, and {embedder.name} is "
-            f"{embedder.embedder_id} here: bring that embedder's file, or name one with --embedder (its latents are "
-            "then computed once)"
-        )
-    return embedder
+    return find_embedder(info.embedder_id, f"dataset {dataset.path}", first=embedders_of(info))
 
 
 def _first_part(dataset: Dataset) -> DatasetInfo:

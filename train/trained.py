@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from curate.errors import ModelError
-from curate.faces.embedder import Embedder, load_embedder
-from curate.faces.packs.insightface import PACKS, is_present
+from curate.faces.embedder import Embedder
+from curate.faces.models import find_embedder
 from curate.faces.segment import MaskKind, binary_mask, box_mask
 from manifests.landmarks import TEMPLATES, Template
 from train import mask_schedule
@@ -111,7 +110,7 @@ def load_model(path: Path, device: str, embedder: Path | None = None) -> SwapMod
     try:
         recipe = Recipe(**facts["recipe"])
         alpha = mask_schedule.alpha(int(facts["images"]), recipe.images)
-        found = find_embedder(str(facts["embedder_id"]), device, embedder, path)
+        found = find_embedder(str(facts["embedder_id"]), f"checkpoint {path}", device, embedder)
     except KeyError as error:
         raise CheckpointError(
             f"{path} says nothing of its {error}: it was made by another version of swapset"
@@ -120,25 +119,6 @@ def load_model(path: Path, device: str, embedder: Path | None = None) -> SwapMod
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     centre = facts["centre"].float().to(device)
     return SwapModel(generator.to(device), found, recipe, centre, alpha, sha256)
-
-
-def find_embedder(embedder_id: str, device: str, file: Path | None, asked_by: Path) -> Embedder:
-    """The embedder of that id: `file` where one is given, else the built-in one or a pack that is on this machine.
-
-    Raises ModelError where it is none of these, saying which there are.
-    """
-    choices = [file] if file is not None else ["builtin", *(name for name in PACKS if is_present(name))]
-    seen = []
-    for choice in choices:
-        found = load_embedder(choice, device)
-        if found.embedder_id == embedder_id:
-            return found
-        seen.append(f"{choice} is {found.embedder_id}")
-    mend = "name the file that the training used" if file else "name its file with --embedder, or fetch its pack"
-    raise ModelError(
-        f"{asked_by} was trained with embedder {embedder_id}, and {', '.join(seen)}: latents of another embedder mean "
-        f"nothing to this generator; {mend}"
-    )
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -68,9 +68,9 @@ class Planted:
 
 def people() -> list[Person]:
     """The eight people, six of them on one group photo. Raises ModelError where the photos are not as expected."""
-    from curate.faces.detectors.mtcnn import Mtcnn
+    from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 
-    detect = Mtcnn("cpu", mode="coarse", max_faces=6)
+    detect = Mtcnn("cpu", MtcnnSettings(max_faces=6))
     found = []
     for package, name, count in (
         ("insightface", "data/images/t1.jpg", 6),

@@ -11,7 +11,7 @@ from curate.decode import decode
 from curate.errors import DecodeError
 from curate.evaluate.calibrate import Face, Pixels
 from curate.faces import align
-from curate.faces.models import Detector
+from curate.faces.detectors.detector import Detector
 from curate.faces.segment import Segmenter
 from curate.measure.sharpness import FREE_UPSCALE, BlurCalibration, sharpness
 from curate.sources import Entry, Source

@@ -1,59 +1,44 @@
-"""The three networks of a run: which ones are chosen, where they run, and what identifies them."""
+"""Which networks are used: options and ids are resolved here, and the chosen networks are identified and loaded.
 
-import hashlib
-import json
+A model is named "builtin", by its insightface pack ("buffalo_l", "buffalo_s"), "auto" (the first pack whose files are
+in the model folder, else "builtin"; nothing is downloaded) or by the path of a checkpoint file. Every failure is a
+ModelError. To add an embedder, add its entry to `weights.py`, its network to `embedders/`, and its name to `_source`
+and `load_embedder`.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
-import numpy.typing as npt
-import torch
+from typing import TYPE_CHECKING
 
 from curate.errors import ModelError
-from curate.faces.packs.insightface import PACKS, is_present
+from curate.faces.packs.insightface import PACKS, is_present, locate, pack_of
+from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, Weights, embedder_id, file_sha256
+from curate.faces.weights import locate as locate_weights
+from manifests.layout import ChoiceRecord, DatasetInfo, EmbedderRecord, ModelsRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import torch
 
+    from curate.faces.detectors.detector import Detector
     from curate.faces.embedder import Embedder
-    from curate.faces.faces import Faces
     from curate.faces.segment import Segmenter
 
 
-class Detector(Protocol):
-    """A face detector."""
+@dataclass
+class Models:
+    """The loaded networks, all on one device."""
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the weights and of every setting that can change a result."""
-
-    def __call__(self, photos: "Sequence[npt.NDArray[np.uint8]]") -> "Faces":
-        """Detect the faces of photos, uint8 (H, W, 3) RGB of any sizes: flat, in the photos' order, largest first."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the user asked for, resolved: `pack` is 'builtin' or an insightface pack; `embedder` a checkpoint or None.
-
-    `detection`: 'coarse' (default) or 'full', the MTCNN pyramid; packs bring their own detector.
-    """
-
-    pack: str
-    embedder: str | None = None
-    detection: str = "coarse"
-
-    def words(self) -> str:
-        """The choice in one line, for the first line of output."""
-        embedder = f"checkpoint {self.embedder}" if self.embedder else f"{self.pack} embedder"
-        detector = "MTCNN" if self.pack == "builtin" else "SCRFD"
-        return f"{detector} detector, {embedder}, built-in DeepLabV3+ segmenter"
+    detector: "Detector"
+    embedder: "Embedder"
+    segmenter: "Segmenter"
+    device: "torch.device"
 
 
-def resolve(models: str = "auto", embedder: Path | None = None, detection: str = "coarse") -> Choice:
-    """`--models`, `--embedder`, `--detection` -> Choice. 'auto' takes the pack whose files are here, else 'builtin'.
+def resolve(models: str = "auto", embedder: Path | None = None, detection: str = "coarse") -> ChoiceRecord:
+    """Resolve the options `--models`, `--embedder` and `--detection`.
 
-    Raises ModelError for an unknown name, or a pack or checkpoint that is not on this machine.
+    Raises ModelError for an unknown name, or a checkpoint that does not exist.
     """
     if models not in ("auto", "builtin", *PACKS):
         raise ModelError(f"--models {models}: unknown; choose auto, builtin, {' or '.join(PACKS)}")
@@ -61,66 +46,140 @@ def resolve(models: str = "auto", embedder: Path | None = None, detection: str =
         raise ModelError(f"--detection {detection}: unknown; choose coarse or full")
     if embedder is not None and not embedder.is_file():
         raise ModelError(f"--embedder {embedder}: no such file")
-    if models == "auto":
-        models = next((pack for pack in PACKS if is_present(pack)), "builtin")
-    return Choice(models, str(embedder.resolve()) if embedder else None, detection)
+    return ChoiceRecord(_resolve_auto(models), str(embedder.resolve()) if embedder else None, detection)
 
 
-@dataclass
-class Models:
-    """The loaded networks, all on one device."""
-
-    detector: Detector
-    embedder: "Embedder"
-    segmenter: "Segmenter"
-    device: torch.device
+def describe(choice: ChoiceRecord) -> str:
+    """The networks of a choice in one line."""
+    embedder = f"checkpoint {choice.embedder}" if choice.embedder else f"{choice.pack} embedder"
+    detector = "MTCNN" if choice.pack == "builtin" else "SCRFD"
+    return f"{detector} detector, {embedder}, built-in DeepLabV3+ segmenter"
 
 
-def load(choice: Choice, device: str) -> Models:
-    """Choice -> networks on `device` ('cpu', 'cuda', 'cuda:1', ...). Raises ModelError."""
-    from curate.faces.embedder import load_embedder
+def identify(choice: ChoiceRecord) -> ModelsRecord:
+    """Hash the files and settings of the chosen networks; no network of the package or of a pack is loaded.
+
+    A checkpoint file that the user names is loaded once, so that a wrong file is refused before anything is written.
+    Raises ModelError for missing or damaged files.
+    """
+    from curate.faces import segment
+
+    if choice.pack in PACKS:
+        from curate.faces.detectors.scrfd import ScrfdSettings
+
+        detector = ScrfdSettings().fingerprint(locate(choice.pack)[0])
+    else:
+        from curate.faces.detectors.mtcnn import MtcnnSettings
+
+        detector = MtcnnSettings("full" if choice.detection == "full" else "coarse").fingerprint()
+    if choice.embedder:
+        load_embedder(choice.embedder)
+    weights, file = _source(choice.embedder or choice.pack)
+    embedder = EmbedderRecord(embedder_id(weights, file_sha256(file)), weights.name)
+    return ModelsRecord(embedder, detector, segment.fingerprint(), choice)
+
+
+def load(choice: ChoiceRecord, device: str) -> Models:
+    """Load the chosen networks on `device` ('cpu', 'cuda', 'cuda:1', ...). Raises ModelError."""
+    import torch
+
     from curate.faces.segment import Segmenter
 
     if torch.device(device).type == "cuda":
-        # Networks that need float32 would get convolutions in TF32, whose mantissa is no longer than float16's.
+        # Networks that need float32 would compute convolutions in TF32, whose mantissa is as short as float16's.
         torch.backends.cudnn.allow_tf32 = False
-    embedder = load_embedder(Path(choice.embedder) if choice.embedder else choice.pack, device)
+    embedder = load_embedder(choice.embedder or choice.pack, device)
     return Models(load_detector(choice, device), embedder, Segmenter.load(device), torch.device(device))
 
 
-def load_detector(choice: Choice, device: str) -> Detector:
-    """The pack's SCRFD, or the built-in MTCNN."""
+def load_detector(choice: ChoiceRecord, device: str, max_faces: int = 4) -> "Detector":
+    """Load the pack's SCRFD, or the built-in MTCNN. `max_faces`: faces returned for one photo. Raises ModelError."""
     if choice.pack in PACKS:
-        from curate.faces.packs.insightface import load_scrfd
+        from curate.faces.packs.networks import load_scrfd
 
-        return load_scrfd(choice.pack, device)
-    from curate.faces.detectors.mtcnn import Mtcnn
+        return load_scrfd(choice.pack, device, max_faces)
+    from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 
-    return Mtcnn(device, mode="full" if choice.detection == "full" else "coarse")
-
-
-def identify(choice: Choice) -> dict[str, str]:
-    """Choice -> what names the networks: hashes `detector`, `embedder_id`, `segmenter`, and the `embedder`'s name."""
-    models = load(choice, "cpu")
-    from curate.faces.segment import digest
-
-    embedder = models.embedder
-    return {
-        "detector": models.detector.fingerprint,
-        "embedder": str(embedder.name),
-        "embedder_id": str(embedder.embedder_id),
-        "segmenter": fingerprint([models.segmenter.spec, digest(models.segmenter.network.state_dict())]),
-    }
+    return Mtcnn(device, MtcnnSettings("full" if choice.detection == "full" else "coarse", max_faces))
 
 
-def fingerprint(told: object) -> str:
-    """Anything that JSON can hold -> the hash of its canonical form, 64 hex digits."""
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def load_embedder(name: str | Path, device: "str | torch.device" = "cpu") -> "Embedder":
+    """Load the embedder of that name, in eval mode: "auto", "builtin", a pack, or a MobileFaceNet checkpoint file.
+
+    Raises ModelError for an unknown name, and for a file that is missing or does not load strictly.
+    """
+    name = _resolve_auto(name)
+    if name in PACKS:
+        from curate.faces.packs.networks import load_arcface
+
+        return load_arcface(str(name), device)
+    if name == "builtin":
+        from curate.faces.embedders.dlib_resnet import load_dlib_resnet
+
+        return load_dlib_resnet().to(device)
+    from curate.faces.embedders.mobilefacenet import load_mobilefacenet
+
+    return load_mobilefacenet(_checkpoint(name)).to(device)
+
+
+def embedder_ids(names: Iterable[str | Path]) -> dict[str, str]:
+    """Names or checkpoint files -> the `embedder_id` of those that are on this machine, in order; none is loaded."""
+    ids = {}
+    for name in names:
+        try:
+            weights, file = _source(name)
+        except ModelError:
+            continue
+        ids[str(name)] = embedder_id(weights, file_sha256(file))
+    return ids
+
+
+def find_embedder(
+    wanted: str,
+    needed_by: str,
+    device: "str | torch.device" = "cpu",
+    named: str | Path | None = None,
+    first: Iterable[str | Path] = (),
+) -> "Embedder":
+    """Load the embedder with a given id; files are compared by their hash.
+
+    Args:
+        wanted: the `embedder_id`.
+        needed_by: what needs it, for the error message.
+        device: where it is loaded.
+        named: name or checkpoint file given by the user; None searches `first`, the built-in embedder and the packs.
+        first: names or files to search first, such as those of `embedders_of`.
+
+    Raises:
+        ModelError: none of them has the id; the message lists theirs.
+    """
+    if named is not None:
+        _source(named)  # raises for an unknown name or a missing file
+    ids = embedder_ids([named] if named is not None else [*first, "builtin", *PACKS])
+    for name, found in ids.items():
+        if found == wanted:
+            return load_embedder(name, device)
+    others = ", ".join(f"{name} is {found}" for name, found in ids.items())
+    advice = "name the one that it was made with" if named else "name its file with --embedder, or fetch its pack"
+    raise ModelError(
+        f"{needed_by} needs embedder {wanted}, and {others}: embeddings of different embedders cannot be compared; "
+        f"{advice}"
+    )
+
+
+def embedders_of(info: DatasetInfo) -> list[str]:
+    """Name or checkpoint file of the embedder that a dataset was measured with; empty for a merged dataset."""
+    choice = info.models.choice
+    return [choice.embedder or choice.pack] if choice else []
 
 
 def check_device(name: str | None) -> str:
-    """`--device` -> a torch device's name; None takes 'cuda' where there is one. ModelError if it is not there."""
+    """Resolve `--device` to the name of a torch device; None selects 'cuda' if there is one.
+
+    Raises ModelError for a device that does not exist.
+    """
+    import torch
+
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -134,3 +193,30 @@ def check_device(name: str | None) -> str:
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu"
         )
     return name
+
+
+def _resolve_auto(name: str | Path) -> str:
+    """ "auto" -> the first pack in the model folder, else "builtin"; other names unchanged."""
+    if str(name) != "auto":
+        return str(name)
+    return next((pack for pack in PACKS if is_present(pack)), "builtin")
+
+
+def _source(name: str | Path) -> tuple[Weights, Path]:
+    """Entry of the weights table and file of an embedder."""
+    name = _resolve_auto(name)
+    if name in PACKS:
+        return pack_of(name).embedder, locate(name)[1]
+    if name == "builtin":
+        return DLIB_RESNET, locate_weights(DLIB_RESNET)
+    return MOBILEFACENET, _checkpoint(name)
+
+
+def _checkpoint(name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise ModelError(
+            f"embedder {name!r} is neither auto, builtin, {', '.join(PACKS)} nor a file that exists; "
+            "name one of these or the path of a MobileFaceNet checkpoint"
+        )
+    return path

@@ -1,8 +1,7 @@
-"""Aligned crops in, CelebAMask label maps out: a small DeepLabV3+ with its weights in the package.
+"""`Segmenter`: aligned crops -> CelebAMask label maps; and the binary masks derived from label maps and boxes.
 
-Chen et al. 2018, "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation",
-arxiv.org/abs/1802.02611. Trained by `train/perception/segmenter.py`; figures, licence and limits of the weights are
-in `curate/weights/segmenter.md`.
+The network is in `deeplab.py`; its weights are part of the package and trained by `train/perception/segmenter.py`.
+Figures, licence and limits of the weights are in `curate/weights/segmenter.md`.
 """
 
 import contextlib
@@ -14,7 +13,6 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -22,12 +20,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from curate.errors import ModelError
-from curate.faces.weights import SEGMENTER, locate
+from curate.faces.deeplab import DeepLabSpec, DeepLabV3Plus
+from curate.faces.weights import SEGMENTER, file_sha256, locate
 from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
 CLASSES = MASK_CLASSES
 FORMAT = "swapset-segmenter-1"
 BATCH = 32
+_REVISION = 1  # part of the fingerprint: increase it when results change
 
 MaskKind = Literal["face", "face_hair", "not_background"]
 
@@ -36,59 +36,42 @@ MASK_KINDS: dict[MaskKind, frozenset[str]] = {
     "face_hair": frozenset(FACE_CLASSES) | {"l_ear", "r_ear", "hair"},
     "not_background": frozenset(CLASSES) - {"background"},
 }
-"""Which classes each binary mask is made of. `face` is the skin with all that lies on it, glasses too, without ears,
-hair and neck; `face_hair` adds ears and hair; hats, jewellery, neck and cloth count only as `not_background`."""
-
-
-def build_network(spec: dict[str, Any]) -> nn.Module:
-    """DeepLabV3+ whose output is the logits (N, 19, S/4, S/4) of a normalised batch (N, 3, S, S).
-
-    `spec` is what the weights file records: `encoder` (a timm name), `encoder_options` (its keyword arguments),
-    `decoder_channels`, `atrous_rates`. Weights are random; the head's own upsampling is left out, because
-    training and inference each interpolate to the size they need.
-    """
-    network: nn.Module = smp.DeepLabV3Plus(
-        encoder_name="tu-" + spec["encoder"],
-        encoder_weights=None,
-        encoder_output_stride=16,
-        decoder_channels=spec["decoder_channels"],
-        decoder_atrous_rates=tuple(spec["atrous_rates"]),
-        decoder_aspp_dropout=0.1,
-        classes=len(CLASSES),
-        upsampling=1,
-        **spec["encoder_options"],
-    )
-    return network
+"""Classes of each binary mask. `face`: skin and everything on it, including glasses, without ears, hair and neck.
+`face_hair`: also ears and hair. Hats, jewellery, neck and cloth are only in `not_background`."""
 
 
 class Segmenter(nn.Module):
     """Crops -> label maps, with the preprocessing that the weights file records.
 
-    `spec`: its record (`size`, `mean`, `std` of pixels in 0..1, and the architecture); `licence`: what the weights
-    may be used for.
+    Attributes:
+        spec: architecture and preprocessing.
+        licence: what the weights may be used for.
     """
 
-    def __init__(self, network: nn.Module, spec: dict[str, Any], licence: str) -> None:
+    def __init__(self, network: nn.Module, spec: DeepLabSpec, licence: str) -> None:
         super().__init__()
         fuse_batch_norm(network.eval())
         self.network = network.to(memory_format=torch.channels_last)
         self.spec = spec
         self.licence = licence
-        # (x / 255 - mean) / std as one product and one sum.
-        std = torch.tensor(spec["std"]).view(1, 3, 1, 1)
+        # (x / 255 - mean) / std = gain * x + shift
+        std = torch.tensor(spec.std).view(1, 3, 1, 1)
         self.register_buffer("gain", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -torch.tensor(spec["mean"]).view(1, 3, 1, 1) / std, persistent=False)
+        self.register_buffer("shift", -torch.tensor(spec.mean).view(1, 3, 1, 1) / std, persistent=False)
 
     @classmethod
     def load(cls, device: torch.device | str, path: Path | None = None) -> Self:
-        """The package's segmenter on `device`, or the one in `path`.
+        """Load the package's segmenter, or the one in `path`.
 
-        ModelError: the file is missing, damaged, of another kind, or its digest is not the one recorded.
+        Raises ModelError: the file is missing, damaged or of another kind, or its digest is not the one recorded.
         """
         path = path or locate(SEGMENTER)
         tensors, record = read_weights(path)
-        spec = json.loads(record["spec"])
-        network = build_network(spec)
+        try:
+            spec = DeepLabSpec.from_json(record["spec"])
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        network = DeepLabV3Plus(spec, len(CLASSES))
         try:
             network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         except RuntimeError as error:
@@ -99,8 +82,12 @@ class Segmenter(nn.Module):
     def label_maps(self, crops: Tensor) -> Tensor:
         """Class of each pixel, uint8 (N, S, S) on the segmenter's device.
 
-        `crops`: uint8 (N, 3, S, S) RGB on any device, S >= 32; other sizes than the network's are resized for it
-        and the logits interpolated back, so the maps lie on the crop's grid. ValueError for anything else.
+        Args:
+            crops: uint8 (N, 3, S, S) RGB on any device, S >= 32. They are resized to the network's size and the logits
+                interpolated back, so that the maps have the crops' grid.
+
+        Raises:
+            ValueError: another shape or type.
         """
         if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[1] != 3:
             raise ValueError(f"crops must be uint8 (N, 3, S, S), not {crops.dtype} {tuple(crops.shape)}")
@@ -109,7 +96,7 @@ class Segmenter(nn.Module):
         for start in range(0, len(crops), BATCH):
             batch = crops[start : start + BATCH].to(device, non_blocking=True)
             logits = self.logits(batch)
-            # At the crop's size logits are large (19 floats a pixel): on a CPU, one crop at a time stays in cache.
+            # Logits at the crop's size are 19 floats a pixel: on a CPU, those of one crop fit the cache.
             step = BATCH if device.type == "cuda" else 1
             for at in range(0, len(batch), step):
                 full = F.interpolate(logits[at : at + step], size=crops.shape[2:], mode="bilinear", align_corners=False)
@@ -118,15 +105,15 @@ class Segmenter(nn.Module):
 
     def logits(self, crops: Tensor) -> Tensor:
         """float32 logits (N, 19, s/4, s/4) of uint8 crops (N, 3, S, S) on this device; s is the network's size."""
-        size = (self.spec["size"], self.spec["size"])
+        size = (self.spec.size, self.spec.size)
         pixels = crops.to(torch.float32, memory_format=torch.channels_last)
         if tuple(crops.shape[2:]) != size:
-            # Antialiasing costs as much as a stage of the network and shows only where sides shrink to half or less.
+            # Antialiasing costs as much as a stage of the network and matters only where sides shrink to half or less.
             halved = crops.shape[-1] >= 2 * size[1]
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=halved)
         pixels = torch.addcmul(self.get_buffer("shift"), pixels, self.get_buffer("gain"))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        # bfloat16 is a gain on CUDA only: CPUs without its instructions emulate it.
+        # bfloat16 is faster on CUDA only: CPUs without its instructions emulate it.
         half = torch.autocast("cuda", torch.bfloat16) if pixels.is_cuda else contextlib.nullcontext()
         with half:
             logits: Tensor = self.network(pixels)
@@ -134,28 +121,33 @@ class Segmenter(nn.Module):
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and record of a segmenter's safetensors file; a ModelError for any other or a damaged one."""
+    """Read tensors and metadata of a segmenter's safetensors file. Raises ModelError for another or a damaged file."""
     try:
         with safe_open(path, framework="pt") as file:
             record: dict[str, str] = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is missing or no safetensors file ({error}); reinstall swapset") from error
+        raise ModelError(f"{path} is missing or not a safetensors file ({error}); reinstall swapset") from error
     if record.get("format") != FORMAT:
-        raise ModelError(f"{path}: format is {record.get('format')!r}, not {FORMAT!r}; it is no Swapset segmenter")
+        raise ModelError(f"{path}: format is {record.get('format')!r}, not {FORMAT!r}; not a Swapset segmenter")
     if json.loads(record["classes"]) != list(CLASSES):
         raise ModelError(f"{path}: its classes are not the 19 of manifests.landmarks.MASK_CLASSES, in that order")
-    found = digest(tensors)
-    if found != record.get("sha256"):
+    sha256 = digest(tensors)
+    if sha256 != record.get("sha256"):
         raise ModelError(
-            f"{path}: the tensors hash to {found}, but {record.get('sha256')} is recorded; the file is damaged: "
+            f"{path}: the tensors hash to {sha256}, but {record.get('sha256')} is recorded; the file is damaged: "
             "reinstall swapset"
         )
     return tensors, record
 
 
+def fingerprint() -> str:
+    """Hash of the package's weights and of the code's revision, without loading the network; 64 hex digits."""
+    return hashlib.sha256(f"{_REVISION} {file_sha256(locate(SEGMENTER))}".encode()).hexdigest()
+
+
 def digest(tensors: dict[str, Tensor]) -> str:
-    """sha256 over names, types, shapes and bytes of tensors, in the order of their names; 64 hex digits."""
+    """sha256 of names, types, shapes and bytes of tensors, sorted by name; 64 hex digits."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -167,7 +159,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 def fuse_batch_norm(network: nn.Module) -> None:
     """Fold each BatchNorm2d into the convolution right before it, in place; the outputs stay the same.
 
-    Relies on modules being registered in the order in which they run, as in timm's ResNets and smp's decoder.
+    Modules must be registered in the order in which they run, as those of `DeepLabV3Plus` are.
     """
     leaves = [(name, module) for name, module in network.named_modules() if not list(module.children())]
     for (name, module), (next_name, following) in itertools.pairwise(leaves):
@@ -183,7 +175,7 @@ def binary_mask(labels: Tensor, kind: MaskKind) -> Tensor: ...
 def binary_mask(labels: npt.NDArray[np.uint8] | Tensor, kind: MaskKind) -> npt.NDArray[np.bool_] | Tensor:
     """Label maps uint8 of any shape, NumPy or torch -> bool masks of that shape; see `MASK_KINDS`.
 
-    ValueError for an unknown kind, IndexError for a label above 18.
+    Raises ValueError for an unknown kind, IndexError for a label above 18.
     """
     if kind not in MASK_KINDS:
         raise ValueError(f"mask kind {kind!r} is not one of {', '.join(MASK_KINDS)}")
@@ -199,9 +191,13 @@ def box_mask(
 ) -> npt.NDArray[np.bool_]:
     """Detection boxes on the grids of their crops: bool (N, size, size), True where a pixel's centre lies inside.
 
-    `box`: (N, 4) x0, y0, x1, y1 in source pixels; `matrix`: (N, 2, 3), source -> crop. The four corners go through
-    the matrix and the mask is their upright bounding rectangle: where the crop is rotated against the source it is
-    larger than the box (a square at 45 degrees doubles its area), never smaller.
+    The mask is the upright bounding rectangle of the four transformed corners: if the crop is rotated against the
+    source, it is larger than the box (twice the area for a square at 45 degrees), never smaller.
+
+    Args:
+        box: (N, 4), x0, y0, x1, y1 in source px.
+        matrix: (N, 2, 3), source -> crop.
+        size: side of the crops.
     """
     corners = np.asarray(box, np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (N, 4, 2)
     matrix = np.asarray(matrix, np.float64)

@@ -1,30 +1,37 @@
-"""The table of weights: name -> where the file is, its hash and licence, and the preprocessing that belongs to it.
+"""The table of weights: name -> file, hash, licence, preprocessing, and the calibration of an embedder's similarities.
 
-Nothing about a model is guessed from its shapes: size, mean, std, channel order, template, flip and the calibration
-of its similarities stand beside the file they were measured with. To add a model, `register` one `Weights`; the
-tests run over the whole table.
+Nothing about a model is inferred from tensor shapes. To add a model, `register` one `Weights`; the tests run over the
+whole table.
 """
 
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from curate.errors import ModelError
+from manifests.landmarks import TEMPLATES
 
 Task = Literal["embedding", "detection", "segmentation"]
+
+RESIZE = "similarity warp; mean over the whole part of the shrinkage, then bilinear"
+"""How `align.warp` resamples; part of an embedder's id."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Cosine similarities (-1..1) of pairs of photos of the same person and of different persons.
 
-    `same_*`, `different_*`: mean and standard deviation of either distribution. `far_1e2`, `far_1e3`, `far_1e4`: the
-    similarity that 1 in 100, 1,000 and 10,000 pairs of different persons exceed. `equal_error`: where as many same
-    pairs fall below as different pairs rise above. `measured_on`: the pairs, in words.
+    Attributes:
+        same_mean, same_std: mean and standard deviation over pairs of the same person.
+        different_mean, different_std: the same over pairs of different persons.
+        far_1e2, far_1e3, far_1e4: similarity that 1 in 100, 1,000 and 10,000 pairs of different persons exceed.
+        equal_error: threshold at which the false accept rate equals the false reject rate.
+        measured_on: description of the pairs.
     """
 
     same_mean: float
@@ -40,13 +47,23 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Weights:
-    """One file of weights and all that is needed to use it as it was trained.
+    """One file of weights and its preprocessing: input = (pixel - mean) / std with pixels 0..255.
 
-    `file` is relative to the package folder of `package`, or to the model folder (`models_folder`) where `package` is
-    None. `sha256` None: the table does not pin the file; whoever loads it does. A model's input is
-    (pixel - mean) / std with pixels 0..255, channels in the order of `channels`, at `size` (height, width); a size of
-    None means any. `template` names an entry of `manifests.landmarks.TEMPLATES`. `flip`: the embedding is the mean of
-    the crop's and the mirrored crop's. `source`: paper or page.
+    Attributes:
+        name: key in `REGISTRY`.
+        task: what the network computes.
+        file: path relative to the folder of `package`, or to the model folder (`models_folder`) if `package` is None.
+        package: the installed package that contains the file.
+        sha256: of the file; None where the table does not pin it and its loader does (insightface packs).
+        licence: what the weights may be used for.
+        source: paper or page.
+        size: (height, width) of the input; None for any.
+        mean, std: of pixels 0..255, in the order of `channels`.
+        channels: channel order of the input.
+        url: where the file can be downloaded.
+        template: alignment of the crops, a key of `manifests.landmarks.TEMPLATES`.
+        flip: whether an embedding is the mean of the crop's and the mirrored crop's.
+        calibration: of an embedder's similarities.
     """
 
     name: str
@@ -70,47 +87,46 @@ REGISTRY: dict[str, Weights] = {}
 
 
 def register(weights: Weights) -> Weights:
-    """Add an entry to `REGISTRY` and return it. A name that is taken is a ValueError."""
+    """Add an entry to `REGISTRY` and return it. Raises ValueError for a name that is taken."""
     if weights.name in REGISTRY:
-        raise ValueError(f"weights {weights.name!r} are registered twice; give one of them another name")
+        raise ValueError(f"weights {weights.name!r} are registered twice; rename one of them")
     REGISTRY[weights.name] = weights
     return weights
 
 
 def models_folder() -> Path:
-    """Where model files that no package brings are looked for: $SWAPSET_MODELS, else ~/.insightface/models."""
+    """Folder of the model files that no package contains: $SWAPSET_MODELS, else ~/.insightface/models."""
     chosen = os.environ.get("SWAPSET_MODELS")
     return Path(chosen) if chosen else Path.home() / ".insightface" / "models"
 
 
 def place(weights: Weights) -> Path:
-    """The path at which the file of `weights` belongs, whether it is there or not.
+    """Path of the file of `weights`, whether it exists or not. Raises ModelError if its package is not installed.
 
-    The package is found and not imported: face_recognition_models cannot be, without an old setuptools.
-    A package that is not installed is a ModelError.
+    The package is not imported: importing face_recognition_models needs an old setuptools.
     """
     if weights.package is None:
         return models_folder() / weights.file
     spec = importlib.util.find_spec(weights.package)
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
-            f"{weights.name}: the package {weights.package!r} that holds {weights.file} is not installed; "
+            f"{weights.name}: the package {weights.package!r} that contains {weights.file} is not installed; "
             "reinstall swapset with its dependencies"
         )
     return Path(next(iter(spec.submodule_search_locations))) / weights.file
 
 
 def locate(weights: Weights) -> Path:
-    """The path of the file of `weights`, present and with the recorded sha256; else a ModelError.
+    """Path of the file of `weights`. Raises ModelError if it is missing or its sha256 is not the recorded one.
 
-    The hash is taken once a process for each state of the file (path, size, modification time).
+    A file is hashed once per process, and again when its size or modification time changes.
     """
     path = place(weights)
     if not path.is_file():
-        mend = f"bring it from {weights.url}" if weights.url else "reinstall the package that holds it"
+        advice = f"download it from {weights.url}" if weights.url else "reinstall the package that contains it"
         if weights.package is None:
-            mend += " (models are looked for in $SWAPSET_MODELS, else ~/.insightface/models)"
-        raise ModelError(f"{weights.name}: {path} does not exist; {mend}")
+            advice += " (the model folder is $SWAPSET_MODELS, else ~/.insightface/models)"
+        raise ModelError(f"{weights.name}: {path} does not exist; {advice}")
     if weights.sha256 is not None:
         found = file_sha256(path)
         if found != weights.sha256:
@@ -122,9 +138,29 @@ def locate(weights: Weights) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hex digits; taken once a process while its size and modification time stay."""
+    """sha256 of a file, 64 hex digits; cached per process by path, size and modification time."""
     state = path.stat()
     return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+def embedder_id(weights: Weights, sha256: str) -> str:
+    """Id of an embedder, 16 hex digits: embeddings may be compared only where it is equal.
+
+    The first digits of the sha256 of a JSON object without spaces and with sorted keys: channels, flip, mean, resize,
+    std, template (its points, rounded to 1e-4 px, and its size) and weights (the file's sha256).
+    """
+    template = TEMPLATES[weights.template or ""]
+    preprocessing = {
+        "channels": weights.channels,
+        "flip": weights.flip,
+        "mean": weights.mean,
+        "resize": RESIZE,
+        "std": weights.std,
+        "template": {"points": template.points.round(4).tolist(), "size": template.size},
+        "weights": sha256,
+    }
+    canonical = json.dumps(preprocessing, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @functools.cache

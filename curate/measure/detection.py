@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from curate.decode import Pixels
+from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
-from curate.faces.models import Detector
 from curate.measure.photos import Photo
 from curate.sources import Entry
 from manifests.landmarks import Floats

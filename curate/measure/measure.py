@@ -5,13 +5,13 @@
 
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.durations import format_duration
 from curate.engines import Engine, open_engine
 from curate.errors import DatasetError, OutputError, SourceError
-from curate.faces.models import Choice, check_device, identify, resolve
+from curate.faces.models import check_device, describe, identify, resolve
 from curate.listener import SILENT, Listener, progress
 from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
@@ -20,7 +20,6 @@ from manifests.layout import (
     INFO,
     ChoiceRecord,
     DatasetInfo,
-    EmbedderRecord,
     ModelsRecord,
     SettingsRecord,
     SourceRecord,
@@ -77,12 +76,12 @@ class MeasureRequest:
         if self.template not in CROP_TEMPLATES:
             raise ValueError(f"template={self.template!r}: choose {', '.join(CROP_TEMPLATES)}")
 
-    def choose_models(self) -> Choice:
+    def choose_models(self) -> ChoiceRecord:
         """Resolve `models`, `embedder` and `detection`. Raises ModelError."""
         recorded = recorded_choice(self.out) if self.models is None and self.embedder is None else None
         return recorded or resolve(self.models or "auto", self.embedder, self.detection)
 
-    def with_models(self, choice: Choice) -> "MeasureRequest":
+    def with_models(self, choice: ChoiceRecord) -> "MeasureRequest":
         """Copy the request with `models`, `embedder` and `detection` set to a resolved choice."""
         embedder = Path(choice.embedder) if choice.embedder else None
         return replace(self, models=choice.pack, embedder=embedder, detection=choice.detection)
@@ -150,11 +149,11 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     check_apart(request.root, request.out)
     source = open_source(request.layout, request.root)
     choice, device = request.choose_models(), check_device(request.device)
-    listener.note(f"models: {choice.words()}, on {device}")
+    listener.note(f"models: {describe(choice)}, on {device}")
     listener.note(f"from {request.root} to {request.out}")
 
     identities = _limited(source, request.limit)
-    networks = identify(choice)
+    models = identify(choice)
     existing = read_info(request.out) if (request.out / INFO).exists() else None
     if existing is not None:
         _check_same_source(existing, request)
@@ -171,13 +170,13 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
         settings=MeasureSettings(template=request.template, max_pixels=request.max_pixels),
         device=device,
         threads=threads,
-        embedder_id=networks["embedder_id"],
+        embedder_id=models.embedder.embedder_id,
     )
-    shards = list_shards(source, identities, job, networks)
+    shards = list_shards(source, identities, job, models)
     if not any(shard.photos for shard in shards):
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
     todo = [shard for shard in shards if not is_finished(shard, job)]
-    info = _describe(request, job, networks)
+    info = _describe(request, job, models)
     measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, source.ignored())
     if request.verify:
         measure_plan = verify(measure_plan, listener)
@@ -231,12 +230,11 @@ def check_apart(root: Path, out: Path) -> None:
         )
 
 
-def recorded_choice(out: Path) -> Choice | None:
+def recorded_choice(out: Path) -> ChoiceRecord | None:
     """Return the models with which the dataset in OUT was created; None where there is no dataset."""
     if not (out / INFO).exists():
         return None
-    record = read_info(out).models.choice
-    return None if record is None else Choice(**asdict(record))
+    return read_info(out).models.choice
 
 
 def _limited(source: Source, limit: int | None) -> list[str]:
@@ -264,16 +262,11 @@ def _check_same_source(info: DatasetInfo, request: MeasureRequest) -> None:
         )
 
 
-def _describe(request: MeasureRequest, job: MeasureJob, networks: dict[str, str]) -> DatasetInfo:
+def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord) -> DatasetInfo:
     return DatasetInfo(
         source=SourceRecord(request.layout, str(request.root.resolve()), request.limit),
         settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION),
-        models=ModelsRecord(
-            EmbedderRecord(networks["embedder_id"], networks["embedder"]),
-            detector=networks["detector"],
-            segmenter=networks["segmenter"],
-            choice=ChoiceRecord(**asdict(job.choice)),
-        ),
+        models=models,
         buckets=job.buckets,
     )
 

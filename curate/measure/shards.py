@@ -19,7 +19,8 @@ from curate.decode import Pixels
 from curate.engines.engine import Advance
 from curate.errors import DecodeError
 from curate.faces.faces import Faces
-from curate.faces.models import Choice, Models, fingerprint, load
+from curate.faces.models import Models, load
+from curate.fingerprint import fingerprint
 from curate.measure.pipeline import Pipeline
 from curate.measure.rows import embeddings_rows, faces_rows, measures_rows
 from curate.measure.settings import REVISION, MeasureSettings
@@ -27,7 +28,7 @@ from curate.measure.sharpness import load_calibration
 from curate.measure.table import versions
 from curate.sources import Entry, Source, open_source
 from manifests.arrays import box_array, landmark_array
-from manifests.layout import FINGERPRINT, bucket_of, shard_name
+from manifests.layout import FINGERPRINT, ChoiceRecord, ModelsRecord, bucket_of, shard_name
 from manifests.reader import footer, read_table
 from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
@@ -48,7 +49,7 @@ class MeasureJob:
     root: Path
     out: Path
     buckets: int
-    choice: Choice
+    choice: ChoiceRecord
     settings: MeasureSettings
     device: str
     threads: int
@@ -94,10 +95,10 @@ def entries_of(source: Source, identities: Iterable[str]) -> Iterator[Entry]:
         yield from source.entries(identity)
 
 
-def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, networks: dict[str, str]) -> list[Shard]:
+def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, models: ModelsRecord) -> list[Shard]:
     """List all shards of the dataset, empty ones too, with the fingerprints of their inputs.
 
-    `networks`: hashes of `detector` and `segmenter` (see `curate.faces.models.identify`).
+    `models`: as `curate.faces.models.identify` returns them.
     """
     members: list[list[str]] = [[] for _ in range(job.buckets)]
     for identity in identities:
@@ -107,8 +108,8 @@ def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, netw
         "settings": asdict(job.settings),
         "revision": REVISION,
         "measures": versions(),
-        "detector": networks["detector"],
-        "segmenter": networks["segmenter"],
+        "detector": models.detector,
+        "segmenter": models.segmenter,
         "calibration": asdict(load_calibration()),
     }
     shards = []

@@ -1,14 +1,13 @@
 """Exclusion galleries read from folders of photos or from curated datasets."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import DatasetError, SourceError
-from curate.faces.models import Choice, Models, load
+from curate.faces.models import Models, load
 from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
@@ -27,7 +26,7 @@ def read_galleries(paths: Sequence[Path], dataset: Dataset, device: str, listene
     choice = dataset.info.models.choice
     if choice is None:
         raise DatasetError(f"{dataset.path} does not record its models: measure it again, or exclude from its parts")
-    return gallery_of(paths, load(Choice(**asdict(choice)), device), listener)
+    return gallery_of(paths, load(choice, device), listener)
 
 
 def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILENT) -> Gallery:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from curate.decode import decode
-from curate.faces.embedder import Embedder, load_embedder
-from curate.faces.models import Choice
+from curate.faces.embedder import Embedder
+from curate.faces.models import load_embedder
 from curate.faces.segment import Segmenter
+from manifests.layout import ChoiceRecord
 from train import checkpoint
 from train.build import build_generator
 from train.config import Recipe
@@ -87,7 +88,7 @@ def segmenter() -> Segmenter:
 
 @lru_cache
 def detector() -> SwapDetector:
-    return load_detector(Choice("builtin", None, "full"), "cpu")
+    return load_detector(ChoiceRecord("builtin", None, "full"), "cpu")
 
 
 def swapper(

@@ -23,7 +23,7 @@ def test_a_checkpoint_brings_its_embedder_or_says_which_it_needs(tmp_path: Path)
     assert swapped.shape == (9, 3, 64, 64)
     assert 0 <= swapped.min() < swapped.max() <= 255
     write_checkpoint(tmp_path / "b.safetensors", embedder_id="0123456789abcdef")
-    with pytest.raises(ModelError, match=r"was trained with embedder 0123456789abcdef, and builtin is .*--embedder"):
+    with pytest.raises(ModelError, match=r"needs embedder 0123456789abcdef, and builtin is .*--embedder"):
         load_model(tmp_path / "b.safetensors", "cpu")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_model(tmp_path / "c.safetensors", "cpu")

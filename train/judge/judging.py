@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curate.errors import ModelError
 from curate.faces.align import fit, rescale_points, warp_crops
-from curate.faces.detectors.mtcnn import Mtcnn
-from curate.faces.embedder import Embedder, load_embedder
-from curate.faces.packs.insightface import PACKS, is_present
+from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
+from curate.faces.embedder import Embedder
+from curate.faces.models import embedder_ids, embedders_of, find_embedder, load_embedder
+from curate.faces.packs.insightface import PACKS
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
@@ -31,7 +31,6 @@ from train.config import Recipe
 from train.data.faces import TrainingFaces
 from train.data.latents import Latents, centre_of
 from train.data.pairs import Batch, Kind, PairLoader, Pairs, Rows
-from train.errors import CheckpointError
 from train.judge import metrics
 from train.judge.pairs import SEED, pair_up
 from train.objective import Parts, swap
@@ -79,13 +78,13 @@ class Candidate:
         """The moving average of a checkpoint on `device`, and the embedder that its latents are of.
 
         embedder: where to find that one; None looks in the recipe, the dataset and among the models that are here.
-        Raises CheckpointError: damaged, or its embedder is not here.
+        Raises CheckpointError: damaged. ModelError: its embedder is not on this machine.
         """
         generator, facts = load_generator(path)
         recipe = Recipe(**facts["recipe"])
         with torch.device("meta"):
             unused = build_discriminator(recipe)
-        found = _embedder_of(facts, path, dataset, embedder).to(device)
+        found = _embedder_of(facts, path, dataset, embedder, device)
         parts = Parts(recipe, generator.to(device), unused, found, facts["centre"].to(device))
         return cls(path, parts, facts, mask_schedule.alpha(int(facts["images"]), recipe.images))
 
@@ -148,7 +147,7 @@ class Setting:
         cross, same = pair_up(photos, "cross", count), pair_up(photos, "same", count)
         if cross is None:
             raise DatasetError(f"{photos.root}: {', '.join(photos.people)} is the only person; swapping takes two")
-        return cls(photos, template, cross, same, judge, Mtcnn(device, max_faces=1))
+        return cls(photos, template, cross, same, judge, Mtcnn(device, MtcnnSettings(max_faces=1)))
 
     def rows(self, kind: Kind) -> Rows | None:
         """The pairs of that kind."""
@@ -164,15 +163,9 @@ def choose_judge(dataset: Dataset, trained: set[str], named: str | None) -> tupl
     if named is not None:
         chosen = load_embedder(named)
         return chosen, chosen.embedder_id not in trained
-    own: list[Embedder] = []
-    for choice in ("builtin", *_of_dataset(dataset), *filter(is_present, PACKS)):
-        embedder = _loaded(choice)
-        if embedder is None:
-            continue
-        if embedder.embedder_id not in trained:
-            return embedder, True
-        own.append(embedder)
-    return own[0], False
+    ids = embedder_ids(["builtin", *_of_dataset(dataset), *PACKS])
+    independent = [name for name, embedder_id in ids.items() if embedder_id not in trained]
+    return load_embedder((independent or list(ids))[0]), bool(independent)
 
 
 def score(candidate: Candidate, setting: Setting, latents: Latents, kind: Kind) -> pa.Table:
@@ -259,34 +252,15 @@ def _landmarks(detector: Mtcnn, images: Tensor) -> Tensor:
     return torch.from_numpy(points).to(images.device)
 
 
-def _embedder_of(facts: dict[str, Any], path: Path, dataset: Dataset, named: str | None) -> Embedder:
+def _embedder_of(facts: dict[str, Any], path: Path, dataset: Dataset, named: str | None, device: str) -> Embedder:
     """The embedder whose latents the checkpoint was trained on."""
-    wanted, choice = facts["embedder_id"], facts["recipe"]["embedder"]
-    if named is not None:
-        choices: list[str] = [named]
-    else:
-        own = [] if choice in ("dataset", "auto") else [choice]
-        choices = [*own, *_of_dataset(dataset), "builtin", *filter(is_present, PACKS)]
-    for name in dict.fromkeys(choices):
-        embedder = load_embedder(name) if named is not None else _loaded(name)
-        if embedder is not None and embedder.embedder_id == wanted:
-            return embedder
-    raise CheckpointError(
-        f"{path}: its latents are of embedder {wanted}, and none of these is that: {', '.join(choices)}. Name its file "
-        "with --embedder"
-    )
+    choice = facts["recipe"]["embedder"]
+    own = [] if choice in ("dataset", "auto") else [choice]
+    first = [*own, *_of_dataset(dataset)]
+    return find_embedder(facts["embedder_id"], f"checkpoint {path}", device, named, first)
 
 
 def _of_dataset(dataset: Dataset) -> list[str]:
     """Embedders that the dataset, or a merged one's parts, were measured with."""
     infos = [Dataset.open(path).info for path in dataset.parts.values()] or [dataset.info]
-    choices = [info.models.choice for info in infos]
-    return [choice.embedder or choice.pack for choice in choices if choice]
-
-
-def _loaded(choice: str) -> Embedder | None:
-    """An embedder that may not be on this machine."""
-    try:
-        return load_embedder(choice)
-    except ModelError:
-        return None
+    return [name for info in infos for name in embedders_of(info)]

@@ -1,17 +1,14 @@
 """Face detection for swapping: more faces per photo than curation, and fewer false detections."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces import models
+from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
-from curate.faces.packs.insightface import PACKS, load_scrfd
-
-if TYPE_CHECKING:
-    from curate.faces.models import Choice, Detector
+from manifests.layout import ChoiceRecord
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -24,7 +21,7 @@ _MIN_MTCNN_SCORE = 0.9  # below, about half of the detections are hands, pots an
 class SwapDetector:
     """A detector without the faces that cannot be aligned or have a score below `min_score`."""
 
-    def __init__(self, detector: "Detector", min_score: float = 0.0) -> None:
+    def __init__(self, detector: Detector, min_score: float = 0.0) -> None:
         self.detector, self.min_score = detector, min_score
 
     @property
@@ -38,9 +35,7 @@ class SwapDetector:
         return faces.take(faces.score >= self.min_score)
 
 
-def load_detector(choice: "Choice", device: str) -> SwapDetector:
+def load_detector(choice: ChoiceRecord, device: str) -> SwapDetector:
     """Load the detector of a choice of models."""
-    if choice.pack in PACKS:
-        return SwapDetector(load_scrfd(choice.pack, device, MAX_FACES))
-    mtcnn = Mtcnn(device, "full" if choice.detection == "full" else "coarse", MAX_FACES)
-    return SwapDetector(mtcnn, _MIN_MTCNN_SCORE)
+    detector = models.load_detector(choice, device, MAX_FACES)
+    return SwapDetector(detector, _MIN_MTCNN_SCORE if choice.pack == "builtin" else 0.0)

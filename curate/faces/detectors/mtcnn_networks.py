@@ -1,9 +1,8 @@
-"""MTCNN's three networks: scaled pixels in, face probability, box regression and landmarks out.
+"""MTCNN's three networks: normalised pixels -> face probability, box regression and landmarks.
 
-Zhang et al. 2016, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks". The
-weights are the files that ship inside facenet-pytorch's wheel (MIT); that package itself is never imported.
-Pixels enter as (x - 127.5) / 128. The probabilities leave as the difference of the two class logits through a
-sigmoid, which is their softmax.
+Zhang et al. 2016, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks". The weights
+are the files in facenet-pytorch's wheel (MIT); that package itself is never imported. Input is (x - 127.5) / 128. A
+probability is the sigmoid of the difference of the two class logits, which equals their softmax.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.faces.weights import MTCNN_ONET, MTCNN_PNET, MTCNN_RNET, locate
+from curate.faces.weights import MTCNN_ONET, MTCNN_PNET, MTCNN_RNET, file_sha256, locate
 
 
 class PNet(nn.Module):
@@ -30,10 +29,10 @@ class PNet(nn.Module):
         self.conv4_2 = nn.Conv2d(32, 4, 1)
 
     def forward(self, pixels: Tensor, outside: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`outside` (G, 1, H - 2, W - 2) bool marks where a picture smaller than its frame has ended."""
+        """`outside`: bool (G, 1, H - 2, W - 2), True beyond the edge of an image smaller than its frame."""
         features = self.prelu1(self.conv1(pixels))
         if outside is not None:
-            # The pool's last window is cut off by the picture's edge; what lies beyond must not win there.
+            # The pool's last window is cut off by the image's edge; values beyond it must not be the maximum.
             features = features.masked_fill(outside, -1e30)
         features = F.max_pool2d(features, 2, 2, ceil_mode=True)
         features = self.prelu2(self.conv2(features))
@@ -43,7 +42,7 @@ class PNet(nn.Module):
 
     @staticmethod
     def cells(size: int) -> int:
-        """Side of a picture in px -> number of cells along it."""
+        """Side of an image in px -> number of cells along it."""
         return -(-(size - 2) // 2) - 4
 
 
@@ -108,17 +107,20 @@ def _column_major(features: Tensor) -> Tensor:
     return features.permute(0, 3, 2, 1).flatten(1)
 
 
-def load(device: torch.device) -> tuple[PNet, RNet, ONet, str]:
-    """The three networks with their weights on `device`, in inference mode, and one sha256 over their files.
+def weights_sha256() -> str:
+    """sha256 of the sha256 of the three files. Raises ModelError as `load` does."""
+    files = [file_sha256(locate(weights)) for weights in (MTCNN_PNET, MTCNN_RNET, MTCNN_ONET)]
+    return hashlib.sha256(" ".join(files).encode()).hexdigest()
+
+
+def load(device: torch.device) -> tuple[PNet, RNet, ONet]:
+    """The three networks with their weights on `device`, in inference mode.
 
     Raises ModelError where facenet-pytorch's wheel is not installed or a file is not the one in the weights table.
     """
     networks = (PNet(), RNet(), ONet())
-    digest = hashlib.sha256()
     for network, weights in zip(networks, (MTCNN_PNET, MTCNN_RNET, MTCNN_ONET), strict=True):
-        path = locate(weights)
-        digest.update(path.read_bytes())
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(locate(weights), map_location="cpu", weights_only=True))
         network.requires_grad_(False).eval().to(device)
         network.to(memory_format=torch.channels_last)  # 2.5 times as fast on the CPU
-    return (*networks, digest.hexdigest())
+    return networks

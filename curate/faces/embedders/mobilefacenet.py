@@ -4,7 +4,9 @@ Checkpoints are those of the common PyTorch implementation: a dict with `net_sta
 loaded strictly, then each batch normalisation is folded into the convolution before it.
 """
 
+import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from curate.errors import ModelError
-from curate.faces.embedder import Embedder, assumed
+from curate.faces.embedder import Embedder
 from curate.faces.weights import MOBILEFACENET, file_sha256
 
 # Table 1 of the paper: (expansion t, channels c, repeats n, stride s of the first).
@@ -104,7 +106,7 @@ def load_mobilefacenet(path: Path) -> Embedder:
     )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, OSError, struct.error) as error:
         raise ModelError(f"{path} cannot be read as weights ({str(error).splitlines()[0]}); {expected}") from error
     state = content.get("net_state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or "conv1.conv.weight" not in state or "linear7.conv.weight" not in state:
@@ -118,9 +120,8 @@ def load_mobilefacenet(path: Path) -> Embedder:
         raise ModelError(f"{path} does not fit MobileFaceNet ({reason}); {expected}") from error
     network.fold()
     calibration = MOBILEFACENET.calibration
-    if calibration is None:
-        raise ModelError(f"{MOBILEFACENET.name}: the table holds no calibration; add it to curate/faces/weights.py")
     sha256 = file_sha256(path)
-    if sha256 != MOBILEFACENET.sha256:
-        calibration = assumed(calibration, MOBILEFACENET)
+    if calibration is not None and sha256 != MOBILEFACENET.sha256:
+        assumed = f"assumed from {MOBILEFACENET.name}: this file was not measured"
+        calibration = replace(calibration, measured_on=assumed)
     return Embedder(network, MOBILEFACENET, sha256, dim=128, calibration=calibration)

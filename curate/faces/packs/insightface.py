@@ -11,12 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from curate.errors import ModelError
-from curate.faces.detectors.scrfd import Scrfd
-from curate.faces.embedder import Embedder
-from curate.faces.onnx.graph import OnnxGraph
 from curate.faces.packs.download import download, unpack_models
 from curate.faces.weights import Calibration, Weights, file_sha256, models_folder, register
 from curate.listener import SILENT, Listener
@@ -83,14 +78,21 @@ PACKS = {
 """The packs by name, the most accurate first."""
 
 
+def pack_of(name: str) -> Pack:
+    """The pack of that name; ModelError for an unknown one."""
+    if name not in PACKS:
+        raise ModelError(f"unknown pack {name!r}; one of {', '.join(PACKS)}")
+    return PACKS[name]
+
+
 def is_present(name: str) -> bool:
     """Whether both files of the pack are in the model folder; a folder with one of them does not count."""
-    return all(file.is_file() for file in _named(name).files)
+    return all(file.is_file() for file in pack_of(name).files)
 
 
 def locate(name: str) -> tuple[Path, Path]:
     """The pack's detector and embedder files, present and with the sha256 of their first use; else a ModelError."""
-    pack = _named(name)
+    pack = pack_of(name)
     missing = [file.name for file in pack.files if not file.is_file()]
     if missing:
         state = "is incomplete: without " + " and ".join(missing) if pack.folder.is_dir() else "does not exist"
@@ -106,7 +108,7 @@ def fetch(name: str, listener: Listener = SILENT, url: str | None = None) -> Pat
     mirror. An interrupted download goes on at the next call. Raises ModelError, in one line, where there is no way
     to the server, the archive is not what it should be, or a file is not the one first used.
     """
-    pack = _named(name)
+    pack = pack_of(name)
     if not is_present(name):
         archive = models_folder() / f"{name}.zip"
         brought = archive.is_file()
@@ -126,48 +128,6 @@ def fetch(name: str, listener: Listener = SILENT, url: str | None = None) -> Pat
             archive.unlink()
     locate(name)
     return pack.folder
-
-
-def load_arcface(name: str, device: str | torch.device = "cpu") -> Embedder:
-    """The pack's ArcFace network on `device`: crops at arcface-112, 512 numbers, no flip, as insightface uses it."""
-    pack = _named(name)
-    _, file = locate(name)
-    network = _Single(OnnxGraph(file))
-    with torch.inference_mode():
-        shape = network(torch.zeros(1, 3, *(pack.embedder.size or (112, 112)))).shape
-    if len(shape) != 2:
-        raise ModelError(f"{file}: gives {tuple(shape)} for a crop, not a vector; it is no embedder")
-    calibration = pack.embedder.calibration or _ASSUMED
-    # Both networks were trained in fp16, so it is accurate enough for their convolutions.
-    embedder = Embedder(
-        network, pack.embedder, file_sha256(file), dim=shape[1], calibration=calibration, half=torch.float16
-    )
-    return embedder.to(device)
-
-
-def load_scrfd(name: str, device: str | torch.device = "cpu", max_faces: int = 4) -> Scrfd:
-    """The pack's SCRFD detector on `device`, with insightface's sizes and thresholds."""
-    return Scrfd(locate(name)[0], device, max_faces=max_faces)
-
-
-class _Single(torch.nn.Module):
-    """A graph with one output, as a function of one tensor."""
-
-    def __init__(self, graph: OnnxGraph) -> None:
-        super().__init__()
-        if len(graph.output_names) != 1:
-            raise ModelError(f"{graph.path}: {len(graph.output_names)} outputs where an embedder has one")
-        self.graph = graph
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        (vectors,) = self.graph(x)
-        return torch.as_tensor(vectors)
-
-
-def _named(name: str) -> Pack:
-    if name not in PACKS:
-        raise ModelError(f"unknown pack {name!r}; one of {', '.join(PACKS)}")
-    return PACKS[name]
 
 
 def _by_hand(pack: Pack) -> str:

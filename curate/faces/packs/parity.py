@@ -12,9 +12,10 @@ import torch
 
 from curate.errors import ModelError
 from curate.faces.align import Photo
-from curate.faces.detectors.scrfd import Scrfd
+from curate.faces.detectors.scrfd import Scrfd, ScrfdSettings
 from curate.faces.faces import Faces
-from curate.faces.packs.insightface import load_arcface, locate
+from curate.faces.packs.insightface import locate
+from curate.faces.packs.networks import load_arcface
 from curate.faces.weights import file_sha256
 
 _SIZE = 640
@@ -62,9 +63,9 @@ def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch
     photos = _sample() if photos is None else photos
     cpu = ["CPUExecutionProvider"]
 
-    detector = Scrfd(detector_file, device, sizes=(_SIZE,), threshold=_THRESHOLD, max_faces=10_000)
+    detector = Scrfd(detector_file, device, ScrfdSettings(10_000, (_SIZE,), _THRESHOLD))
     theirs = SCRFD(str(detector_file), session=InferenceSession(str(detector_file), providers=cpu))
-    theirs.prepare(-1, det_thresh=_THRESHOLD, nms_thresh=detector.overlap, input_size=(_SIZE, _SIZE))
+    theirs.prepare(-1, det_thresh=_THRESHOLD, nms_thresh=detector.settings.overlap, input_size=(_SIZE, _SIZE))
     found, apart, crops = 0, 0.0, []
     with _exact():
         ours = detector(photos)

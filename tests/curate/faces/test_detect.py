@@ -1,6 +1,7 @@
 """curate/faces/detectors/mtcnn.py: parity with the original, batches, full frames, odd photos."""
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from curate.faces.detectors import mtcnn as detect
 from curate.faces.detectors.canvas import Canvas
-from curate.faces.detectors.mtcnn import Mtcnn
+from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.detectors.mtcnn_networks import PNet, load
+from curate.faces.detectors.pyramid import outside
 from curate.faces.detectors.refine import refine_landmarks
 from curate.faces.faces import Faces
 
@@ -45,13 +46,13 @@ MOTLEY = [SMALL, ASTRONAUT, ASTRONAUT[:300, 100:400], ASTRONAUT[20:201, 150:333]
 
 @pytest.fixture(scope="module")
 def full() -> Mtcnn:
-    return Mtcnn(mode="full", max_faces=20)
+    return Mtcnn("cpu", MtcnnSettings("full", max_faces=20))
 
 
 @pytest.fixture(scope="module")
 def cascade() -> Mtcnn:
     """The original's steps and no more."""
-    return Mtcnn(mode="full", max_faces=20, refine_landmarks=False)
+    return Mtcnn("cpu", MtcnnSettings("full", max_faces=20, refine_landmarks=False))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_full_mode_is_the_original_on_collected_photos(cascade, original):
 
 @pytest.mark.parametrize("mode", ["full", "coarse"])
 def test_a_photo_does_not_depend_on_its_batch(mode):
-    detector = Mtcnn(mode=mode)
+    detector = Mtcnn("cpu", MtcnnSettings(mode))
     together = detector(MOTLEY)
     assert [len(together.in_photo(index)) for index in (0, 1)] == [4, 1]
     assert (np.diff(together.photo) >= 0).all()
@@ -181,7 +182,7 @@ def test_faces_that_fill_the_frame_in_a_collection(coarse):
 @pytest.mark.parametrize("shape", [(1, 1), (10, 5000), (5000, 1), (12, 12), (19, 400), (20, 20), (37, 38)])
 def test_photos_without_a_face_give_empty_results(mode, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 1), np.uint8).repeat(3, 2)
-    found = Mtcnn(mode=mode)([noise])
+    found = Mtcnn("cpu", MtcnnSettings(mode))([noise])
     for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
         assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
@@ -209,20 +210,17 @@ def test_the_largest_face_comes_first_and_max_faces_holds(full):
     sizes = (found.box[:, 2:] - found.box[:, :2]).prod(1)
     assert len(sizes) >= 6
     assert (np.diff(sizes) <= 0).all()
-    two = Mtcnn(mode="full", max_faces=2)([SMALL])
+    two = Mtcnn("cpu", MtcnnSettings("full", max_faces=2))([SMALL])
     np.testing.assert_array_equal(two.box, found.box[:2])
 
 
 def test_the_fingerprint_is_that_of_the_settings():
-    assert Mtcnn().fingerprint == Mtcnn().fingerprint
-    others = {
-        Mtcnn(refine_landmarks=False).fingerprint,
-        Mtcnn(mode="full").fingerprint,
-        Mtcnn(max_faces=3).fingerprint,
-        Mtcnn(min_face=40).fingerprint,
-    }
-    assert len(others | {Mtcnn().fingerprint}) == 5
-    assert all(len(one) == 64 for one in others)
+    default = MtcnnSettings()
+    assert Mtcnn().fingerprint == default.fingerprint()
+    changes = ({"refine_landmarks": False}, {"mode": "full"}, {"max_faces": 3}, {"min_face": 40})
+    fingerprints = {default.fingerprint(), *(replace(default, **change).fingerprint() for change in changes)}
+    assert len(fingerprints) == 5
+    assert all(len(fingerprint) == 64 for fingerprint in fingerprints)
 
 
 def test_resampling_is_area_interpolation():
@@ -243,7 +241,7 @@ def test_a_picture_in_a_larger_frame_gives_the_same_cells(size):
     frame = torch.rand(1, 3, 60, 70)
     frame[..., : size[0], : size[1]] = picture
     alone, _ = pnet(picture)
-    framed, _ = pnet(frame, detect._beyond(torch.tensor([size]) - 2, 58, 68))
+    framed, _ = pnet(frame, outside(torch.tensor([size]) - 2, 58, 68))
     rows, columns = (PNet.cells(side) for side in size)
     assert alone.shape == (1, rows, columns)
     torch.testing.assert_close(framed[:, :rows, :columns], alone, atol=1e-5, rtol=0)

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from curate.errors import ModelError
 from curate.faces import align
-from curate.faces.detectors.mtcnn import Mtcnn
-from curate.faces.embedder import Embedder, identity, load_embedder
+from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
+from curate.faces.embedder import Embedder
 from curate.faces.embedders.dlib_resnet import read_dat
 from curate.faces.embedders.mobilefacenet import MobileFaceNet
-from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, locate
+from curate.faces.models import load_embedder
+from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, embedder_id, locate
 
 
 @cache
@@ -32,7 +33,7 @@ def people() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """insightface's photo of six people and their landmarks (K, 5, 2)."""
     path = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
     photo = np.ascontiguousarray(np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1])
-    return photo, Mtcnn(max_faces=6)([photo]).landmarks
+    return photo, Mtcnn("cpu", MtcnnSettings(max_faces=6))([photo]).landmarks
 
 
 @cache
@@ -132,18 +133,18 @@ class _Reversed(torch.nn.Module):
 
 
 def test_identity_changes_with_everything_that_changes_vectors() -> None:
-    base = identity(DLIB_RESNET, "a" * 64)
+    base = embedder_id(DLIB_RESNET, "a" * 64)
     others = [
-        identity(DLIB_RESNET, "b" * 64),
-        identity(replace(DLIB_RESNET, flip=not DLIB_RESNET.flip), "a" * 64),
-        identity(replace(DLIB_RESNET, template="arcface-112"), "a" * 64),
-        identity(replace(DLIB_RESNET, std=(255.0, 255.0, 255.0)), "a" * 64),
-        identity(replace(DLIB_RESNET, channels="BGR"), "a" * 64),
+        embedder_id(DLIB_RESNET, "b" * 64),
+        embedder_id(replace(DLIB_RESNET, flip=not DLIB_RESNET.flip), "a" * 64),
+        embedder_id(replace(DLIB_RESNET, template="arcface-112"), "a" * 64),
+        embedder_id(replace(DLIB_RESNET, std=(255.0, 255.0, 255.0)), "a" * 64),
+        embedder_id(replace(DLIB_RESNET, channels="BGR"), "a" * 64),
     ]
     assert len({base, *others}) == 6
-    assert identity(replace(DLIB_RESNET, licence="another"), "a" * 64) == base
+    assert embedder_id(replace(DLIB_RESNET, licence="another"), "a" * 64) == base
     assert len(builtin().embedder_id) == 16
-    assert builtin().embedder_id == identity(DLIB_RESNET, DLIB_RESNET.sha256 or "")
+    assert builtin().embedder_id == embedder_id(DLIB_RESNET, DLIB_RESNET.sha256 or "")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_mobilefacenet_checkpoint_loads_and_folding_changes_nothing(checkpoint: Path) -> None:
     embedder = load_embedder(checkpoint)
     assert (embedder.name, embedder.dim, embedder.template.size) == ("mobilefacenet", 128, (112, 96))
-    assert embedder.embedder_id != identity(MOBILEFACENET, MOBILEFACENET.sha256 or "")
+    assert embedder.embedder_id != embedder_id(MOBILEFACENET, MOBILEFACENET.sha256 or "")
     assert "not measured" in embedder.calibration.measured_on
     plain = MobileFaceNet().eval()
     plain.load_state_dict(torch.load(checkpoint, weights_only=True)["net_state_dict"])

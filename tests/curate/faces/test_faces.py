@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from curate.faces.embedder import load_embedder
 from curate.faces.faces import Faces
+from curate.faces.models import load_embedder
 from manifests.landmarks import TEMPLATES
 from tests.samples.measured_faces import ASTRONAUT_PHOTO
 

@@ -15,11 +15,12 @@ from onnxruntime import InferenceSession
 
 from curate.errors import ModelError
 from curate.faces.align import Photo
-from curate.faces.detectors.scrfd import Scrfd, letterbox
-from curate.faces.embedder import load_embedder
+from curate.faces.detectors.scrfd import Scrfd, ScrfdSettings, letterbox
 from curate.faces.faces import Faces
+from curate.faces.models import load_embedder
 from curate.faces.onnx.graph import OnnxGraph
 from curate.faces.packs import insightface as packs
+from curate.faces.packs.networks import load_arcface
 from curate.faces.packs.parity import verify
 from tests.samples.pack_networks import IResNet, MobileFaceNet, ScrfdNetwork, randomise
 
@@ -97,7 +98,7 @@ def test_embedders_agree_with_onnxruntime_and_batch_though_exported_at_batch_1(m
 
 
 def test_gradients_reach_the_pixels_and_no_parameter() -> None:
-    embedder = packs.load_arcface("buffalo_s")
+    embedder = load_arcface("buffalo_s")
     pixels = torch.rand(2, 3, 112, 112, requires_grad=True)
     target = torch.nn.functional.normalize(torch.randn(2, embedder.dim, generator=torch.Generator().manual_seed(0)))
     (similarity,) = torch.autograd.grad((embedder(pixels) * target).sum(), pixels)
@@ -135,7 +136,7 @@ def test_scrfd_measures_what_insightface_measures(photos: list[Photo], name: str
     theirs = SCRFD(str(path), session=session(path))
     threshold = between_scores(path, photos[0])
     theirs.prepare(-1, det_thresh=threshold, nms_thresh=1.0)
-    ours = Scrfd(path, threshold=threshold, overlap=1.0, sizes=(128, 320), max_faces=10_000)(photos)
+    ours = Scrfd(path, "cpu", ScrfdSettings(10_000, (128, 320), threshold, overlap=1.0))(photos)
     assert np.bincount(ours.photo)[0] > 50
     for index, photo in enumerate(photos):
         found = ours.in_photo(index)
@@ -155,7 +156,7 @@ def test_scrfd_keeps_what_insightface_keeps(photos: list[Photo], name: str) -> N
     square = photos[0][:800, 200:1000].copy()
     threshold = between_scores(path, square)
     theirs.prepare(-1, det_thresh=threshold, nms_thresh=0.4)
-    found = Scrfd(path, threshold=threshold, sizes=[320], max_faces=10_000)([square])
+    found = Scrfd(path, "cpu", ScrfdSettings(10_000, (320,), threshold))([square])
     boxes, points = theirs.detect(np.ascontiguousarray(square[..., ::-1]), input_size=(320, 320))
     assert 5 < len(boxes) < 100
     by_score = np.argsort(-found.score, kind="stable")
@@ -177,7 +178,7 @@ def between_scores(path: Path, photo: Photo) -> float:
 
 def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list[Photo]) -> None:
     path = packs.PACKS["buffalo_s"].files[0]
-    scrfd = Scrfd(path, threshold=between_scores(path, photos[0]), sizes=[320])
+    scrfd = Scrfd(path, "cpu", ScrfdSettings(sizes=(320,), threshold=between_scores(path, photos[0])))
     together = scrfd(photos)
     assert np.bincount(together.photo).max() == 4
     for index, photo in enumerate(photos):
@@ -190,15 +191,16 @@ def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list
 
 
 def test_no_face_is_an_empty_detection(photos: list[Photo]) -> None:
-    found = Scrfd(packs.PACKS["buffalo_s"].files[0], threshold=1.1, sizes=[128])(photos[2:])
+    found = Scrfd(packs.PACKS["buffalo_s"].files[0], "cpu", ScrfdSettings(sizes=(128,), threshold=1.1))(photos[2:])
     for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
         assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
 
 def test_fingerprint_tells_settings_and_files_apart() -> None:
     large, small = (pack.files[0] for pack in packs.PACKS.values())
-    assert Scrfd(small).fingerprint == Scrfd(small).fingerprint
-    assert len({Scrfd(small).fingerprint, Scrfd(large).fingerprint, Scrfd(small, threshold=0.6).fingerprint}) == 3
+    default, strict = ScrfdSettings(), ScrfdSettings(threshold=0.6)
+    assert Scrfd(small).fingerprint == default.fingerprint(small)
+    assert len({default.fingerprint(small), default.fingerprint(large), strict.fingerprint(small)}) == 3
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (50, 999), (7, 7)])

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from curate.errors import ModelError
+from curate.faces.deeplab import DeepLabSpec, DeepLabV3Plus
 from curate.faces.segment import (
     CLASSES,
     FORMAT,
@@ -18,7 +20,6 @@ from curate.faces.segment import (
     Segmenter,
     binary_mask,
     box_mask,
-    build_network,
     digest,
     fuse_batch_norm,
     read_weights,
@@ -55,10 +56,10 @@ def segmenter() -> Segmenter:
 @pytest.fixture
 def weights_file(tmp_path: Path) -> Path:
     """A well-formed file of random weights."""
-    tensors = {name: tensor.contiguous() for name, tensor in build_network(SPEC).state_dict().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in DeepLabV3Plus(SPEC, len(CLASSES)).state_dict().items()}
     record = {
         "format": FORMAT,
-        "spec": json.dumps(SPEC),
+        "spec": SPEC.to_json(),
         "classes": json.dumps(CLASSES),
         "licence": "test",
         "sha256": digest(tensors),
@@ -75,14 +76,14 @@ def rewrite(path: Path, **changes: str) -> None:
 
 
 def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"segmenter\.safetensors is missing or no safetensors file"):
+    with pytest.raises(ModelError, match=r"segmenter\.safetensors is missing or not a safetensors file"):
         Segmenter.load("cpu", tmp_path / "segmenter.safetensors")
 
 
 def test_bytes_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "segmenter.safetensors"
     path.write_bytes(b"GIF89a" * 100)
-    with pytest.raises(ModelError, match="no safetensors file"):
+    with pytest.raises(ModelError, match="not a safetensors file"):
         Segmenter.load("cpu", path)
 
 
@@ -96,7 +97,7 @@ def test_a_flipped_bit_is_found(weights_file: Path) -> None:
 
 def test_another_model_is_refused(weights_file: Path) -> None:
     rewrite(weights_file, format="something-else")
-    with pytest.raises(ModelError, match="it is no Swapset segmenter"):
+    with pytest.raises(ModelError, match="not a Swapset segmenter"):
         Segmenter.load("cpu", weights_file)
 
 
@@ -107,14 +108,34 @@ def test_classes_in_another_order_are_refused(weights_file: Path) -> None:
 
 
 def test_tensors_of_another_architecture_are_refused(weights_file: Path) -> None:
-    rewrite(weights_file, spec=json.dumps(SPEC | {"decoder_channels": 48}))
+    rewrite(weights_file, spec=replace(SPEC, decoder_channels=48).to_json())
     with pytest.raises(ModelError, match="do not fit the recorded architecture"):
         Segmenter.load("cpu", weights_file)
 
 
+def test_another_encoder_is_refused(weights_file: Path) -> None:
+    rewrite(weights_file, spec=SPEC.to_json().replace("resnet18", "resnet50"))
+    with pytest.raises(ModelError, match="encoder 'resnet50' with stem 'deep' is not 'resnet18'"):
+        Segmenter.load("cpu", weights_file)
+
+
+def test_the_network_is_that_of_segmentation_models_pytorch() -> None:
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    reference = smp.DeepLabV3Plus(
+        encoder_name="tu-resnet18", encoder_weights=None, encoder_output_stride=16, classes=len(CLASSES), upsampling=1,
+        decoder_channels=SPEC.decoder_channels, decoder_atrous_rates=SPEC.atrous_rates,
+        **json.loads(SPEC.to_json())["encoder_options"],
+    )  # fmt: skip
+    network = DeepLabV3Plus(SPEC, len(CLASSES))
+    network.load_state_dict(reference.state_dict())
+    photo = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network.eval()(photo), reference.eval()(photo))
+
+
 def test_fusion_keeps_the_outputs() -> None:
     torch.manual_seed(0)
-    network = build_network(SPEC)
+    network = DeepLabV3Plus(SPEC, len(CLASSES))
     network(torch.randn(4, 3, 64, 64))  # one training step's statistics, so that folding has something to do
     network.eval()
     photo = torch.randn(2, 3, 96, 96)
@@ -128,8 +149,8 @@ def test_fusion_keeps_the_outputs() -> None:
 
 def test_preprocessing_is_the_recorded_one(weights_file: Path) -> None:
     segmenter = Segmenter.load("cpu", weights_file)
-    crops = torch.randint(0, 256, (2, 3, SPEC["size"], SPEC["size"]), dtype=torch.uint8)
-    mean, std = (torch.tensor(SPEC[key])[:, None, None] for key in ("mean", "std"))
+    crops = torch.randint(0, 256, (2, 3, SPEC.size, SPEC.size), dtype=torch.uint8)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (SPEC.mean, SPEC.std))
     with torch.inference_mode():
         expected = segmenter.network((crops.float() / 255 - mean) / std)
         torch.testing.assert_close(segmenter.logits(crops), expected, atol=1e-3, rtol=1e-3)
@@ -152,9 +173,10 @@ def test_the_committed_file_is_small_and_says_what_it_is() -> None:
     _, record = read_weights(path)
     assert path.stat().st_size <= 12 * 2**20
     assert "research use only" in record["licence"]
-    spec = json.loads(record["spec"])
-    assert [round(255 * value, 3) for value in spec["mean"]] == list(SEGMENTER.mean)
-    assert [round(255 * value, 3) for value in spec["std"]] == list(SEGMENTER.std)
+    spec = DeepLabSpec.from_json(record["spec"])
+    assert json.loads(spec.to_json()) == json.loads(record["spec"])
+    assert tuple(round(255 * value, 3) for value in spec.mean) == SEGMENTER.mean
+    assert tuple(round(255 * value, 3) for value in spec.std) == SEGMENTER.std
 
 
 @shipped

@@ -88,8 +88,8 @@ def test_missing_files_say_what_to_bring(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SWAPSET_MODELS", str(tmp_path))
     entry = replace(DLIB_RESNET, package=None, file="pack/face.onnx", url="https://example.org/pack.zip")
     with pytest.raises(
-        ModelError, match=r"pack/face\.onnx does not exist; bring it from https://example\.org/pack\.zip"
+        ModelError, match=r"pack/face\.onnx does not exist; download it from https://example\.org/pack\.zip"
     ):
         locate(entry)
-    with pytest.raises(ModelError, match=r"'no_such_package' that holds .* is not installed"):
+    with pytest.raises(ModelError, match=r"'no_such_package' that contains .* is not installed"):
         locate(replace(DLIB_RESNET, package="no_such_package"))

@@ -9,11 +9,12 @@ from PIL import Image
 
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.faces import Faces
-from curate.faces.models import Choice, Models, load
+from curate.faces.models import Models, load
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
 from curate.measure.table import MEASURES, Measure
 from curate.sources import Entry, Source, open_source
+from manifests.layout import ChoiceRecord
 from tests.samples.measured_faces import ASTRONAUT_PHOTO
 
 
@@ -47,7 +48,7 @@ def entries(source: Source) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return load(Choice("builtin"), "cpu")
+    return load(ChoiceRecord("builtin"), "cpu")
 
 
 def with_memory_for(photos: int, models: Models) -> Models:

@@ -13,7 +13,7 @@ import pytest
 
 from curate.decide.policy import Policy, load_policy
 from curate.decide.view import make_view
-from curate.faces.embedder import load_embedder
+from curate.faces.models import load_embedder
 from curate.merge import merge
 from manifests.errors import DatasetError
 from manifests.pixels import decode_crop

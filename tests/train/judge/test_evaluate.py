@@ -10,7 +10,8 @@ import pytest
 import simplejpeg
 import torch
 
-from curate.faces.embedder import load_embedder
+from curate.errors import ModelError
+from curate.faces.models import load_embedder
 from manifests.errors import DatasetError, OutputError
 from manifests.pixels import PixelReader, decode_crop
 from manifests.reader import Dataset
@@ -280,5 +281,5 @@ def test_mistakes_are_told(
     monkeypatch.setattr(
         judging, "load_generator", lambda path: (plain(path)[0], plain(path)[1] | {"embedder_id": "0" * 16})
     )
-    with pytest.raises(CheckpointError, match=r"latents are of embedder 0000.*Name its file with --embedder"):
+    with pytest.raises(ModelError, match=r"needs embedder 0000.*name its file with --embedder"):
         evaluate(request, print)
