@@ -79,10 +79,10 @@ def main() -> None:
 def run_child(step: str, out: Path) -> None:
     start = time.perf_counter()
     if step == "decide":
-        from curate.decide.decide import decide
+        from curate.decide.decide import DecideRequest, run
         from curate.decide.policy import load_policy
 
-        decided = decide(out, load_policy("default"))
+        decided = run(DecideRequest(out, load_policy("default")))
         found = f"{decided.kept:,} kept"
     else:
         from curate.relate.relate import RelateRequest, run

@@ -90,12 +90,12 @@ def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: Cali
 
     Example: curate decide curated/photos --policy strict
     """
-    from curate.decide import run
+    from curate.decide import DecideRequest, run
     from curate.durations import format_duration
     from manifests.layout import MANIFEST
 
     began = time.monotonic()
-    decided = run(dataset, policy_of(policy), calibration_of(calibration))
+    decided = run(DecideRequest(dataset, policy_of(policy), calibration_of(calibration)))
     print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
     _print_verdicts(decided)
     print(f"manifest: {dataset / MANIFEST}")

@@ -1,7 +1,9 @@
 """Step 3, decide: measures, relations and a policy -> one verdict per photo, with all reasons that apply.
 
 In: a related dataset, a `Policy`, and the human verdicts in `overrides.csv`. Out: `manifest.parquet`. Takes seconds;
-nothing is measured again.
+nothing is measured again. `run(DecideRequest(dataset, policy))` does all of it; `decide_collection` is its pure part.
+To add a reason: name it in `manifests.schema.REASONS`, add its thresholds to `Policy` (policy.py) and a rule to `RULES`
+(rules.py); the report and the reference pages derive from them.
 """
 
 from typing import TYPE_CHECKING
@@ -9,18 +11,25 @@ from typing import TYPE_CHECKING
 from curate.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from curate.decide.decide import Decided
-    from curate.decide.policy import Policy, load_policy
-    from curate.decide.step import run
+    from curate.decide.collection import DecidedCollection, Part, TablePart, decide_collection
+    from curate.decide.decide import Decided, DecideRequest, run
+    from curate.decide.policy import POLICIES, Policy, load_policy
+    from curate.decide.rule import Chart, Columns, Rule
+    from curate.decide.rules import RULES
 
-__all__ = ["Decided", "Policy", "load_policy", "run"]
+__all__ = [
+    "POLICIES", "RULES", "Chart", "Columns", "DecideRequest", "Decided", "DecidedCollection", "Part", "Policy", "Rule",
+    "TablePart", "decide_collection", "load_policy", "run",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_exports(
         __name__,
         {
-            "curate.decide.decide": ("Decided",),
-            "curate.decide.policy": ("Policy", "load_policy"),
-            "curate.decide.step": ("run",),
+            "curate.decide.collection": ("DecidedCollection", "Part", "TablePart", "decide_collection"),
+            "curate.decide.decide": ("DecideRequest", "Decided", "run"),
+            "curate.decide.policy": ("POLICIES", "Policy", "load_policy"),
+            "curate.decide.rule": ("Chart", "Columns", "Rule"),
+            "curate.decide.rules": ("RULES",),
         },
     )

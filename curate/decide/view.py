@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from curate.decide.decide import decide
+from curate.decide.decide import DecideRequest, run_locked
 from curate.decide.overrides import FILE_NAME
 from curate.decide.policy import Policy
 from curate.merge import merge
@@ -58,4 +58,4 @@ def _decide(dataset: Dataset, policy: Policy, out: Path) -> None:
     # The description makes it a dataset; the manifest, which `decide` writes whole or not at all, makes it one to use.
     with atomic(out / INFO) as partial:
         shutil.copyfile(dataset.path / INFO, partial)
-    decide(out, policy)
+    run_locked(DecideRequest(out, policy))

@@ -14,11 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.decide.decide import decide_photos, grouped_photos, settle_duplicates
-from curate.decide.overrides import Overrides
+from curate.decide.collection import TablePart, decide_collection
 from curate.decide.policy import Policy
 from curate.decide.rescore import rescored
-from curate.decide.sharpness_limit import collection_limit
 from curate.errors import SourceError
 from curate.evaluate.degradations import EYE_DISTANCE
 from curate.evaluate.outcome import SCHEMA, Outcome, tabulate
@@ -162,14 +160,8 @@ class Decider:
         settings = replace(self.settings, confirm=self._confirm(table["face_id"].to_pylist(), row))
         related = relate_collection(held.__getitem__, len(held), settings)
         rows = [relation_rows(part, bucket, related, settings.gallery) for bucket, part in enumerate(held)]
-        measures = [self._scored(bucket.measures) for bucket in held]
-        both = list(zip(measures, rows, strict=True))
-        policy = self.policy
-        if policy.adapt_sharpness:
-            scores = np.concatenate([part["sharpness"].to_numpy() for part in measures])
-            policy = replace(policy, min_sharpness=collection_limit(scores, policy.min_sharpness))
-        duplicates = settle_duplicates([grouped_photos(*pair, policy, Overrides()) for pair in both])
-        manifest = pa.concat_tables([decide_photos(*pair, policy, None, duplicates) for pair in both])
+        collection = [TablePart(self._scored(bucket.measures), part) for bucket, part in zip(held, rows, strict=True)]
+        manifest = decide_collection(collection, self.policy).table()
         assert manifest.num_rows == len(order)
 
         found = np.zeros((len(order), len(REASONS)), bool)

@@ -4,6 +4,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path, PurePath
 
+from curate.decide.footer import applied_policy
 from curate.report import numbers
 from curate.report.charts import histogram_svg
 from curate.report.sheets import COLUMNS, SheetMaker
@@ -53,7 +54,7 @@ def write_report(dataset_dir: Path) -> Path:
     told = footer(dataset.path / MANIFEST) or {}
     names = list(dict.fromkeys((*numbers.COLUMNS, *COLUMNS)))
     manifest = dataset.manifest(names)
-    policy = numbers.policy_of(told)
+    policy = applied_policy(told)
     counted = numbers.count(manifest, policy)
     target, draft = dataset.path / "report", dataset.path / ".report.partial"
     with writable(target):

@@ -1,7 +1,6 @@
 """A manifest -> the numbers of its report: totals, reasons, histograms, the persons worst hit, who is dropped."""
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.decide.policy import Policy
-from manifests.layout import POLICY, SHARPNESS_LIMIT
 from manifests.schema import REASONS
 
 Floats = npt.NDArray[np.float64]
@@ -126,14 +124,6 @@ def count(manifest: pa.Table, policy: Policy) -> Numbers:
         worst,
         {title: _groups(manifest, dropped, name, edges, both) for name, title, edges, both in GROUPS},
     )
-
-
-def policy_of(footer: dict[str, str]) -> Policy:
-    """The manifest's footer -> the thresholds applied, the sharpness limit as it was adapted to the collection."""
-    policy = Policy(**json.loads(footer[POLICY]))
-    if SHARPNESS_LIMIT in footer:
-        policy = replace(policy, min_sharpness=float(footer[SHARPNESS_LIMIT]))
-    return policy
 
 
 def _named(counts: npt.NDArray[np.int64]) -> dict[str, int]:

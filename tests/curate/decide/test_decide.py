@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.decide.decide import Decided, decide, decide_photos
+from curate.decide.collection import TablePart, decide_collection
+from curate.decide.decide import Decided, DecideRequest, run
 from curate.decide.overrides import Overrides
 from curate.decide.policy import Policy, load_policy
 from curate.errors import DatasetError
@@ -36,9 +37,10 @@ def tables(*photos):
     return [pa.Table.from_pylist(r, s) for r, s in zip((measures, relations), schemas, strict=True)]
 
 
-def decided(*photos, policy=None, **verdicts):
-    rows = decide_photos(*tables(*photos), policy or Policy(), Overrides(verdicts.get("human", {})))
-    return rows.to_pylist()
+def decided(*photos, policy=Policy(adapt_sharpness=False), human=None):  # noqa: B008
+    """Rows of the manifest of a collection of `photos`; human: overrides by image_id."""
+    parts = [TablePart(*tables(*photos))]
+    return decide_collection(parts, policy, Overrides(human or {})).table().to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_a_dataset_is_decided_bucket_by_bucket_with_copies_across_buckets(tmp_pa
     far = {**COPY, "image_id": "bert/0.jpg", "identity": "bert", "own_similarity": 0.9}
     out = dataset(tmp_path, [{**COPY}, {"sharpness": 0.1}], [far])
     (tmp_path / "overrides.csv").write_text("image_id,verdict\nanna/1.jpg,keep\ngone.jpg,drop\n")
-    found = decide(out, Policy())
+    found = run(DecideRequest(out))
     rows = Dataset.open(out).manifest().to_pylist()
     assert [(row["image_id"], row["verdict"], row["duplicate_of"]) for row in rows] == [
         ("anna/0.jpg", "drop", "bert/0.jpg"),
@@ -186,13 +188,13 @@ def test_a_dataset_is_decided_bucket_by_bucket_with_copies_across_buckets(tmp_pa
 
 def test_the_policy_and_its_hash_are_in_the_footer_and_the_bytes_repeat(tmp_path):
     out = dataset(tmp_path, [{}])
-    decide(out, Policy())
+    run(DecideRequest(out))
     first = (out / "manifest.parquet").read_bytes()
     told = footer(out / "manifest.parquet")
     assert told[POLICY] == Policy().canonical_json()
     assert told[POLICY_HASH] == Policy().sha256() == Dataset.open(out).policy_hash()
     assert (out / "overrides.csv").read_text() == "image_id,verdict,note\n"
-    decide(out, Policy())
+    run(DecideRequest(out))
     assert (out / "manifest.parquet").read_bytes() == first
 
 
@@ -200,22 +202,22 @@ def test_relations_of_other_measures_are_refused(tmp_path):
     out = dataset(tmp_path, [{}], [{}])
     other = tables({"image_id": "carl/0.jpg"})[1]
     write_table(out / "relations.parquet", iter([other, other]), other.schema)
-    with pytest.raises(DatasetError, match=r"is of other measures .*run `curate relate` again"):
-        decide(out, Policy())
+    with pytest.raises(DatasetError, match=r"was computed from other measures .*run `curate relate` again"):
+        run(DecideRequest(out))
     write_table(out / "relations.parquet", other, other.schema)
     with pytest.raises(DatasetError, match="1 row groups for 2 buckets"):
-        decide(out, Policy())
+        run(DecideRequest(out))
 
 
 def test_an_empty_bucket_changes_nothing(tmp_path):
-    assert decide(dataset(tmp_path, [], [{}]), Policy()).photos == 1
+    assert run(DecideRequest(dataset(tmp_path, [], [{}]))).photos == 1
     assert np.array_equal(Dataset.open(tmp_path).manifest(["image_id"])["image_id"].to_pylist(), ["anna/0.jpg"])
 
 
 def test_small_buckets_share_a_row_group_of_the_manifest_and_large_ones_do_not(tmp_path, monkeypatch):
     out = dataset(tmp_path, [{}], [{}], [{}])
-    decide(out, Policy())
+    run(DecideRequest(out))
     assert pq.ParquetFile(out / "manifest.parquet").num_row_groups == 1
-    monkeypatch.setattr("curate.decide.decide.GROUP_ROWS", 1)
-    decide(out, Policy())
+    monkeypatch.setattr("curate.decide.collection.BATCH_ROWS", 1)
+    run(DecideRequest(out))
     assert pq.ParquetFile(out / "manifest.parquet").num_row_groups == 3

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from curate.decide.decide import decide
+from curate.decide.decide import DecideRequest, run
 from curate.decide.policy import Policy
 from curate.decide.rescore import calibration_sha256, rescored
 from curate.errors import PolicyError
@@ -49,10 +49,10 @@ def test_deciding_by_another_calibration(cleaned: Cleaned, tmp_path: Path) -> No
     before = footer(out / "manifest.parquet") or {}
     assert CALIBRATION_HASH not in before
 
-    decide(out, Policy(), SHIPPED)
+    run(DecideRequest(out, Policy(), SHIPPED))
     pd.testing.assert_frame_equal(pd.read_parquet(out / "manifest.parquet"), as_measured)
 
-    found = decide(out, Policy(adapt_sharpness=False), STRICTER)
+    found = run(DecideRequest(out, Policy(adapt_sharpness=False), STRICTER))
     told = footer(out / "manifest.parquet") or {}
     assert told[CALIBRATION_HASH] == calibration_sha256(STRICTER)
     # A training run that goes by the policy's hash sees that these are other verdicts.

@@ -1,0 +1,206 @@
+"""RULES: every reason to drop a photo, in the order of `manifests.schema.REASONS`.
+
+Decisions, the report's explanations, examples and histograms, and the documentation derive from this table.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from curate.decide.policy import Policy
+from curate.decide.rule import Chart, Columns, Flags, Rule
+from manifests.schema import NO_IDENTITY, REASONS
+
+STRETCH_ERRORS = 3.0
+"""A face counts as stretched only beyond so many standard deviations of its measurement."""
+
+
+def _undecodable(photos: Columns, policy: Policy) -> Flags:
+    return photos.valid("error")
+
+
+def _no_face(photos: Columns, policy: Policy) -> Flags:
+    return ~photos.valid("error") & ~photos.valid("face_id")
+
+
+def _too_small(photos: Columns, policy: Policy) -> Flags:
+    shorter_side = np.fmin(photos.number("width"), photos.number("height"))
+    return (
+        (shorter_side < policy.min_side)
+        | (photos.number("eye_distance") < policy.min_eye_distance)
+        | (photos.number("upscale") > policy.max_upscale)
+    )
+
+
+def _blurred(photos: Columns, policy: Policy) -> Flags:
+    return photos.number("sharpness") < policy.min_sharpness
+
+
+def _stretched(photos: Columns, policy: Policy) -> Flags:
+    deviation = np.abs(np.log(photos.number("stretch")))
+    least = np.maximum(np.log(policy.max_stretch), STRETCH_ERRORS * photos.number("stretch_error"))
+    return np.asarray(deviation > least)
+
+
+def _corrupt_pixels(photos: Columns, policy: Policy) -> Flags:
+    return (
+        (photos.number("corruption") > policy.max_corruption)
+        | (photos.number("flat_rows") > policy.max_flat_rows)
+        | (photos.number("flat_fraction") > policy.max_flat_fraction)
+    )
+
+
+def _too_dark(photos: Columns, policy: Policy) -> Flags:
+    # Dark skin keeps local contrast, a face lost in the dark does not.
+    dim = photos.number("brightness") < policy.min_brightness
+    flat = photos.number("local_contrast") < policy.min_local_contrast
+    return (dim & flat) | (photos.number("clipped_dark") > policy.max_clipped_dark)
+
+
+def _too_bright(photos: Columns, policy: Policy) -> Flags:
+    return photos.number("clipped_bright") > policy.max_clipped_bright
+
+
+def _other_person(photos: Columns, policy: Policy) -> Flags:
+    return ~photos.equal("identity", NO_IDENTITY) & (photos.number("wrong_person") >= policy.max_wrong_person)
+
+
+def _mixed_identity(photos: Columns, policy: Policy) -> Flags:
+    return ~photos.equal("identity", NO_IDENTITY) & (photos.number("identity_purity") < policy.min_identity_purity)
+
+
+def _duplicate(photos: Columns, policy: Policy) -> Flags:
+    return policy.drop_duplicates & photos.equal("duplicate_kind", "exact")
+
+
+def _near_duplicate(photos: Columns, policy: Policy) -> Flags:
+    return policy.drop_near_duplicates & photos.equal("duplicate_kind", "near")
+
+
+def _excluded(photos: Columns, policy: Policy) -> Flags:
+    distant = photos.number("excluded_similarity") < policy.min_excluded_similarity
+    return policy.drop_excluded & photos.valid("excluded_by") & ~distant
+
+
+RULES = (
+    Rule("undecodable", "the file is damaged or not an image", ("error",), (), _undecodable),
+    Rule("no_face", "no face was detected", ("error", "face_id"), (), _no_face),
+    Rule(
+        "too_small",
+        "the face or the photo has too few pixels",
+        ("width", "height", "eye_distance", "upscale"),
+        ("min_side", "min_eye_distance", "max_upscale"),
+        _too_small,
+        shown=("eye_distance", "width", "height"),
+        charts=(Chart("eye_distance", "Distance between the eyes, px", 0, 200, lambda p: (p.min_eye_distance,)),),
+    ),
+    Rule(
+        "blurred",
+        "the face is out of focus, motion-blurred, or enlarged from few pixels",
+        ("sharpness",),
+        ("min_sharpness", "adapt_sharpness"),
+        _blurred,
+        shown=("sharpness",),
+        charts=(Chart("sharpness", "Sharpness of the face", 0, 1, lambda p: (p.min_sharpness,)),),
+    ),
+    Rule(
+        "stretched",
+        "the face is too tall or too wide",
+        ("stretch", "stretch_error"),
+        ("max_stretch",),
+        _stretched,
+        shown=("stretch",),
+        charts=(
+            Chart("stretch", "Height over width, 1 is natural", 0.5, 2, lambda p: (p.max_stretch, 1 / p.max_stretch)),
+        ),
+    ),
+    Rule(
+        "corrupt_pixels",
+        "the image data is damaged: torn blocks, or a lower part in one colour",
+        ("corruption", "flat_rows", "flat_fraction"),
+        ("max_corruption", "max_flat_rows", "max_flat_fraction"),
+        _corrupt_pixels,
+        shown=("corruption", "flat_rows"),
+    ),
+    Rule(
+        "too_dark",
+        "the face is underexposed beyond recognition",
+        ("brightness", "local_contrast", "clipped_dark"),
+        ("min_brightness", "min_local_contrast", "max_clipped_dark"),
+        _too_dark,
+        shown=("brightness", "clipped_dark"),
+        charts=(
+            Chart("brightness", "Median brightness of the face", 0, 255, lambda p: (p.min_brightness,)),
+            Chart("clipped_dark", "Share of the face at black", 0, 1, lambda p: (p.max_clipped_dark,)),
+        ),
+    ),
+    Rule(
+        "too_bright",
+        "the face is overexposed",
+        ("clipped_bright",),
+        ("max_clipped_bright",),
+        _too_bright,
+        shown=("clipped_bright",),
+        charts=(Chart("clipped_bright", "Share of the face at white", 0, 1, lambda p: (p.max_clipped_bright,)),),
+    ),
+    Rule(
+        "other_person",
+        "the face shows another person than its identity",
+        ("identity", "wrong_person"),
+        ("max_wrong_person",),
+        _other_person,
+        shown=("wrong_person", "own_similarity", "margin"),
+        charts=(
+            Chart("wrong_person", "Probability of another person", 0, 1, lambda p: (p.max_wrong_person,)),
+            Chart("own_similarity", "Similarity to the centroid of its identity", -0.2, 1),
+            Chart("margin", "Own similarity minus similarity to the nearest other identity", -0.6, 1),
+        ),
+    ),
+    Rule(
+        "mixed_identity",
+        "the identity as a whole shows several persons",
+        ("identity", "identity_purity"),
+        ("min_identity_purity",),
+        _mixed_identity,
+        shown=("identity_cohesion", "own_similarity"),
+    ),
+    Rule(
+        "duplicate",
+        "the same bytes as another photo, which is kept",
+        ("duplicate_kind",),
+        ("drop_duplicates",),
+        _duplicate,
+    ),
+    Rule(
+        "near_duplicate",
+        "the same picture as another photo, which is kept",
+        ("duplicate_kind",),
+        ("drop_near_duplicates",),
+        _near_duplicate,
+    ),
+    Rule(
+        "excluded",
+        "the face matches a person of the exclusion gallery",
+        ("excluded_by", "excluded_similarity"),
+        ("drop_excluded", "min_excluded_similarity"),
+        _excluded,
+        shown=("excluded_similarity",),
+    ),
+)
+
+if tuple(rule.reason for rule in RULES) != REASONS:
+    raise RuntimeError("RULES and manifests.schema.REASONS must list the same reasons in the same order")
+
+
+def own_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules that depend on a photo alone, not on the photo that is kept of its duplicate group."""
+    return tuple(rule for rule in rules if "duplicate_kind" not in rule.columns)
+
+
+def photo_reasons(rules: Sequence[Rule], policy: Policy, *tables: pa.Table) -> Flags:
+    """Apply `rules` to N rows of `tables` (measures, relations): (N, len(rules)) which reasons apply to each row."""
+    flags = np.zeros((tables[0].num_rows, len(rules)), bool)
+    for index, rule in enumerate(rules):
+        flags[:, index] = rule.applies(Columns(rule, *tables), policy)
+    return flags
