@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from curate.convert import ConvertOptions, convert
+from curate.convert import ConvertRequest, plan, run
 
 QUALITY, THREADS = 95, 2
 
@@ -45,7 +45,7 @@ def pillow_loop(root: Path, out: Path) -> None:
 
 
 def ours(root: Path, out: Path) -> None:
-    counts = convert(root, out, ConvertOptions(quality=QUALITY, workers=THREADS))
+    counts = run(plan(ConvertRequest(root=root, out=out, quality=QUALITY, workers=THREADS))).counts
     if set(counts) != {"converted"}:
         raise SystemExit(f"not every photo was converted: {dict(counts)}")
 

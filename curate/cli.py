@@ -1,6 +1,6 @@
-"""The program `curate`: its commands (curate/commands/), exit codes and errors. Only these print or exit.
+"""The program `curate`. Its commands are in `curate/commands/`; each is one call of the library.
 
-Everything heavy is imported when it is needed, inside the commands.
+Only commands print or exit. Everything heavy is imported inside the commands.
 """
 
 import typer
@@ -8,23 +8,32 @@ import typer
 from curate.commands import cleaning, evaluating, models, results
 from curate.program import run
 
-EPILOG = (
-    "Exit codes: 0 done, 1 something else went wrong, 2 wrong usage, 3 the source, 4 the output (disk full, read-only, "
-    "inside the source), 5 another run is using the output, 6 a model, 7 a dataset, 8 a policy, override or "
-    "calibration, 9 a worker died or memory ran out, 130 stopped with Ctrl-C."
-)
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error",
+    2: "wrong usage",
+    3: "source: missing, empty, another layout",
+    4: "output: disk full, read-only, inside the source",
+    5: "another run is using the output",
+    6: "model: missing, damaged, unknown, no such device",
+    7: "dataset: damaged, incomplete, of another version",
+    8: "policy, override or calibration",
+    9: "a worker was killed, or memory ran out",
+    130: "stopped with Ctrl-C",
+}
 
 app = typer.Typer(
     name="curate",
-    help="Find what must not be trained on in a collection of face photos: blurred and distorted photos, other people, "
-    "duplicates, broken files. Aligns and segments the rest and writes a Parquet manifest. Photos are never changed.",
-    epilog=EPILOG,
+    help="Turn a collection of face photos into a clean training set. Finds blurred and distorted photos, wrong "
+    "persons, duplicates and broken files; aligns and segments the rest; writes a Parquet manifest with a verdict and "
+    "its reasons for every photo. Photos are only read.",
+    epilog=f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="The networks: what is there, what can be fetched.", no_args_is_help=True)
+models_app = typer.Typer(help="List, download and verify networks.", no_args_is_help=True)
 export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
 
 for command in (
@@ -42,7 +51,7 @@ app.add_typer(export_app, name="export", rich_help_panel=None)
 
 
 def main() -> None:
-    """Runs the command; errors of ours become one line on stderr and their exit code."""
+    """Run the program."""
     kept = "Finished shards are kept; run the same command again"
     run(app, "curate", f"{kept} to continue.", f"{kept} with fewer --workers, or with --device cpu.")
 

@@ -1,4 +1,7 @@
-"""PNG (and every other kind of photo) -> JPEG, the same tree, each output decoded again before it gets its name."""
+"""Converting photos of every format to JPEG, in the same tree: `ConvertRequest` -> `plan` -> `run`.
+
+Each output is decoded again and compared with the original before it gets its name.
+"""
 
 import csv
 import ctypes
@@ -6,7 +9,7 @@ import errno
 import os
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ import simplejpeg
 from curate.decode import MAX_PIXELS, Colour, decode
 from curate.decode.inflate import inflate_png
 from curate.errors import DecodeError, OutputError
+from curate.listener import SILENT, Listener, progress
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
 
@@ -34,20 +38,34 @@ _THIS_NAME_ONLY = {
     errno.EILSEQ,
     errno.EINVAL,
 }
-"""Errors of writing that come from a photo's name, not from the state of OUT."""
+"""Write errors that one photo's name causes, not the state of OUT."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _SUBSAMPLING = {"4:4:4": "444", "4:2:2": "422", "4:2:0": "420"}
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertOptions:
-    """`quality`: 1..100 as libjpeg counts. `subsampling`: "4:4:4", "4:2:2" or "4:2:0". `background`: RGB under alpha.
+@dataclass(frozen=True, kw_only=True)
+class ConvertRequest:
+    """What to convert, and how.
 
-    `min_psnr`: dB against the decoded original below which an output counts as failed; a photo at quality 95 has 40
-    and more, a wrong channel order or a damaged picture under 20.
+    Attributes:
+        root: The photos: a directory or an archive. Only read.
+        out: Directory of the JPEGs, apart from `root`.
+        layout: Directory layout of the source, a name of `curate.sources.layouts.LAYOUTS`.
+        quality: 1 to 100, as in libjpeg.
+        subsampling: Chroma subsampling, "4:4:4", "4:2:2" or "4:2:0".
+        background: RGB behind transparent pixels.
+        min_psnr: dB; an output that differs more from the decoded original counts as failed. Photos at quality 95 have
+            40 and more, a wrong channel order or damaged pixels below 20.
+        max_pixels: Photos with more pixels are not decoded.
+        workers: Threads.
+
+    Raises ValueError for a value out of range.
     """
 
+    root: Path
+    out: Path
+    layout: str = "folder"
     quality: int = 95
     subsampling: str = "4:4:4"
     background: Colour = (255, 255, 255)
@@ -64,9 +82,29 @@ class ConvertOptions:
             raise ValueError(f"workers={self.workers}: choose 1 or more")
 
 
+@dataclass(frozen=True)
+class ConvertPlan:
+    """A request and its opened source."""
+
+    request: ConvertRequest
+    source: Source
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Number of photos by status, and the path of the report (path, output, status, reason of each photo)."""
+
+    counts: Counter[Status]
+    report: Path
+
+    def summary(self) -> str:
+        """Describe the result in one line."""
+        return ", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "no photos"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one photo: `image_id` in the source, `output` relative to OUT ("" where none), and why."""
+    """The result for one photo: `output` is relative to OUT, "" where there is none."""
 
     image_id: str
     output: str
@@ -74,86 +112,90 @@ class Outcome:
     reason: str = ""
 
 
-def convert(
-    source_root: Path,
-    out_root: Path,
-    options: ConvertOptions | None = None,
-    *,
-    kind: str = "folder",
-    progress: Callable[[Outcome], None] | None = None,
-) -> Counter[Status]:
-    """Convert every photo below `source_root` (a directory or a plain tar) into OUT/<same path>.jpg.
+def plan(request: ConvertRequest) -> ConvertPlan:
+    """Open the source and check the paths. Writes nothing.
 
-    Originals are only read. What is a JPEG already, by content, is copied byte for byte. A photo that cannot be read
-    or does not survive verification is a "failed" row in OUT/convert-report.csv (path, output, status, reason), never
-    an error. `progress` is called with each outcome in order. Returns how many photos had each status.
-
-    An output of an earlier run is skipped when it is whole and a comment that every output carries names the same
-    source size and time and the same options; a copy when size and time equal the original's. Two originals that
-    would share a name (a.png, a.bmp) keep their whole names: a.png.jpg, a.bmp.jpg.
-
-    Raises SourceError as `open_source` does; OutputError where OUT is `source_root`, lies inside it or holds it, or
-    cannot be written to.
+    Raises SourceError as `open_source`, and OutputError where one of ROOT and OUT lies inside the other.
     """
-    options = options or ConvertOptions()
-    _require_apart(source_root, out_root)
-    source = open_source(kind, source_root)
+    _check_apart(request.root, request.out)
+    return ConvertPlan(request, open_source(request.layout, request.root))
+
+
+def run(convert_plan: ConvertPlan, listener: Listener = SILENT) -> Converted:
+    """Convert every photo of the source to OUT/<same path>.jpg.
+
+    A file that is a JPEG already, by content, is copied byte for byte. A photo that cannot be read or fails
+    verification is a "failed" row in OUT/convert-report.csv and no error.
+
+    An output of an earlier run is skipped if it is whole and its JPEG comment names the same size and time of the
+    original and the same options; a copy if its size and time equal the original's. Two originals that would share a
+    name (a.png, a.bmp) keep their whole names: a.png.jpg, a.bmp.jpg.
+
+    Raises OutputError where OUT cannot be written.
+    """
+    request = convert_plan.request
     _keep_freed_memory()
     counts = Counter[Status]()
-    report, unfinished = out_root / REPORT, out_root / f".{REPORT}.part"
+    report, unfinished = request.out / REPORT, request.out / f".{REPORT}.part"
     try:
-        out_root.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
+        request.out.mkdir(parents=True, exist_ok=True)
+        with (
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+            progress(listener, "converting", None) as advance,
+        ):
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["path", "output", "status", "reason"])
-            for outcome in _outcomes(source, out_root, options):
+            for outcome in _outcomes(convert_plan.source, request):
                 output = encode_name(os.fsencode(outcome.output))
                 rows.writerow([outcome.image_id, output, outcome.status, outcome.reason])
                 counts[outcome.status] += 1
-                if progress:
-                    progress(outcome)
+                advance(1)
         unfinished.replace(report)
     except OSError as error:
         raise OutputError(
-            f"{error.filename or out_root} cannot be written ({error.strerror}): free space or choose another --out; "
-            f"run the same command again to continue"
+            f"{error.filename or request.out} cannot be written ({error.strerror}): free space or choose another "
+            f"--out; run the same command again to continue"
         ) from error
-    return counts
+    return Converted(counts, report)
 
 
-def _outcomes(source: Source, out_root: Path, options: ConvertOptions) -> Iterator[Outcome]:
-    """Every photo's outcome, in the source's order, a few photos ahead in each thread."""
-    with ThreadPoolExecutor(options.workers) as threads:
-        waiting: deque[Future[Outcome]] = deque()
+def _outcomes(source: Source, request: ConvertRequest) -> Iterator[Outcome]:
+    """Yield the outcome of each photo in the source's order; each thread works a few photos ahead."""
+    with ThreadPoolExecutor(request.workers) as threads:
+        pending: deque[Future[Outcome]] = deque()
         reserved: set[str] = set()
         try:
             for identity in source.identities():
                 entries = source.entries(identity)
                 for entry, output in zip(entries, output_names(entries, reserved), strict=True):
-                    waiting.append(threads.submit(_convert_one, source, entry, out_root, output, options))
-                    if len(waiting) > 4 * options.workers:
-                        yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                    pending.append(threads.submit(_convert, source, entry, output, request))
+                    if len(pending) > 4 * request.workers:
+                        yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
 
 def output_names(entries: Iterable[Entry], reserved: set[str]) -> list[str]:
-    """The output path of each photo relative to OUT, as the system names it; no two are equal, a refused one has "".
+    """Choose the output path of each photo, relative to OUT: no two are equal; "" for a refused photo.
 
-    a/b.png -> a/b.jpg; where several originals ask for one name, each of them -> its whole name + ".jpg"; should
-    that be taken as well, "~2", "~3" ... precede the extension. `reserved` gathers the names such as b.png.jpg that
-    an original of another identity in the same folder could ask for too (b.png.png).
+    a/b.png -> a/b.jpg. Where several originals have the same output, each gets its whole name + ".jpg"; if that is
+    taken as well, "~2", "~3" ... precede the extension.
+
+    Args:
+        entries: The photos of one identity.
+        reserved: Extended by names such as b.png.jpg, which an original of another identity in the same folder
+            (b.png.png) could get too.
     """
     names = ["" if entry.refusal else os.fsdecode(decode_name(entry.image_id)) for entry in entries]
     short = [name and f"{name.rpartition('.')[0]}.jpg" for name in names]
-    wanted = Counter(short)
-    taken = {name for name, count in wanted.items() if count == 1} | reserved
+    requested = Counter(short)
+    taken = {name for name, count in requested.items() if count == 1} | reserved
     outputs = []
     for name, output in zip(names, short, strict=True):
-        if output and (wanted[output] > 1 or output in reserved):
+        if output and (requested[output] > 1 or output in reserved):
             output, number = f"{name}.jpg", 1
             while output in taken:
                 number += 1
@@ -165,68 +207,68 @@ def output_names(entries: Iterable[Entry], reserved: set[str]) -> list[str]:
     return outputs
 
 
-def _convert_one(source: Source, entry: Entry, out_root: Path, output: str, options: ConvertOptions) -> Outcome:
+def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest) -> Outcome:
     image_id = entry.image_id
-    if entry.refusal is not None:  # before its name is used: a refused tar member may point outside OUT
+    if entry.refusal is not None:  # checked before the name is used: a refused tar member may lead outside OUT
         return Outcome(image_id, "", "failed", f"cannot be read: {entry.refusal}")
-    target = out_root / output
-    mark = _mark(entry, options)
-    if _is_finished(target, mark) or _is_copy(target, entry):
+    target = request.out / output
+    comment = _comment(entry, request)
+    if _is_finished(target, comment) or _is_copy(target, entry):
         return Outcome(image_id, output, "skipped")
     try:
-        if not target.parent.resolve().is_relative_to(out_root.resolve()):
+        if not target.parent.resolve().is_relative_to(request.out.resolve()):
             return Outcome(image_id, "", "failed", "output cannot be written: a link in OUT leads outside it")
         data = source.read(entry)
-        plain = inflate_png(data, options.max_pixels)
-        decoded = decode(plain, max_pixels=options.max_pixels, background=options.background)
+        plain = inflate_png(data, request.max_pixels)
+        decoded = decode(plain, max_pixels=request.max_pixels, background=request.background)
         if decoded.format == "JPEG":
             _write(target, data, entry.mtime_ns)
             return Outcome(image_id, output, "copied")
         jpeg = simplejpeg.encode_jpeg(
-            decoded.pixels, options.quality, "RGB", _SUBSAMPLING[options.subsampling], fastdct=False
+            decoded.pixels, request.quality, "RGB", _SUBSAMPLING[request.subsampling], fastdct=False
         )
-        _verify(jpeg, decoded.pixels, options.min_psnr)
-        _write(target, _with_comment(jpeg, mark), None)
+        _verify(jpeg, decoded.pixels, request.min_psnr)
+        _write(target, _with_comment(jpeg, comment), None)
     except DecodeError as error:
         return Outcome(image_id, "", "failed", str(error))
     except ValueError as error:  # the encoder: a side over 65,500 pixels, or an output that does not decode
         return Outcome(image_id, "", "failed", f"cannot be encoded: {error}")
     except OSError as error:
         if error.errno not in _THIS_NAME_ONLY:
-            raise  # the disk is full, or OUT is not ours to write: no other photo would fare better
+            raise  # the disk is full or OUT is not writable: every other photo would fail too
         return Outcome(image_id, "", "failed", f"output cannot be written: {error.strerror}")
     return Outcome(image_id, output, "converted", ", ".join(decoded.notes))
 
 
 def _verify(jpeg: bytes, original: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], min_psnr: float) -> None:
-    """Raise DecodeError unless the output decodes to the original's size and to nearly its pixels."""
-    again = simplejpeg.decode_jpeg(jpeg, "RGB")
-    if again.shape != original.shape:
-        raise DecodeError(f"output has the size {again.shape[1]}x{again.shape[0]}")
-    error = cv2.norm(again, original, cv2.NORM_L2SQR) / original.size
+    """Raise DecodeError unless the output decodes to the original's size and, within `min_psnr`, to its pixels."""
+    decoded = simplejpeg.decode_jpeg(jpeg, "RGB")
+    if decoded.shape != original.shape:
+        raise DecodeError(f"output has the size {decoded.shape[1]}x{decoded.shape[0]}")
+    error = cv2.norm(decoded, original, cv2.NORM_L2SQR) / original.size
     psnr = 10 * np.log10(255**2 / error) if error else np.inf
     if psnr < min_psnr:
         raise DecodeError(f"output differs from the original: PSNR {psnr:.1f} dB, expected {min_psnr:g}")
 
 
-def _mark(entry: Entry, options: ConvertOptions) -> bytes:
-    """What an output says of how it was made; the same inputs give the same bytes."""
-    red, green, blue = options.background
-    made = f"q{options.quality} {options.subsampling} on #{red:02x}{green:02x}{blue:02x}"
-    return f"curate convert 1: {entry.size} bytes of {entry.mtime_ns}, {made}".encode()
+def _comment(entry: Entry, request: ConvertRequest) -> bytes:
+    """The JPEG comment of an output: its original's size and time, and the options; equal inputs give equal bytes."""
+    red, green, blue = request.background
+    options = f"q{request.quality} {request.subsampling} on #{red:02x}{green:02x}{blue:02x}"
+    return f"curate convert 1: {entry.size} bytes of {entry.mtime_ns}, {options}".encode()
 
 
-def _with_comment(jpeg: bytes, mark: bytes) -> bytes:
-    """`jpeg` with a comment segment after its first one, which JFIF wants to stay first."""
+def _with_comment(jpeg: bytes, comment: bytes) -> bytes:
+    """Insert a comment segment; after an APP0 segment, which JFIF requires to be the first."""
     first = 4 + int.from_bytes(jpeg[4:6], "big") if jpeg[2:4] == b"\xff\xe0" else 2
-    return jpeg[:first] + b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark + jpeg[first:]
+    return jpeg[:first] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[first:]
 
 
-def _is_finished(target: Path, mark: bytes) -> bool:
-    """Whether an earlier run made this file from the same original with the same options, and it still ends whole."""
+def _is_finished(target: Path, comment: bytes) -> bool:
+    """Whether an earlier run wrote this file from the same original with the same options, and it is not truncated."""
     try:
         with target.open("rb") as file:
-            if mark not in file.read(256):
+            if comment not in file.read(256):
                 return False
             file.seek(-2, os.SEEK_END)
             return file.read() == b"\xff\xd9"
@@ -243,7 +285,7 @@ def _is_copy(target: Path, entry: Entry) -> bool:
 
 
 def _write(target: Path, data: bytes, mtime_ns: int | None) -> None:
-    """Under its final name only when whole. Raises OSError."""
+    """Write a file under its final name only when it is complete. Raises OSError."""
     folder, name = os.path.split(target)
     unfinished = os.path.join(folder, f".{name}.part")
     try:
@@ -263,15 +305,15 @@ def _write(target: Path, data: bytes, mtime_ns: int | None) -> None:
 
 def _write_all(path: str, data: bytes) -> None:
     with open(path, "wb", buffering=0) as file:
-        rest = memoryview(data)
-        while rest:  # one write may take less, on a disk that fills up
-            rest = rest[file.write(rest) :]
+        remaining = memoryview(data)
+        while remaining:  # one write may be short on a disk that fills up
+            remaining = remaining[file.write(remaining) :]
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc not to hand a photo's buffers back to the kernel after each photo, and fault them in for the next.
+    """Make glibc keep a photo's buffers for the next photo instead of returning them to the kernel.
 
-    That is 600 page faults a photo of 512 px, up to a fifth of its time. Process-wide, up to 64 MiB in each arena.
+    Saves 600 page faults per photo of 512 px, up to a fifth of its time. Process-wide, up to 64 MiB in each arena.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -279,9 +321,9 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 64 << 20)
 
 
-def _require_apart(source_root: Path, out_root: Path) -> None:
+def _check_apart(source_root: Path, out_root: Path) -> None:
     source, out = source_root.resolve(), out_root.resolve()
     if source.is_dir() and (out == source or source in out.parents or out in source.parents):
         raise OutputError(
-            f"OUT {out_root} and ROOT {source_root} lie inside one another: choose an --out outside the originals"
+            f"--out {out_root} and --root {source_root} lie inside one another: choose an --out outside the originals"
         )

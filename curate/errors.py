@@ -1,7 +1,7 @@
-"""What can go wrong, one type for each mistake, each with its own exit code.
+"""Errors of `curate`: one type per kind of mistake, each with its own exit code.
 
-`curate/program.py` turns these into one line on stderr and an exit code; only commands print or exit.
-Each message names the value, the place and the next step.
+`curate.program` turns them into one line on stderr and an exit code. Each message names the value, the place and the
+next step.
 """
 
 from manifests.errors import BusyError, DatasetError, OutputError, SwapsetError
@@ -19,22 +19,22 @@ __all__ = [
 
 
 class SourceError(SwapsetError):
-    """The photo collection is missing, empty, or not shaped as its kind says."""
+    """The photo collection is missing, empty, or has another layout."""
 
     exit_code = 3
 
 
 class ModelError(SwapsetError):
-    """Weights are missing, damaged, of another kind, or their hash is not the one recorded."""
+    """Weights are missing, damaged, of another kind, or their hash is not the recorded one."""
 
     exit_code = 6
 
 
 class PolicyError(SwapsetError):
-    """A policy file, an override or a calibration has an unknown key or a value out of range."""
+    """A policy file, an override or a blur calibration has an unknown key or a value out of range."""
 
     exit_code = 8
 
 
 class DecodeError(SwapsetError):
-    """These bytes are not an image that can be decoded; `str(error)` is the reason stored with the photo."""
+    """The bytes of a photo cannot be read or decoded; `str(error)` is the reason stored with the photo."""

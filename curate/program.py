@@ -1,4 +1,4 @@
-"""How a command line program of ours ends: errors become one line on stderr and an exit code. Imports nothing heavy."""
+"""How the command line programs end: an error becomes one line on stderr and an exit code. Imports nothing heavy."""
 
 import os
 import signal
@@ -12,13 +12,17 @@ OUT_OF_MEMORY = 9
 
 
 class Interrupted(BaseException):
-    """Ctrl-C, by a name of ours: the command line library would make its own exit of a KeyboardInterrupt."""
+    """Ctrl-C. Not KeyboardInterrupt, which the command line library handles itself with another exit code."""
 
 
-def run(app: Callable[[], object], name: str, stopped: str, smaller: str) -> None:
-    """Runs a typer app as program `name`.
+def run(app: Callable[[], object], name: str, after_interrupt: str, after_out_of_memory: str) -> None:
+    """Run a typer app as a program.
 
-    `stopped` is what Ctrl-C says: what is kept, how to continue. `smaller`: what to do where memory does not suffice.
+    Args:
+        app: The app.
+        name: The program's name, which begins every error message.
+        after_interrupt: Printed after Ctrl-C: what is kept, how to continue.
+        after_out_of_memory: Printed when memory runs out: what to change.
     """
     signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -27,16 +31,16 @@ def run(app: Callable[[], object], name: str, stopped: str, smaller: str) -> Non
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of our output (`head`) has gone; not an error of ours.
+        # The process that reads the output (`head`, say) has ended: no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        # torch.OutOfMemoryError by name: torch is not imported here.
+        # torch.OutOfMemoryError is compared by name because torch is not imported here.
         if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
             raise
-        print(f"{name}: memory ran out ({str(error).partition('. ')[0]}). {smaller}", file=sys.stderr)
+        print(f"{name}: memory ran out ({str(error).partition('. ')[0]}). {after_out_of_memory}", file=sys.stderr)
         sys.exit(OUT_OF_MEMORY)
     except Interrupted:
-        print(f"{name}: stopped. {stopped}", file=sys.stderr)
+        print(f"{name}: stopped. {after_interrupt}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -8,27 +8,35 @@ from curate.commands.progress import ProgressBar
 
 
 def list_models() -> None:
-    """Every network the program knows: what it does, its licence, whether its file is here."""
+    """List all networks: task, whether the file is on this machine, licence."""
     from curate.faces.packs import insightface as packs
     from curate.faces.weights import REGISTRY, place
 
-    assert packs.PACKS  # they register themselves on import
+    assert packs.PACKS  # packs are registered when the module is imported
 
     for weights in REGISTRY.values():
-        here = "here" if place(weights).is_file() else "not here"
-        print(f"{weights.name:<24} {weights.task:<13} {here:<9} {weights.licence}")
+        state = "present" if place(weights).is_file() else "missing"
+        print(f"{weights.name:<24} {weights.task:<13} {state:<9} {weights.licence}")
 
 
 def fetch(name: Annotated[str, typer.Argument(help="buffalo_l or buffalo_s.")]) -> None:
-    """Download an insightface pack (non-commercial research use); its hash is recorded and checked ever after."""
+    """Download an insightface pack (non-commercial research use only).
+
+    The hashes of its files are recorded and checked at every use.
+
+    Example: curate models fetch buffalo_l
+    """
     from curate.faces.packs import insightface as packs
 
     folder = packs.fetch(name, ProgressBar())
-    print(f"{name} is in {folder}")
+    print(f"{name}: {folder}")
 
 
 def verify(name: Annotated[str, typer.Argument(help="A pack, or a name from `curate models list`.")]) -> None:
-    """Check the files' hashes; for a pack also that our networks compute what onnxruntime does, on real faces."""
+    """Check the hashes of a model's files; for a pack also compare the networks with onnxruntime, on real faces.
+
+    Example: curate models verify buffalo_l
+    """
     from curate.errors import ModelError
     from curate.faces.packs.insightface import PACKS
     from curate.faces.weights import REGISTRY, file_sha256, locate
@@ -40,7 +48,7 @@ def verify(name: Annotated[str, typer.Argument(help="A pack, or a name from `cur
         for row in rows:
             print(row)
         if not all(row.agrees for row in rows):
-            raise ModelError(f"{name}: our networks differ from onnxruntime on these files; please report it")
+            raise ModelError(f"{name}: the networks differ from onnxruntime on these files; please report it")
         return
     if name not in REGISTRY:
         raise ModelError(f"no model is called {name!r}; `curate models list` shows all")

@@ -1,7 +1,6 @@
-"""What is done with a dataset or a folder beside cleaning it: inspect, convert, merge, export."""
+"""Commands on datasets and folders: inspect, convert, merge, export."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def inspect(dataset: Dataset) -> None:
-    """A summary of a curated dataset: verdicts, reasons, people, models, size on disk."""
+    """Summarise a dataset: verdicts, reasons, people, models, disk space.
+
+    Example: curate inspect curated/vggface2
+    """
     from curate.inspect import render, summary
     from manifests.reader import Dataset as Opened
 
@@ -26,55 +28,66 @@ def inspect(dataset: Dataset) -> None:
 
 def convert(
     source: Source,
-    root: Annotated[Path, typer.Option(help="The photos to convert: a folder or a plain .tar. They are only read.")],
-    out: Annotated[Path, typer.Option(help="Where the JPEGs go, in the same tree, with convert-report.csv.")],
-    quality: Annotated[int, typer.Option(min=1, max=100, help="As libjpeg counts.")] = 95,
-    subsampling: Annotated[str, typer.Option(help="4:4:4 keeps all colour; 4:2:2 and 4:2:0 are smaller.")] = "4:4:4",
+    root: Annotated[Path, typer.Option(help="The photos: a folder or an uncompressed .tar. Only read.")],
+    out: Annotated[Path, typer.Option(help="Folder of the JPEGs, in the same tree, with convert-report.csv.")],
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality, as in libjpeg.")] = 95,
+    subsampling: Annotated[
+        str, typer.Option(help="Chroma subsampling: 4:4:4 keeps all colour, 4:2:2 and 4:2:0 are smaller.")
+    ] = "4:4:4",
     background: Annotated[str, typer.Option(help="Colour behind transparent pixels, #rrggbb.")] = "#ffffff",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core, at least two.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core, at least two.")] = None,
 ) -> None:
-    """PNG -> JPG in the same tree; every output is verified by decoding it. Good outputs are not made again.
+    """Convert photos (PNG and others) to JPEG in the same tree.
 
-    Embedded colour profiles are converted to sRGB and EXIF orientation is applied; what is a JPEG already is copied.
+    Every output is decoded again and compared with its original. Embedded colour profiles are converted to sRGB, EXIF
+    orientation is applied, JPEGs are copied. Run again, it skips finished photos.
+
+    Example: curate convert sjtu --root pngs --out jpegs
     """
-    from curate.convert import ConvertOptions
-    from curate.convert import convert as convert_all
+    from curate.convert import ConvertRequest, plan, run
 
     if not re.fullmatch("#[0-9a-fA-F]{6}", background):
         raise typer.BadParameter(f"{background!r}; give a colour as #rrggbb", param_hint="--background")
-    if subsampling not in ("4:4:4", "4:2:2", "4:2:0"):
-        raise typer.BadParameter(f"{subsampling!r}; choose 4:4:4, 4:2:2 or 4:2:0", param_hint="--subsampling")
     red, green, blue = bytes.fromhex(background[1:])
-    options = ConvertOptions(quality, subsampling, (red, green, blue))
-    if workers:
-        options = replace(options, workers=workers)
-    bar = ProgressBar()
-    bar.start("converting", None)
     try:
-        counts = convert_all(root, out, options, kind=source, progress=lambda outcome: bar.advance())
-    finally:
-        bar.finish()
-    told = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items())) or "no photos"
-    print(f"{told}: {out}")
-    if counts["failed"]:
-        print(f"what failed, and why: {out / 'convert-report.csv'}")
+        request = ConvertRequest(
+            root=root,
+            out=out,
+            layout=source,
+            quality=quality,
+            subsampling=subsampling,
+            background=(red, green, blue),
+            **({"workers": workers} if workers else {}),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    converted = run(plan(request), ProgressBar())
+    print(f"{converted.summary()}: {out}")
+    if converted.counts["failed"]:
+        print(f"reasons of failures: {converted.report}")
 
 
 def merge(
     datasets: Annotated[list[Path], typer.Argument(help="Two or more curated datasets.")],
     out: Annotated[Path, typer.Option(help="The merged dataset.")],
-    join: Annotated[bool, typer.Option("--join", help="The same name in two datasets is the same person.")] = False,
+    join: Annotated[bool, typer.Option("--join", help="Equal names in two datasets are the same person.")] = False,
 ) -> None:
-    """Several curated datasets as one. Pixels stay where they are; the merged manifest refers to them."""
+    """Merge curated datasets. Pixels stay where they are; the merged manifest refers to them.
+
+    Example: curate merge curated/vggface2 curated/sjtu --out curated/all
+    """
     from curate.merge import merge as merge_all
 
     merged = merge_all(datasets, out, join)
-    copies = f", {merged.duplicates:,} of them copies of another dataset's" if merged.duplicates else ""
+    copies = f", {merged.duplicates:,} of them duplicates of another dataset's photos" if merged.duplicates else ""
     print(f"{merged.photos:,} photos, {merged.kept:,} kept, {merged.photos - merged.kept:,} dropped{copies}: {out}")
 
 
 def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new folder.")]) -> None:
-    """Kept faces as Parquet that Hugging Face `datasets.load_dataset` reads: image, mask, label."""
+    """Write Parquet for Hugging Face `datasets.load_dataset`: image, mask, label.
+
+    Example: curate export hf curated/vggface2 --out exported
+    """
     from curate import export
 
     _export(export.export_hf, dataset, out)
@@ -83,9 +96,12 @@ def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new fo
 def export_folder(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    masks: Annotated[bool, typer.Option("--masks", help="Write the label maps beside the faces.")] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="Write the label maps too.")] = False,
 ) -> None:
-    """Kept faces as files, a folder per person."""
+    """Write image files, one folder per person.
+
+    Example: curate export folder curated/vggface2 --out exported --masks
+    """
     from functools import partial
 
     from curate import export

@@ -4,7 +4,9 @@ import csv
 import io
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,18 @@ import skimage
 from PIL import Image
 
 import curate.convert
-from curate.convert import REPORT, ConvertOptions, Outcome, convert
+from curate.convert import REPORT, ConvertRequest, plan, run
 from curate.decode import decode
 from curate.errors import OutputError, SourceError
+from curate.listener import SILENT, Listener
+from tests.samples.listener import Recorder, Step
 
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+
+def convert(root: Path, out: Path, listener: Listener = SILENT, **options: Any) -> Counter[str]:
+    """Convert and return the number of photos by status."""
+    return run(plan(ConvertRequest(root=root, out=out, **options)), listener).counts
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +61,15 @@ def report(out: Path) -> dict[str, tuple[str, str, str]]:
 
 def test_the_tree_is_converted_and_the_originals_stay(root: Path, tmp_path: Path, photo: Image.Image) -> None:
     before = state(root)
-    seen: list[Outcome] = []
-    counts = convert(root, tmp_path / "out", progress=seen.append)
+    recorder = Recorder()
+    counts = convert(root, tmp_path / "out", recorder)
     assert counts == {"converted": 4, "copied": 1}
     assert state(root) == before
     assert set(state(tmp_path / "out")) == {
         "al/1.jpg", "al/deep/grey.jpg", "bo/palette.jpg", "bo/2.jpg", "bo/3.jpg", REPORT,
     }  # fmt: skip
     assert report(tmp_path / "out")["al/1.png"] == ("al/1.jpg", "converted", "")
-    assert [outcome.image_id for outcome in seen] == list(report(tmp_path / "out"))
+    assert recorder.steps == [Step("converting", None, "photos", done=5, finished=True)]
     decoded = decode((tmp_path / "out/al/1.jpg").read_bytes())
     assert decoded.format == "JPEG"
     assert np.abs(decoded.pixels.astype(int) - np.asarray(photo)).mean() < 2
@@ -72,7 +81,7 @@ def test_quality_and_subsampling_are_those_asked_for(root: Path, tmp_path: Path,
     sizes = []
     for quality in (60, 95):
         out = tmp_path / f"out{quality}"
-        convert(root, out, ConvertOptions(quality=quality, subsampling=subsampling))
+        convert(root, out, quality=quality, subsampling=subsampling)
         with Image.open(out / "al/1.jpg") as image:
             assert image.layer[0][1:3] == ((1, 1), (2, 1), (2, 2))[layers]
             expected = io.BytesIO()
@@ -90,7 +99,7 @@ def test_alpha_goes_on_the_stated_colour_and_orientation_is_applied(tmp_path: Pa
     exif = Image.Exif()
     exif[0x0112] = 6
     photo.save(tmp_path / "root/al/turned.png", exif=exif)
-    convert(tmp_path / "root", tmp_path / "out", ConvertOptions(background=(0, 200, 0)))
+    convert(tmp_path / "root", tmp_path / "out", background=(0, 200, 0))
     flat = decode((tmp_path / "out/al/clear.jpg").read_bytes()).pixels
     assert np.abs(flat.astype(int) - (0, 200, 0)).max() <= 3
     turned = decode((tmp_path / "out/al/turned.jpg").read_bytes())
@@ -118,7 +127,7 @@ def test_a_second_run_writes_nothing_and_changes_are_noticed(root: Path, tmp_pat
         "bo/palette.png": "converted",
     }  # fmt: skip
     assert (out / "bo/2.jpg").read_bytes() == before["bo/2.jpg"][0]
-    assert convert(root, out, ConvertOptions(quality=80)) == {"converted": 4, "skipped": 1}
+    assert convert(root, out, quality=80) == {"converted": 4, "skipped": 1}
 
 
 def test_names_that_clash_lose_nothing(tmp_path: Path, photo: Image.Image) -> None:
@@ -140,7 +149,7 @@ def test_clashes_between_people_who_share_a_flat_folder(tmp_path: Path, photo: I
     (tmp_path / "root").mkdir()
     for name in ("a_1.png", "a_1.bmp", "a_1.png.png"):
         photo.save(tmp_path / "root" / name)
-    convert(tmp_path / "root", tmp_path / "out", kind="sjtu")
+    convert(tmp_path / "root", tmp_path / "out", layout="sjtu")
     outputs = [output for output, _, _ in report(tmp_path / "out").values()]
     assert len(set(outputs)) == 3
     assert all((tmp_path / "out" / output).is_file() for output in outputs)
@@ -257,6 +266,6 @@ def test_a_missing_root_and_options_out_of_range(tmp_path: Path) -> None:
         convert(tmp_path / "missing", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="quality=101: choose 1 to 100"):
-        ConvertOptions(quality=101)
+        ConvertRequest(root=tmp_path, out=tmp_path, quality=101)
     with pytest.raises(ValueError, match="subsampling='4:1:1': choose 4:4:4, 4:2:2, 4:2:0"):
-        ConvertOptions(subsampling="4:1:1")
+        ConvertRequest(root=tmp_path, out=tmp_path, subsampling="4:1:1")
