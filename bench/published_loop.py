@@ -13,7 +13,7 @@ from curate.faces.embedder import Embedder
 from train import losses
 from train.build import build_discriminator
 from train.config import Recipe
-from train.data.pairs import Batch
+from train.data.loader import Batch
 
 
 class Styled(nn.Module):

@@ -38,7 +38,8 @@ from train import complexity, losses
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe, load_recipe
 from train.data.faces import TrainingFaces
-from train.data.pairs import Batch, Kind, PairLoader, Pairs
+from train.data.loader import Batch, PairLoader
+from train.data.pairs import Kind, PairSampler
 from train.loop import Training
 
 SIDE = TEMPLATES["simswap-224"].size[0]
@@ -165,7 +166,7 @@ def _load(way: str, root: Path, images: int, workers: int) -> tuple[float, float
         photos = _photos(root)
         latents = np.ones((len(photos), 128), np.float16)
         mask: Any = "face_hair" if way.endswith("masks") else "none"
-        pairs = Pairs(photos, 16, 0)
+        pairs = PairSampler(photos, 16, 0)
         loader = PairLoader(pairs, lambda _: "same", latents, TEMPLATES["arcface-112"], SIDE, mask, workers=workers)
         batches = iter(loader)
     next(batches)

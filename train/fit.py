@@ -22,8 +22,9 @@ from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_parts
 from train.config import Recipe
 from train.data.faces import TrainingFaces, read_training_faces
-from train.data.latents import Latents, centre_of, read_latents
-from train.data.pairs import Batch, PairLoader, Pairs, Rows
+from train.data.latents import Latents, latent_centre, read_latents
+from train.data.loader import Batch, PairLoader
+from train.data.pairs import PairRows, PairSampler
 from train.errors import CheckpointError, RecipeError
 from train.loop import Status, Training, facts_of, kind_of, run
 from train.processes import Processes
@@ -134,7 +135,7 @@ def fit(
         rows = np.flatnonzero(~held)
         photos, latents = planned.photos.take(rows), stored[rows]
         torch.manual_seed(recipe.seed)
-        centre = torch.from_numpy(centre_of(latents, recipe.centre_above))
+        centre = torch.from_numpy(latent_centre(latents, recipe.centre_above))
         parts = build_parts(recipe, planned.embedder, centre, device)
         training = Training(parts, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)
         loader = _loader(planned, photos, latents, request, processes)
@@ -174,7 +175,7 @@ def _loader(
 ) -> PairLoader:
     recipe = planned.request.recipe
     number, count = (processes.number, processes.count) if processes else (0, 1)
-    pairs = Pairs(photos, recipe.batch // recipe.accumulate, recipe.seed, recipe.flip)
+    pairs = PairSampler(photos, recipe.batch // recipe.accumulate, recipe.seed, recipe.flip)
     return PairLoader(
         pairs,
         kind_of(recipe),
@@ -201,7 +202,7 @@ def _samples(planned: Plan, latents: Latents, held: Any) -> Batch:
     loader = _loader(planned, photos, latents, single)
     loader.sources = True
     try:
-        return loader.assemble(0, "cross", Rows(targets, np.roll(targets, -1), never, never))
+        return loader.assemble(0, "cross", PairRows(targets, np.roll(targets, -1), never, never))
     finally:
         loader.close()
 

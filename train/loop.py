@@ -25,7 +25,8 @@ from train import mask_schedule
 from train.build import build_objective
 from train.checkpoint import Checkpoint, CheckpointWriter, path_of, restore, snapshot
 from train.config import Recipe
-from train.data.pairs import Batch, Kind, PairLoader
+from train.data.loader import Batch, PairLoader
+from train.data.pairs import Kind
 from train.errors import DivergedError
 from train.journal import Journal
 from train.networks.convolutions import LatentLinear

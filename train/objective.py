@@ -14,7 +14,7 @@ from torch import Tensor
 from curate.faces.embedder import Embedder
 from train import losses, mask_schedule
 from train.config import Recipe
-from train.data.pairs import Batch
+from train.data.loader import Batch
 from train.networks.discriminator import MultiScalePatchGan
 from train.networks.generator import FaceGenerator
 from train.networks.latent_diffusion import LatentDiffusion

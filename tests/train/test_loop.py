@@ -22,7 +22,7 @@ from tests.samples.tiny_training import write_recipe
 from train import checkpoint, fit
 from train.build import build_parts, load_generator
 from train.config import Recipe, load_recipe
-from train.data.pairs import Batch
+from train.data.loader import Batch
 from train.errors import CheckpointError, DivergedError, RecipeError
 from train.loop import Status, Training, kind_of
 from train.networks.generator import Generator

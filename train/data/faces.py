@@ -1,4 +1,4 @@
-"""A curated dataset -> what training must know of each kept face: who, where its pixels lie, how it is aligned."""
+"""The kept faces of a dataset as arrays: identity, location of the pixels, and alignment."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.faces import align
-from curate.faces.align import Matrices
 from manifests.arrays import box_array, landmark_array
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES, Template
 from manifests.reader import Dataset
 from manifests.schema import BOX, LANDMARKS, NO_IDENTITY
+
+Indices = npt.NDArray[np.int64]
+Matrices = npt.NDArray[np.float64]
 
 _COLUMNS = [
     "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length", *BOX, *LANDMARKS,
@@ -27,11 +29,20 @@ _FIT_BATCH = 1 << 16
 
 @dataclass(frozen=True)
 class TrainingFaces:
-    """Kept faces, those of one person side by side; arrays are of length N.
+    """N kept faces, sorted by person.
 
-    root, side: the dataset's directory and its crops' side in px. people: names, sorted. person: index into `people`.
-    first, count: of each person, where its faces begin and how many there are. shard: index into `shards`.
-    box: (N, 4) in the source. matrix: (N, 2, 3) source -> crop. points: (N, 5, 2) on the crop.
+    Attributes:
+        root: directory of the dataset.
+        side: side of a stored crop, px.
+        people: names of the P identities, sorted. A photo without an identity is a person of its own.
+        shards: files of crops and masks, relative to `root`.
+        face_id: (N,).
+        person: (N,) index into `people`.
+        shard: (N,) index into `shards`.
+        crop_offset, crop_length, mask_offset, mask_length: (N,) location in the shard, bytes.
+        box: (N, 4) x0, y0, x1, y1 in the photo, px.
+        matrix: (N, 2, 3) photo -> crop.
+        points: (N, 5, 2) landmarks on the crop, px.
     """
 
     root: Path
@@ -39,81 +50,84 @@ class TrainingFaces:
     people: Sequence[str]
     shards: Sequence[str]
     face_id: npt.NDArray[np.object_]
-    person: npt.NDArray[np.int64]
-    shard: npt.NDArray[np.int64]
-    crop_offset: npt.NDArray[np.int64]
-    crop_length: npt.NDArray[np.int64]
-    mask_offset: npt.NDArray[np.int64]
-    mask_length: npt.NDArray[np.int64]
+    person: Indices
+    shard: Indices
+    crop_offset: Indices
+    crop_length: Indices
+    mask_offset: Indices
+    mask_length: Indices
     box: npt.NDArray[np.float32]
-    matrix: npt.NDArray[np.float64]
+    matrix: Matrices
     points: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.person)
 
     @property
-    def count(self) -> npt.NDArray[np.int64]:
-        """How many faces each person has."""
+    def count(self) -> Indices:
+        """Number of faces of each person, (P,)."""
         return np.bincount(self.person, minlength=len(self.people))
 
     @property
-    def first(self) -> npt.NDArray[np.int64]:
-        """Index of each person's first face."""
+    def first(self) -> Indices:
+        """Index of each person's first face, (P,)."""
         return np.cumsum(self.count) - self.count
 
     def digest(self) -> str:
-        """Hash of which faces these are and where they lie, 16 hex digits."""
-        total = hashlib.sha256(json_lines(self.face_id))
+        """Return a hash of the faces and their locations, 16 hex digits."""
+        digest = hashlib.sha256(encode_lines(self.face_id))
         for array in (self.person, self.crop_offset, self.crop_length):
-            total.update(array.tobytes())
-        return total.hexdigest()[:16]
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "TrainingFaces":
-        """Only these faces, in their old order."""
-        rows = np.sort(rows)
-        kept, person = np.unique(self.person[rows], return_inverse=True)
+    def take(self, indices: Indices) -> "TrainingFaces":
+        """Return these faces only, in ascending order of `indices`."""
+        indices = np.sort(indices)
+        people, person = np.unique(self.person[indices], return_inverse=True)
         arrays: dict[str, Any] = {
-            name: value[rows]
+            name: value[indices]
             for name, value in vars(self).items()
             if isinstance(value, np.ndarray) and name != "person"
         }
-        return replace(self, people=[self.people[who] for who in kept], person=person, **arrays)
+        return replace(self, people=[self.people[index] for index in people], person=person, **arrays)
 
     def held_out(self, share: float) -> npt.NDArray[np.bool_]:
-        """(N,) True on the faces of about `share` of the people, whom the hash of their names chooses."""
-        return np.array([_draw(name) < share for name in self.people], bool)[self.person]
+        """Return (N,), True on the faces of about `share` of the people, chosen by the hash of their names."""
+        return np.array([_uniform(name) < share for name in self.people], bool)[self.person]
 
 
 def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
-    """Every kept photo's face. Raises DatasetError: none kept, crops of another template, a shard missing or stale."""
-    there = dataset.info.template
-    if there != template:
+    """Read the face of every kept photo.
+
+    Raises:
+        DatasetError: no photo is kept, the crops are aligned to another template, or a shard is missing.
+    """
+    if dataset.info.template != template:
         raise DatasetError(
-            f"{dataset.path}: its crops are aligned to {there}, this recipe trains on {template}: set template = "
-            f'"{there}" in a recipe of your own, or measure again with --template {template} into another --out'
+            f"{dataset.path}: its crops are aligned to {dataset.info.template}, this recipe trains on {template}: "
+            f'set template = "{dataset.info.template}" in a recipe of your own, or measure again with '
+            f"--template {template} into another --out"
         )
     rows = dataset.manifest(_COLUMNS, verdict="keep")
     rows = rows.filter(pc.is_valid(rows["shard"]))
     if rows.num_rows == 0:
         raise DatasetError(
-            f"{dataset.path}: no photo with a face is kept, there is nothing to train on: see why with "
+            f"{dataset.path}: no photo with a face is kept, there is nothing to train on: see the reasons with "
             f"`curate inspect {dataset.path}`, then decide by a milder policy"
         )
-    names = [
-        f"{NO_IDENTITY}/{face}" if name == NO_IDENTITY else name for name, face in _pairs(rows, "identity", "face_id")
-    ]
-    rows = rows.set_column(rows.schema.get_field_index("identity"), "identity", pa.array(names, pa.string()))
-    # By person; and within one as the shards have them, so that neighbours are read together.
+    rows = _with_separate_identities(rows)
+    # Sorted by person, and within a person by location, so that neighbours are read together.
     rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])
     people, shards = (rows[name].combine_chunks().dictionary_encode() for name in ("identity", "shard"))
     for shard in shards.dictionary.to_pylist():
         if not (dataset.path / shard).exists():
             raise DatasetError(f"{dataset.path / shard} is missing: run `curate measure`, then `curate decide`")
-    matrix, points = _geometry(landmark_array(rows), TEMPLATES[template])
+    matrix, points = _alignment(landmark_array(rows), TEMPLATES[template])
     if not np.isfinite(points).all():
         raise DatasetError(f"{dataset.path}: a kept face has no finite landmarks: run `curate measure` again")
-    whole = {name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))}
+    locations = {
+        name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))
+    }
     return TrainingFaces(
         root=dataset.path,
         side=TEMPLATES[template].size[0],
@@ -125,27 +139,30 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
         box=box_array(rows),
         matrix=matrix,
         points=points.astype(np.float32),
-        **whole,
+        **locations,
     )
 
 
-def json_lines(texts: npt.NDArray[np.object_]) -> bytes:
-    """Texts -> bytes that differ where the texts do."""
+def encode_lines(texts: npt.NDArray[np.object_]) -> bytes:
+    """Encode texts as lines, for hashing."""
     return "\n".join(texts).encode("utf-8", "surrogateescape")
 
 
-def _geometry(landmarks: npt.NDArray[np.float32], template: Template) -> tuple[Matrices, Matrices]:
-    """Return the source -> crop matrices (N, 2, 3) and the landmarks on the crop (N, 5, 2), both float64."""
+def _with_separate_identities(rows: pa.Table) -> pa.Table:
+    """Give each photo without an identity one of its own."""
+    separate = pc.binary_join_element_wise(NO_IDENTITY, rows["face_id"], "/")
+    names = pc.if_else(pc.equal(rows["identity"], NO_IDENTITY), separate, rows["identity"])
+    return rows.set_column(rows.schema.get_field_index("identity"), "identity", names)
+
+
+def _alignment(landmarks: npt.NDArray[np.float32], template: Template) -> tuple[Matrices, Matrices]:
+    """Return the photo -> crop matrices (N, 2, 3) and the landmarks on the crop (N, 5, 2)."""
     parts = [landmarks[start : start + _FIT_BATCH] for start in range(0, len(landmarks), _FIT_BATCH)]
     matrices = np.concatenate([align.fit(part, template)[0] for part in parts])
     return matrices, align.transform_points(landmarks, matrices)
 
 
-def _pairs(rows: pa.Table, one: str, other: str) -> "zip[tuple[str, str]]":
-    return zip(rows[one].to_pylist(), rows[other].to_pylist(), strict=True)
-
-
-def _draw(name: str) -> float:
-    """A name -> a number in [0, 1), the same everywhere."""
+def _uniform(name: str) -> float:
+    """Hash a name to a number in [0, 1), the same on every machine."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, person=b"held out").digest()
     return int.from_bytes(digest, "little") / 2**64

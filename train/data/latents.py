@@ -1,4 +1,4 @@
-"""Faces and the loss's embedder -> the latent of each face (N, D): stored ones where they are of that embedder."""
+"""Latents of faces: unit vectors of the loss's embedder, read from the dataset where it has them, else computed."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,65 +14,75 @@ from curate.faces.align import fit, warp_crops
 from curate.faces.embedder import Embedder
 from manifests.output import atomic
 from manifests.reader import Dataset, PixelReader
-from train.data.faces import TrainingFaces, json_lines
+from train.data.faces import TrainingFaces, encode_lines
 
 Latents = npt.NDArray[np.float16]
-_CHUNK = 64
+_BATCH = 64
 
 
 def read_latents(
     dataset: Dataset,
-    photos: TrainingFaces,
+    faces: TrainingFaces,
     embedder: Embedder,
     cache: Path,
-    tell: Callable[[int, int], None] | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> Latents:
-    """Unit vectors float16 (N, D), row for row as `photos`.
+    """Return the latents of faces, computing them where the dataset has no embeddings of `embedder`.
 
-    The dataset's own where it holds embeddings of `embedder`: vectors of another one are never used. Otherwise the
-    crops are embedded once and kept in the folder `cache`; `tell(done, of)` follows that.
-    Raises DatasetError: a shard is missing or stale.
+    Embeddings of another embedder are never used. Computed latents are kept in `cache` and read from there next time.
+
+    Args:
+        dataset: the dataset of `faces`.
+        faces: N faces.
+        embedder: the embedder of the identity loss.
+        cache: folder of computed latents, created where missing.
+        report: called with the faces done and N while latents are computed.
+
+    Returns:
+        Unit vectors float16 (N, D).
+
+    Raises:
+        DatasetError: a shard is missing, or older than the manifest.
     """
     if embedder.embedder_id in dataset.embedder_ids():
-        rows = pa.table({"face_id": photos.face_id, "shard": np.array(photos.shards, object)[photos.shard]})
+        rows = pa.table({"face_id": faces.face_id, "shard": np.array(faces.shards, object)[faces.shard]})
         return dataset.embeddings_for(rows, embedder.embedder_id)
-    key = hashlib.sha256(json_lines(photos.face_id) + photos.crop_offset.tobytes()).hexdigest()[:16]
+    key = hashlib.sha256(encode_lines(faces.face_id) + faces.crop_offset.tobytes()).hexdigest()[:16]
     path = cache / f"{embedder.embedder_id}-{key}.npy"
     if not path.exists():
-        vectors = _computed(photos, embedder, tell)
+        computed = _embed_crops(faces, embedder, report)
         with atomic(path) as partial, partial.open("wb") as file:
-            np.save(file, vectors)
-    found: Latents = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+            np.save(file, computed)
+    latents: Latents = np.load(path, mmap_mode="r", allow_pickle=False)
+    return latents
 
 
-def centre_of(latents: Latents, above: float) -> npt.NDArray[np.float32]:
-    """The mean latent (D,) where its length is over `above`, else zeros.
+def latent_centre(latents: Latents, min_norm: float) -> npt.NDArray[np.float32]:
+    """Return the mean latent (D,), or zeros where its norm is at most `min_norm`.
 
-    An embedder that keeps all people in one corner of the sphere says who someone is by the difference from it.
+    Some embedders map all people to a small region of the sphere; identity is then the difference from its centre.
     """
     mean = latents.mean(0, dtype=np.float64).astype(np.float32)
-    return mean if np.linalg.norm(mean) > above else np.zeros_like(mean)
+    return mean if np.linalg.norm(mean) > min_norm else np.zeros_like(mean)
 
 
-def _computed(photos: TrainingFaces, embedder: Embedder, tell: Callable[[int, int], None] | None) -> Latents:
-    """From the stored crops, by the warp that the identity loss uses."""
-    reader = PixelReader(photos.root)
-    matrices, _ = fit(photos.points, embedder.template)
+def _embed_crops(faces: TrainingFaces, embedder: Embedder, report: Callable[[int, int], None] | None) -> Latents:
+    """Embed the stored crops, warped as the identity loss warps the generator's output."""
+    reader = PixelReader(faces.root)
+    matrices, _ = fit(faces.points, embedder.template)
     device = embedder.mean.device
-    vectors = np.empty((len(photos), embedder.dim), np.float16)
-    for start in range(0, len(photos), _CHUNK):
-        rows = range(start, min(start + _CHUNK, len(photos)))
+    latents = np.empty((len(faces), embedder.dim), np.float16)
+    for start in range(0, len(faces), _BATCH):
+        stop = min(start + _BATCH, len(faces))
         crops = [
             simplejpeg.decode_jpeg(
-                reader.read(photos.shards[photos.shard[row]], photos.crop_offset[row], photos.crop_length[row]), "RGB"
+                reader.read(faces.shards[faces.shard[index]], faces.crop_offset[index], faces.crop_length[index]), "RGB"
             )
-            for row in rows
+            for index in range(start, stop)
         ]
         pixels = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2).float()
-        where = torch.from_numpy(matrices[rows.start : rows.stop]).to(device)
-        chips = warp_crops(pixels, where, embedder.template.size).round().to(torch.uint8)
-        vectors[rows.start : rows.stop] = embedder.embed(chips).cpu().numpy()
-        if tell is not None:
-            tell(rows.stop, len(photos))
-    return vectors
+        chips = warp_crops(pixels, torch.from_numpy(matrices[start:stop]).to(device), embedder.template.size)
+        latents[start:stop] = embedder.embed(chips.round().to(torch.uint8)).cpu().numpy()
+        if report is not None:
+            report(stop, len(faces))
+    return latents

@@ -2,7 +2,7 @@
 
 The judge sees every face on the crop that the generator works on, warped by the target photo's landmarks; source photos
 as the dataset has them. Where its embedder keeps all people in one corner of the sphere, the mean over many people of
-the dataset is taken off first (`train.data.latents.centre_of`): cosines are then between differences from it.
+the dataset is taken off first (`train.data.latents.latent_centre`): cosines are then between differences from it.
 """
 
 from collections.abc import Iterator
@@ -29,8 +29,9 @@ from train import mask_schedule
 from train.build import build_discriminator, load_generator
 from train.config import Recipe
 from train.data.faces import TrainingFaces
-from train.data.latents import Latents, centre_of
-from train.data.pairs import Batch, Kind, PairLoader, Pairs, Rows
+from train.data.latents import Latents, latent_centre
+from train.data.loader import Batch, PairLoader
+from train.data.pairs import Kind, PairRows, PairSampler
 from train.judge import metrics
 from train.judge.pairs import SEED, pair_up
 from train.objective import Parts, swap
@@ -115,7 +116,7 @@ class Judge:
     @classmethod
     def of(cls, embedder: Embedder, latents: Latents, people: Latents, independent: bool, device: str) -> "Judge":
         """latents: (M, D) of the photos that are judged on; people: (P, D), a photo each of many, for the centre."""
-        centre = torch.from_numpy(centre_of(people, CENTRE_ABOVE)).to(device)
+        centre = torch.from_numpy(latent_centre(people, CENTRE_ABOVE)).to(device)
         vectors = torch.from_numpy(np.asarray(latents, np.float32)).to(device)
         return cls(embedder.to(device), F.normalize(vectors - centre), centre, independent)
 
@@ -133,8 +134,8 @@ class Setting:
 
     photos: TrainingFaces
     template: str
-    cross: Rows
-    same: Rows | None
+    cross: PairRows
+    same: PairRows | None
     judge: Judge
     detector: Mtcnn
 
@@ -149,7 +150,7 @@ class Setting:
             raise DatasetError(f"{photos.root}: {', '.join(photos.people)} is the only person; swapping takes two")
         return cls(photos, template, cross, same, judge, Mtcnn(device, MtcnnSettings(max_faces=1)))
 
-    def rows(self, kind: Kind) -> Rows | None:
+    def rows(self, kind: Kind) -> PairRows | None:
         """The pairs of that kind."""
         return self.cross if kind == "cross" else self.same
 
@@ -216,12 +217,12 @@ def score(candidate: Candidate, setting: Setting, latents: Latents, kind: Kind) 
 
 
 def batches(
-    candidate: Candidate, setting: Setting, latents: Latents, kind: Kind, rows: Rows, *, sources: bool = False
+    candidate: Candidate, setting: Setting, latents: Latents, kind: Kind, rows: PairRows, *, sources: bool = False
 ) -> Iterator[Batch]:
     """The pairs `rows` as a candidate takes them, some at a time; with `sources`, the source photos' pixels too."""
     recipe = candidate.recipe
     loader = PairLoader(
-        Pairs(setting.photos, _CHUNK, SEED, flip=0),
+        PairSampler(setting.photos, _CHUNK, SEED, flip=0),
         lambda _: kind,
         latents,
         candidate.parts.embedder.template,
@@ -233,7 +234,7 @@ def batches(
         for start in range(0, len(rows.targets), _CHUNK):
             at = slice(start, start + _CHUNK)
             still = np.zeros(len(rows.targets[at]), bool)
-            yield loader.assemble(start, kind, Rows(rows.targets[at], rows.sources[at], still, still))
+            yield loader.assemble(start, kind, PairRows(rows.targets[at], rows.sources[at], still, still))
     finally:
         loader.close()
 

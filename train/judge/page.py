@@ -17,7 +17,7 @@ import simplejpeg
 from curate.faces.weights import file_sha256
 from manifests.output import atomic, writable
 from train.data.latents import Latents
-from train.data.pairs import Kind, Rows
+from train.data.pairs import Kind, PairRows
 from train.judge.evaluate import METRICS, written
 from train.judge.judging import Candidate, Setting, as_pixels, batches
 from train.marks.marking import mark_id_of
@@ -87,7 +87,7 @@ def _pictures(
         return []
     at = np.unique(np.linspace(0, len(rows.targets) - 1, SHOWN[kind]).astype(np.int64))
     still = np.zeros(len(at), bool)
-    some = Rows(rows.targets[at], rows.sources[at], still, still)
+    some = PairRows(rows.targets[at], rows.sources[at], still, still)
     side = candidates[0][1].recipe.size
     columns: list[Pixels] = []
     for number, (_, candidate, latents) in enumerate(candidates):

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.data.faces import TrainingFaces
-from train.data.pairs import Kind, Rows
+from train.data.pairs import Kind, PairRows
 
 SEED = 0
 """Of which photos are paired: every checkpoint is judged on the same pairs."""
@@ -39,7 +39,7 @@ def held_out(photos: TrainingFaces, shares: Sequence[float]) -> tuple[TrainingFa
     return photos, False, f"{everybody}: {why}, so faces it was trained on flatter it"
 
 
-def pair_up(photos: TrainingFaces, kind: Kind, count: int) -> Rows | None:
+def pair_up(photos: TrainingFaces, kind: Kind, count: int) -> PairRows | None:
     """At most `count` different pairs, people taken in turn so that nobody's many photos decide; None where none is.
 
     cross: in each round all people stand in a random circle, each once a target and once the next one's source.
@@ -56,7 +56,7 @@ def pair_up(photos: TrainingFaces, kind: Kind, count: int) -> Rows | None:
         return None
     targets, sources = np.array(list(pairs), np.int64).T
     still = np.zeros(len(pairs), bool)
-    return Rows(targets, sources, still, still)
+    return PairRows(targets, sources, still, still)
 
 
 def _circles(order: list[Ints], random: np.random.Generator) -> Iterator[tuple[int, int]]:

@@ -21,7 +21,7 @@ from train import fit
 from train.config import load_recipe
 from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import read_latents
-from train.data.pairs import Batch
+from train.data.loader import Batch
 from train.errors import CheckpointError
 from train.judge import judging
 from train.judge.evaluate import Request, describe, evaluate
