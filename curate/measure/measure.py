@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.durations import format_duration
-from curate.engines import Engine, open_engine
+from curate.engines import ENGINES, Engine, open_engine
 from curate.errors import DatasetError, OutputError, SourceError
 from curate.faces.models import check_device, describe, identify, resolve
 from curate.listener import SILENT, Listener, progress
 from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
 from curate.sources import Source, open_source
+from curate.sources.layouts import LAYOUTS
 from manifests.layout import (
     INFO,
     ChoiceRecord,
@@ -54,7 +55,7 @@ class MeasureRequest:
             its size and modification time are the same.
         engine: A name of `curate.engines.ENGINES`.
 
-    Raises ValueError for an unknown template.
+    Raises ValueError for an unknown layout, template or engine.
     """
 
     layout: str
@@ -73,8 +74,9 @@ class MeasureRequest:
     engine: str = "local"
 
     def __post_init__(self) -> None:
-        if self.template not in CROP_TEMPLATES:
-            raise ValueError(f"template={self.template!r}: choose {', '.join(CROP_TEMPLATES)}")
+        for name, allowed in (("layout", LAYOUTS), ("template", CROP_TEMPLATES), ("engine", ENGINES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
 
     def choose_models(self) -> ChoiceRecord:
         """Resolve `models`, `embedder` and `detection`. Raises ModelError."""

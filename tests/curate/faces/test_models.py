@@ -117,3 +117,9 @@ def test_the_builtin_models_import_no_package_that_takes_seconds() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "gpu", "cuda:99"])
+def test_an_unusable_device_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=f"--device {name}: "):
+        models.check_device(name)

@@ -1,0 +1,79 @@
+"""The contract of an engine, for the local one with and without worker processes, and a toy engine."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from curate.engines import ENGINES, Engine, open_engine
+from curate.engines.engine import Advance, Task, Work, WorkerDied
+from curate.errors import ModelError
+
+
+class SerialEngine:
+    """A toy engine: runs the tasks one after another in the calling process."""
+
+    def __init__(self, workers: int, threads: int) -> None:
+        self.workers = workers
+
+    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
+        work = setup() if tasks else None
+        for task in tasks:
+            assert work is not None
+            work(task, advance)
+
+
+@pytest.fixture(params=["local, 1 worker", "local, 2 workers", "toy"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setitem(ENGINES, "toy", SerialEngine)
+    name, _, workers = request.param.partition(", ")
+    return open_engine(name, int(workers[:1] or 1), threads=1)
+
+
+def advance_by_task() -> Work[int]:
+    return lambda task, advance: advance(task)
+
+
+def fail_in_setup() -> Work[int]:
+    raise ModelError("the weights are damaged")
+
+
+def fail_in_second_task() -> Work[int]:
+    def work(task: int, advance: Advance) -> None:
+        if task == 2:
+            raise ModelError("task 2 failed")
+
+    return work
+
+
+def test_every_task_is_completed_and_counted(engine: Engine) -> None:
+    counts: list[int] = []
+    engine.run([1, 2, 3], advance_by_task, counts.append)
+    assert sum(counts) == 6
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"), [(fail_in_setup, "the weights are damaged"), (fail_in_second_task, "task 2 failed")]
+)
+def test_the_error_of_a_worker_is_raised(engine: Engine, setup: Callable[[], Work[int]], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        engine.run([1, 2, 3], setup, lambda count: None)
+
+
+def test_without_tasks_nothing_is_set_up(engine: Engine) -> None:
+    engine.run([], fail_in_setup, lambda count: None)
+
+
+def kill_the_worker() -> Work[int]:
+    return lambda task, advance: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_error() -> None:
+    with pytest.raises(WorkerDied, match="run the same command again with fewer --workers"):
+        open_engine("local", workers=2, threads=1).run([1, 2], kill_the_worker, lambda count: None)
+
+
+def test_an_unknown_engine() -> None:
+    with pytest.raises(ValueError, match="no engine is called 'slurm'; choose local"):
+        open_engine("slurm", workers=1, threads=1)
