@@ -28,10 +28,10 @@ from bench.photos import data
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
 from curate.decode import decode
+from curate.evaluate.collection import read_collection
 from curate.evaluate.degradations import EYE_DISTANCE
-from curate.evaluate.evaluate import read_collection
-from curate.evaluate.planting import BLURS
-from curate.evaluate.spoil import Order, spoiled
+from curate.evaluate.planted_files import PlantedFile, planted_jpeg
+from curate.evaluate.planting import BLURS, other_folders
 from curate.faces.models import check_device
 from manifests.landmarks import TEMPLATES
 from manifests.output import atomic
@@ -135,8 +135,8 @@ def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Names
     wrong, blurred = np.split(drawn, [round(options.wrong * len(free))])
     blurred = blurred[: round(options.blurred * len(free))]
 
-    place, fault = collection.identity.astype(object), np.full(collection.own, "", object)
-    place[wrong] = elsewhere(collection.identity[wrong], collection.identity[free], random)
+    place, fault = collection.identity.astype(object), np.full(len(collection), "", object)
+    place[wrong] = other_folders(collection.identity[wrong], collection.identity[free], random)
     fault[wrong] = "other person"
     fault[blurred] = [BLURS[nth % len(BLURS)] for nth in range(len(blurred))]
     # Pixels of the photo for one of the 256 px face scale, which blur is measured on.
@@ -152,20 +152,12 @@ def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Names
         target.parent.mkdir(exist_ok=True)
         content = (source / image_id).read_bytes()
         if fault[photo] in BLURS:
-            order = Order(str(collection.identity[photo]), image_id, "", fault[photo], float(scale[photo]))
-            content = spoiled(decode(content).pixels, order)
+            file = PlantedFile(str(collection.identity[photo]), image_id, "", fault[photo], float(scale[photo]))
+            content = planted_jpeg(decode(content).pixels, file)
         target.write_bytes(content)
         rows.append((f"{place[photo]}/{name}", image_id, fault[photo]))
     with atomic(options.out / TRUTH) as partial:
         pd.DataFrame(rows, columns=["image_id", "original", "fault"]).to_parquet(partial)
-
-
-def elsewhere(home: Names, folders: Names, random: np.random.Generator) -> Names:
-    """For each photo another folder than its own, drawn as often as the folder has photos."""
-    away = home.copy()
-    while len(left := np.flatnonzero(away == home)):
-        away[left] = folders[random.integers(len(folders), size=len(left))]
-    return away
 
 
 def found(cleaned: Path, truth: pd.DataFrame) -> str:

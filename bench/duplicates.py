@@ -3,10 +3,10 @@
     python -m bench.duplicates --photos 60
 
 From celebamask, lfw-gray and celebs-color come `photos` each, and up to as many further photos of the same people
-that are copied nowhere. Of each copied photo one copy of each kind (`spoil`: JPEG quality 50, half size, mirrored, 95%
-of either side cut out at random) is laid into its own person's folder (every other photo) or into the next person's.
-All is measured and related as `curate clean` does. Found: the copy is in the group of its original. Candidates: the
-same before pixels are looked at. Wrong: photos that are in a group with one that they are no copy of.
+that are copied nowhere. Of each copied photo one copy of each kind (`planted_files`: JPEG quality 50, half size,
+mirrored, 95% of either side cut out at random) is laid into its own person's folder (every other photo) or into the
+next person's. All is measured and related as `curate clean` does. Found: the copy is in the group of its original.
+Candidates: the same before pixels are compared. Wrong: photos in a group with one that they are no copy of.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import pyarrow as pa
 from bench.photos import data
 from curate import measure, relate
 from curate.decode import decode
+from curate.evaluate.planted_files import PlantedFile, planted_jpeg
 from curate.evaluate.planting import COPIES
-from curate.evaluate.spoil import Order, spoiled
 from curate.measure.measure import MeasureRequest
 from curate.relate.relate import RelateRequest, default_settings
 from manifests.reader import Dataset
@@ -80,8 +80,8 @@ def lay_out(root: Path, count: int) -> dict[str, str]:
             pixels = decode(path.read_bytes()).pixels
             for kind in KINDS:
                 name = f"{home}/{path.stem}@{place}@{kind}.jpg"
-                order = Order(home, image_id, name, kind, 1.0)
-                (root / name).write_bytes(spoiled(pixels, order))
+                file = PlantedFile(home, image_id, name, kind, 1.0)
+                (root / name).write_bytes(planted_jpeg(pixels, file))
                 origin[name] = image_id
     return origin
 

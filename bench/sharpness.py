@@ -14,7 +14,7 @@ templates on the two aligned collections.
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,7 +28,7 @@ from PIL import Image
 from bench.photos import data
 from curate.decide.sharpness_limit import collection_limit
 from curate.evaluate import degradations
-from curate.evaluate.calibrate import BRIGHTNESS, Face, calibrate
+from curate.evaluate.blur_fit import BRIGHTNESS, AlignedFace, fit_calibration
 from curate.evaluate.degradations import LADDER
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
@@ -69,17 +69,17 @@ def portraits(collection: str, half: int, count: int, segmenter: Segmenter) -> I
             if not len(found):
                 continue
             landmarks = found[0]
-        crop = aligned(photo, landmarks)[0]
+        crop = aligned(photo, landmarks).crop
         labels = segmenter.label_maps(torch.from_numpy(crop).permute(2, 0, 1)[None])[0].cpu().numpy()
         yield Portrait(photo, landmarks, labels)
 
 
-def aligned(photo: Pixels, landmarks: Floats) -> Face:
-    """(crop, no labels yet, points on it, upscale)."""
+def aligned(photo: Pixels, landmarks: Floats) -> AlignedFace:
+    """Align a face; its label map is left empty."""
     matrices, _ = align.fit(landmarks[None], TEMPLATE)
     crop = align.warp([photo], [0], matrices, TEMPLATE.size)[0].permute(1, 2, 0).numpy()
     points = align.transform_points(landmarks[None], matrices)[0]
-    return crop, np.zeros(TEMPLATE.size, np.uint8), points, float(np.hypot(*matrices[0, :, 0]))
+    return AlignedFace(crop, np.zeros(TEMPLATE.size, np.uint8), points, float(np.hypot(*matrices[0, :, 0])))
 
 
 def at_face_scale(photo: Pixels, landmarks: Floats) -> tuple[Pixels, Floats]:
@@ -97,9 +97,9 @@ def scores(
 ) -> pd.DataFrame:
     """(photo, landmarks) and label maps -> columns sharpness, cleanvision, laplacian; low is blurred in each."""
     faces = [aligned(*version) for version in versions]
-    crops = torch.from_numpy(np.stack([face[0] for face in faces])).permute(0, 3, 1, 2).contiguous()
-    points = torch.from_numpy(np.stack([face[2] for face in faces])).float()
-    upscale = torch.tensor([face[3] for face in faces])
+    crops = torch.from_numpy(np.stack([face.crop for face in faces])).permute(0, 3, 1, 2).contiguous()
+    points = torch.from_numpy(np.stack([face.points for face in faces])).float()
+    upscale = torch.tensor([face.upscale for face in faces])
     fused = sharpness(crops, torch.from_numpy(np.stack(labels)), points, upscale, calibration)["sharpness"]
     blurriness = BlurrinessProperty()
     raw = pd.DataFrame([blurriness.calculate(Image.fromarray(photo)) for photo, _ in versions])
@@ -182,12 +182,11 @@ def soft(count: int, calibration: BlurCalibration) -> None:
 def fit(count: int, path: Path) -> None:
     segmenter = Segmenter.load("cpu")
 
-    def faces() -> Iterator[Face]:
+    def faces() -> Iterator[AlignedFace]:
         for portrait in portraits("celebamask", 0, count, segmenter):
-            crop, _, points, upscale = aligned(portrait.photo, portrait.landmarks)
-            yield crop, portrait.labels, points, upscale
+            yield replace(aligned(portrait.photo, portrait.landmarks), labels=portrait.labels)
 
-    calibrate(
+    fit_calibration(
         faces(),
         provenance={
             "photos": "CelebAMask-HQ at 512 px, the first half by name",

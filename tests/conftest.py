@@ -42,7 +42,7 @@ class Cleaned:
     """The demo's photos, what is planted in them, and the dataset that `curate clean` made."""
 
     photos: Path
-    planted: list[demo.Planted]
+    planted: list[demo.PlantedPhoto]
     out: Path
     said: str
 

@@ -41,33 +41,21 @@ def calibrate(
 
     Example: curate calibrate folder --root photos --out blur.json; curate decide curated/folder --calibration blur.json
     """
-    from curate.evaluate.calibrate import calibrate as fit_calibration
-    from curate.evaluate.portraits import Portraits, spread
-    from curate.faces.models import check_device, load_detector, resolve
-    from curate.faces.segment import Segmenter
-    from curate.listener import progress
-    from curate.measure.measure import check_apart
-    from curate.measure.sharpness import load_calibration
-    from curate.sources import open_source
-    from manifests.output import atomic
+    from curate.evaluate.calibrate import CalibrateRequest, run
 
-    root = default_root(source, root)
-    opened = open_source(source, root)
-    check_apart(root, out)
-    device = check_device(device)
-    detector = load_detector(resolve(models or "auto", None, detection), device)
-    entries = spread(opened, limit)
-    shipped = None if all_sharp else load_calibration()
-    with progress(ProgressBar(), "calibrating", len(entries)) as advance:
-        portraits = Portraits(opened, entries, detector, Segmenter.load(device), shipped, tick=advance)
-        calibration = fit_calibration(portraits, provenance={"made by": "curate calibrate", "photos": len(entries)})
-    with atomic(out) as partial:
-        calibration.save(partial)
-    print(
-        f"{portraits.faces:,} sharp faces; left out: {portraits.blurred:,} blurred, {portraits.small:,} too small, "
-        f"{portraits.none:,} photos without a face"
+    request = CalibrateRequest(
+        layout=source,
+        root=default_root(source, root),
+        out=out,
+        limit=limit,
+        all_sharp=all_sharp,
+        models=models or "auto",
+        detection=detection,
+        device=device,
     )
-    print(f"calibration: {out}")
+    calibrated = run(request, ProgressBar())
+    print(calibrated.summary())
+    print(f"calibration: {calibrated.path}")
 
 
 @with_options
@@ -98,25 +86,26 @@ def evaluate(
     except ValueError as error:
         raise typer.BadParameter(f"{rates!r}; give numbers such as 0.01,0.05", param_hint="--rates") from error
     out = out or Path("evaluated") / options.source
-    request = options.request(out)
+    source = options.request(out)
 
-    from curate.evaluate.evaluate import EVALUATION, Experiment
-    from curate.evaluate.evaluate import evaluate as run_evaluation
+    from curate.evaluate.evaluate import EvaluateRequest, plan, run
     from curate.evaluate.outcome import render
-    from curate.measure.measure import check_apart
-    from manifests.output import OutputLock
 
-    experiment = Experiment(shares, seeds, tuple(name.strip() for name in faults.split(",")))
     try:
-        experiment.check()
+        request = EvaluateRequest(
+            measure=source,
+            rates=shares,
+            seeds=seeds,
+            faults=tuple(name.strip() for name in faults.split(",")),
+            policy=policy_of(policy),
+            calibration=calibration_of(calibration),
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--rates, --faults") from error
-    chosen_policy, chosen_calibration = policy_of(policy), calibration_of(calibration)
-    check_apart(request.root, out)
-    with OutputLock(out):
-        table = run_evaluation(request, experiment, chosen_policy, ProgressBar(), chosen_calibration)
-    print("\n".join(render(table, kinds)))
-    print(f"\nevaluation: {out / EVALUATION}")
+    listener = ProgressBar()
+    evaluation = run(plan(request, listener), listener)
+    print("\n".join(render(evaluation.table, kinds)))
+    print(f"\nevaluation: {evaluation.path}")
 
 
 def demo(

@@ -1,8 +1,8 @@
-"""A clean collection in, the same with known faults out: which photo lies where, and what is wrong with it.
+"""Known faults planted in a clean collection: which photo is in which folder, and what is wrong with it.
 
-Wrong persons need no pixels: a photo is listed under another folder (`flip`), or gives way to one of a person who is
-taken out of the collection (`stranger`). Blur and copies do: they refer to photos that `spoil` made before. Every photo
-gets one fault at most.
+Wrong persons need no new pixels: a photo is listed in another folder (`flip`), or is replaced by one of a person who is
+removed from the collection (`stranger`). Blurred versions and copies refer to files made by `planted_files`. A photo
+gets at most one fault.
 """
 
 from dataclasses import dataclass
@@ -19,39 +19,61 @@ Names = npt.NDArray[np.str_]
 Flags = npt.NDArray[np.bool_]
 
 BLURS = tuple(rung.name for rung in LADDER if rung.blurred)
-COPIES = ("same bytes", "re-encoded", "resized", "mirrored", "cropped")
+SAME_BYTES = "same bytes"
+COPIES = (SAME_BYTES, "re-encoded", "resized", "mirrored", "cropped")
 WRONG_PERSONS = ("flip", "stranger")
 
 REASON = (
     dict.fromkeys(WRONG_PERSONS, "other_person")
     | dict.fromkeys(BLURS, "blurred")
     | dict.fromkeys(COPIES, "near_duplicate")
-    | {"same bytes": "duplicate"}
+    | {SAME_BYTES: "duplicate"}
 )
-"""Kind of fault -> the reason that a photo with it should be dropped for."""
+"""Kind of fault -> the reason for which a photo with it should be dropped."""
 
 FAULTS = ("other_person", "blurred", "duplicates")
-"""What can be asked for; each is planted at the full rate."""
+"""Faults that can be requested; each is planted at the full rate."""
 
 MAX_SHARE = Fraction(9, 10)
-"""Of the photos with a face, how many may get a fault."""
+"""Share of the photos with a face that may get a fault."""
+
+_PEOPLE_PER_STRANGER = 10
+_MIN_PEOPLE = 3  # for strangers
 
 
 @dataclass(frozen=True)
-class Spoiled:
-    """For each of P photos of the collection: the photo that is its blurred version or its copy, -1 for none, and how
-    it was made. A copy of kind 'same bytes' is the photo itself."""
+class PlantedVersions:
+    """Degraded versions of the P photos of a collection.
+
+    Attributes:
+        blurred: (P,) photo that is the blurred version of each, -1 for none.
+        blur: (P,) kind of its blur.
+        copy: (P,) photo that is a copy of each, -1 for none; the photo itself for SAME_BYTES.
+        copy_kind: (P,) one of COPIES.
+    """
 
     blurred: Rows
     blur: Names
     copy: Rows
-    copied: Names
+    copy_kind: Names
+
+    @classmethod
+    def none(cls, count: int) -> "PlantedVersions":
+        """No versions of `count` photos."""
+        photos, kinds = np.full(count, -1), np.full(count, "", "U32")
+        return cls(photos, kinds, photos.copy(), kinds.copy())
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A collection with faults: Q photos (rows of the untouched or spoiled ones), the folder that each lies in, the
-    kind of its fault ('' for none), and for a copy the place in the draw of what it copies (-1 otherwise)."""
+    """A collection of Q photos with planted faults.
+
+    Attributes:
+        photo: (Q,) photo of the untouched collection, or one of the planted versions.
+        folder: (Q,) identity under which it is listed.
+        fault: (Q,) kind of its fault, '' for none.
+        original: (Q,) position in the draw of the photo that a copy copies, -1 otherwise.
+    """
 
     photo: Rows
     folder: Names
@@ -60,66 +82,78 @@ class Draw:
 
     @property
     def reason(self) -> Names:
-        """(Q,) the reason that each should be dropped for, '' for none."""
+        """(Q,) reason for which each photo should be dropped, '' for none."""
         return np.array([REASON.get(kind, "") for kind in self.fault.tolist()], np.str_)
 
 
 def untouched(identity: Names) -> Draw:
-    """P photos as they are."""
-    nothing = np.full(len(identity), -1, np.int64)
-    return Draw(np.arange(len(identity)), identity, np.full(len(identity), "", "U32"), nothing)
+    """Return the draw of P photos without any fault."""
+    no_original = np.full(len(identity), -1, np.int64)
+    return Draw(np.arange(len(identity)), identity, np.full(len(identity), "", "U32"), no_original)
 
 
-def draw(identity: Names, usable: Flags, spoiled: Spoiled, faults: tuple[str, ...], rate: float, seed: int) -> Draw:
-    """identity, usable (P,) -> the collection with each of `faults` planted in a share `rate` of its usable photos.
+def plant(
+    identity: Names, usable: Flags, versions: PlantedVersions, faults: tuple[str, ...], rate: float, seed: int
+) -> Draw:
+    """Plant each of `faults` in a share `rate` of the usable photos. The same arguments give the same draw.
 
-    Half of the wrong persons are flips, half strangers: photos of a tenth of the people, who are taken out. No stranger
-    appears twice, so where they run out the rest are flips. Blur takes a photo's place, a copy joins it. The same
-    arguments give the same draw.
+    Half of the wrong persons are flips, half strangers: photos of a tenth of the people, who are removed from the
+    collection. No stranger's photo is used twice; where they run out, the rest are flips. A blurred version replaces
+    its photo, a copy is added.
+
+    Args:
+        identity: (P,).
+        usable: (P,) photos that may get a fault.
+        versions: Blurred versions and copies of the P photos.
+        faults: Some of FAULTS.
+        rate: Above 0, at most MAX_SHARE / len(faults).
+        seed: Of the random choice.
     """
     random = np.random.default_rng([seed, round(rate * 1_000_000)])
-    claimed = usable & (identity != NO_IDENTITY)
-    people = np.unique(identity[claimed])
-    out = np.zeros(len(identity), bool)
-    if "other_person" in faults and len(people) >= 3:
-        out = np.isin(identity, random.choice(people, max(1, round(len(people) / 10)), replace=False))
-    slot = np.flatnonzero(~out)
+    identified = usable & (identity != NO_IDENTITY)
+    people = np.unique(identity[identified])
+    removed = np.zeros(len(identity), bool)
+    if "other_person" in faults and len(people) >= _MIN_PEOPLE:
+        strangers = random.choice(people, max(1, round(len(people) / _PEOPLE_PER_STRANGER)), replace=False)
+        removed = np.isin(identity, strangers)
+    slot = np.flatnonzero(~removed)
     photo, folder = slot.copy(), identity[slot]
     fault = np.full(len(slot), "", "U32")
-    free = random.permutation(np.flatnonzero(usable[slot]))
-    count = max(1, round(rate * len(free)))
+    order = random.permutation(np.flatnonzero(usable[slot]))
+    count = max(1, round(rate * len(order)))
 
-    def take(suited: Flags) -> Rows:
-        """Up to `count` of the photos without a fault, of those that suit."""
-        chosen = free[suited[slot[free]] & (fault[free] == "")][:count]
+    def choose(suitable: Flags) -> Rows:
+        """Up to `count` of the suitable photos without a fault."""
+        chosen = order[suitable[slot[order]] & (fault[order] == "")][:count]
         return np.asarray(chosen, np.int64)
 
     copied = np.empty(0, np.int64)
     if "duplicates" in faults:
-        copied = take(spoiled.copy >= 0)
-        fault[copied] = "original"  # taken, for the moment
+        copied = choose(versions.copy >= 0)
+        fault[copied] = "original"  # excludes them from the other faults; reset below
     if "blurred" in faults:
-        chosen = take(spoiled.blurred >= 0)
-        photo[chosen], fault[chosen] = spoiled.blurred[slot[chosen]], spoiled.blur[slot[chosen]]
+        chosen = choose(versions.blurred >= 0)
+        photo[chosen], fault[chosen] = versions.blurred[slot[chosen]], versions.blur[slot[chosen]]
     if "other_person" in faults and len(people) >= 2:
-        chosen = take(claimed)
-        strangers = random.permutation(np.flatnonzero(out & claimed))
-        strange = min((len(chosen) + int(random.integers(2))) // 2, len(strangers))
-        photo[chosen[:strange]], fault[chosen[:strange]] = strangers[:strange], "stranger"
-        folder[chosen[strange:]] = _elsewhere(folder[chosen[strange:]], identity[slot[claimed[slot]]], random)
-        fault[chosen[strange:]] = "flip"
+        chosen = choose(identified)
+        stranger_photos = random.permutation(np.flatnonzero(removed & identified))
+        replaced = min((len(chosen) + int(random.integers(2))) // 2, len(stranger_photos))
+        photo[chosen[:replaced]], fault[chosen[:replaced]] = stranger_photos[:replaced], "stranger"
+        flipped = chosen[replaced:]
+        folder[flipped] = other_folders(folder[flipped], identity[slot[identified[slot]]], random)
+        fault[flipped] = "flip"
     fault[copied] = ""
     return Draw(
-        np.concatenate([photo, spoiled.copy[slot[copied]]]),
+        np.concatenate([photo, versions.copy[slot[copied]]]),
         np.concatenate([folder, folder[copied]]),
-        np.concatenate([fault, spoiled.copied[slot[copied]]]),
+        np.concatenate([fault, versions.copy_kind[slot[copied]]]),
         np.concatenate([np.full(len(slot), -1, np.int64), copied]),
     )
 
 
-def _elsewhere(home: Names, folders: Names, random: np.random.Generator) -> Names:
-    """For each photo another folder than its own, drawn as often as the folder has photos."""
-    away = home.copy()
-    while len(left := np.flatnonzero(away == home)):
-        away[left] = folders[random.integers(len(folders), size=len(left))]
-    return away
+def other_folders(own: Names, folders: Names, random: np.random.Generator) -> Names:
+    """Draw a folder other than its own for each photo; `folders` lists each one as often as it has photos."""
+    drawn = own.copy()
+    while len(left := np.flatnonzero(drawn == own)):
+        drawn[left] = folders[random.integers(len(folders), size=len(left))]
+    return drawn

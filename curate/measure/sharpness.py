@@ -1,7 +1,7 @@
 """Sharpness score of aligned faces: the blur statistics fused by a calibration.
 
 No single statistic suffices: noise hides a blur from the fine ones, and a dim photo weakens the noise-proof ones. A
-logistic regression weighs them, fitted on synthetic degradations by `curate.evaluate.calibrate`.
+logistic regression weighs them, fitted on synthetic degradations by `curate.evaluate.blur_fit`.
 """
 
 import json

@@ -46,7 +46,10 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
         else:
             part = _folder_references(path, models, listener)
         if not part:
-            raise SourceError(f"--exclude {path}: no face was found in it, so it would exclude nobody")
+            raise SourceError(
+                f"--exclude {path}: no face was detected in it, so it would have no effect; "
+                "give photos of the people to exclude"
+            )
         references += part
     vectors = np.stack([vector for _, vector in references]).astype(np.float32)
     return Gallery(vectors, tuple(name for name, _ in references), models.embedder.calibration.far_1e4)
@@ -74,5 +77,5 @@ def _dataset_references(gallery: Dataset, embedder_id: str) -> list[Reference]:
         face_ids, vectors = gallery.embeddings(embedder_id, bucket)
         references += [pair for pair in zip(face_ids, vectors, strict=True) if pair[0] in kept]
     if not kept:
-        raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would exclude nobody")
+        raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would have no effect")
     return references
