@@ -1,41 +1,45 @@
-"""A histogram -> an SVG picture: photos per bin, dropped ones among them, the policy's limits as lines."""
+"""SVG of a histogram: photos per bin, dropped photos among them, thresholds of the policy as lines."""
 
 from html import escape
 
-from curate.report.numbers import Histogram
+from curate.report.summary import Histogram
 
 WIDTH, HEAD, HEIGHT, FOOT = 320, 16, 104, 18
-FLOOR = HEAD + HEIGHT
+"""Sizes in SVG units: width, space for the labels of thresholds, height of the bars, space for the axis."""
+_BASELINE = HEAD + HEIGHT
 
 
 def histogram_svg(histogram: Histogram) -> str:
-    """SVG text, WIDTH x (HEAD + HEIGHT + FOOT); colours come from the page's style sheet.
+    """Draw a histogram, WIDTH x (HEAD + HEIGHT + FOOT); the style sheet of the page sets the colours.
 
-    Heights grow with the square root of the count: the few dropped ones show beside the many kept ones.
+    The height of a bar is proportional to the square root of its count, so that few dropped photos are visible beside
+    many kept ones.
     """
-    measure = histogram.measure
-    most = max(1, int(histogram.photos.max()))
+    chart = histogram.chart
+    max_count = max(1, int(histogram.photos.max()))
     step = WIDTH / len(histogram.photos)
     bars = []
     for k, (photos, dropped) in enumerate(zip(histogram.photos.tolist(), histogram.dropped.tolist(), strict=True)):
-        if photos:
-            # A bin of one photo in a million still shows as a hair line.
-            tall, red = (max(1.0, HEIGHT * (n / most) ** 0.5) if n else 0.0 for n in (photos, dropped))
-            bars += [_bar("kept", k * step, step - 1, tall)] + [_bar("lost", k * step, step - 1, red)] * bool(dropped)
-    lines = [f'<line class="floor" x1="0" x2="{WIDTH}" y1="{FLOOR}" y2="{FLOOR}"/>']
+        for kind, count in (("kept", photos), ("lost", dropped)):
+            if count:
+                # At least one unit high: a bin with one photo of a million is visible.
+                height = max(1.0, HEIGHT * (count / max_count) ** 0.5)
+                bars.append(_bar(kind, k * step, step - 1, height))
+    lines = [f'<line class="floor" x1="0" x2="{WIDTH}" y1="{_BASELINE}" y2="{_BASELINE}"/>']
     for limit in histogram.limits:
-        x = WIDTH * (limit - measure.low) / (measure.high - measure.low)
-        side, anchor = (-3, "end") if x > WIDTH / 2 else (3, "start")
-        lines.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{FLOOR}"/>')
-        lines.append(f'<text class="limit" x="{x + side:.1f}" y="11" text-anchor="{anchor}">{limit:.3g}</text>')
-    told = f"{int(histogram.photos.sum()):,} photos, {int(histogram.dropped.sum()):,} of them dropped"
+        x = WIDTH * (limit - chart.low) / (chart.high - chart.low)
+        offset, anchor = (-3, "end") if x > WIDTH / 2 else (3, "start")
+        lines.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{_BASELINE}"/>')
+        lines.append(f'<text class="limit" x="{x + offset:.1f}" y="11" text-anchor="{anchor}">{limit:.3g}</text>')
+    counts = f"{int(histogram.photos.sum()):,} photos, {int(histogram.dropped.sum()):,} of them dropped"
     return (
-        f'<svg viewBox="0 0 {WIDTH} {FLOOR + FOOT}" role="img" aria-label="{escape(measure.title)}: {told}">'
+        f'<svg viewBox="0 0 {WIDTH} {_BASELINE + FOOT}" role="img" aria-label="{escape(chart.title)}: {counts}">'
         + "".join(bars + lines)
-        + f'<text x="0" y="{FLOOR + 14}">{measure.low:g}</text>'
-        + f'<text x="{WIDTH}" y="{FLOOR + 14}" text-anchor="end">{measure.high:g}</text></svg>'
+        + f'<text x="0" y="{_BASELINE + 14}">{chart.low:g}</text>'
+        + f'<text x="{WIDTH}" y="{_BASELINE + 14}" text-anchor="end">{chart.high:g}</text></svg>'
     )
 
 
-def _bar(kind: str, x: float, width: float, tall: float) -> str:
-    return f'<rect class="{kind}" x="{x:.1f}" y="{FLOOR - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"/>'
+def _bar(kind: str, x: float, width: float, height: float) -> str:
+    y = _BASELINE - height
+    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from curate import report
 from curate.export import export_folder, export_hf
 from curate.inspect import render, summary
 from curate.merge import merge
-from curate.report import write_report
 from manifests.errors import DatasetError, OutputError
 from manifests.layout import POLICY_HASH, EmbedderRecord, ModelsRecord, SettingsRecord, read_info, write_info
 from manifests.reader import Dataset
@@ -278,5 +278,5 @@ def test_a_report_is_made_of_the_parts_not_of_what_is_merged(tmp_path: Path) -> 
     for name in ("one", "two"):
         write_dataset(tmp_path / name, {"ann": 2})
     merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
-    with pytest.raises(DatasetError, match=r"is merged.*report on its parts"):
-        write_report(tmp_path / "both")
+    with pytest.raises(DatasetError, match=r"is merged.*write the reports of its parts"):
+        report.run(tmp_path / "both")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from curate.decide.policy import load_policy
-from curate.report import write_report
-from curate.report.sheets import PER_SHEET, number
+from curate.report import run
+from curate.report.sheets import MAX_CARDS, format_number
 from manifests.layout import POLICY, POLICY_HASH, write_info
 from manifests.schema import arrow_schema
 from manifests.writer import FacesWriter, write_table
@@ -92,7 +92,7 @@ def page(tmp_path: Path) -> Page:
         photo("ann/gone.jpg", "ann", "no_face"),
         face(f"{HOSTILE}/1.jpg", HOSTILE, own_similarity=0.7),
     ]
-    return Page(write_report(dataset(tmp_path / "set", sorted(rows, key=lambda row: row["image_id"]), source)))
+    return Page(run(dataset(tmp_path / "set", sorted(rows, key=lambda row: row["image_id"]), source)))
 
 
 def test_it_tells_every_reason_and_every_link_leads_somewhere(page: Page) -> None:
@@ -143,29 +143,29 @@ def test_the_path_of_the_photos_is_not_told(page: Page, tmp_path: Path) -> None:
 
 def test_a_large_sheet_is_a_sample_over_the_whole_range(tmp_path: Path) -> None:
     rows = [face(f"a/{k:03d}.jpg", "a", "blurred", sharpness=k / 200) for k in range(100)]
-    page = Page(write_report(dataset(tmp_path / "set", rows)))
+    page = Page(run(dataset(tmp_path / "set", rows)))
     titles = [image["alt"] for image in page.all("img") if image["alt"]]
-    assert len(titles) == PER_SHEET
+    assert len(titles) == MAX_CARDS
     assert (titles[0], titles[-1]) == ("a/000.jpg", "a/099.jpg")
-    assert f"100 photos, {PER_SHEET} shown" in page.text
+    assert f"100 photos, {MAX_CARDS} shown" in page.text
 
 
 def test_photos_that_are_no_longer_there_leave_a_report_of_crops(tmp_path: Path) -> None:
     rows = [face("a/1.jpg", "a"), photo("a/2.jpg", "a", "no_face")]
     root = dataset(tmp_path / "set", rows, tmp_path / "vanished")
-    assert "no picture" in Page(write_report(root)).text
+    assert "no picture" in Page(run(root)).text
     assert [path.name for path in (root / "report/pictures").iterdir()] == ["00000.jpg"]
 
 
 def test_a_new_report_replaces_the_former_one(tmp_path: Path) -> None:
     root = dataset(tmp_path / "set", [face("a/1.jpg", "a")])
-    first = write_report(root).read_bytes()
+    first = run(root).read_bytes()
     (root / "report/pictures/old.jpg").write_bytes(b"")
-    assert write_report(root).read_bytes() == first
+    assert run(root).read_bytes() == first
     assert not (root / "report/pictures/old.jpg").exists()
     assert not (root / ".report.partial").exists()
 
 
-@pytest.mark.parametrize(("value", "told"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
-def test_numbers_are_told_without_exponents(value: float, told: str) -> None:
-    assert number(value) == told
+@pytest.mark.parametrize(("value", "text"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
+def test_numbers_are_told_without_exponents(value: float, text: str) -> None:
+    assert format_number(value) == text

@@ -1,0 +1,65 @@
+"""The picture files of a report: aligned crops, or thumbnails of photos without a face."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from curate.decode import decode
+from curate.errors import DecodeError, SourceError
+from curate.sources import Source, open_source
+from manifests.reader import Dataset
+
+THUMBNAIL_SIDE = 224
+"""px, longer side of a photo without a face."""
+
+
+class PictureFolder:
+    """Writes the pictures of manifest rows into `folder`, each photo once."""
+
+    def __init__(self, dataset: Dataset, folder: Path) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self._names: dict[str, str] = {}
+
+    def add(self, row: dict[str, Any]) -> str | None:
+        """Write the picture of a row (with image_id, identity, error, shard, crop_offset, crop_length) of the manifest.
+
+        Returns the file's name in the folder; None where the photo has no crop and cannot be read any more.
+        """
+        image_id = row["image_id"]
+        if image_id not in self._names:
+            data = self.dataset.pixels.crop(row) if row["shard"] else self._thumbnail(row)
+            if data is None:
+                return None
+            name = f"{len(self._names):05d}.jpg"
+            (self.folder / name).write_bytes(data)
+            self._names[image_id] = name
+        return self._names[image_id]
+
+    def _thumbnail(self, row: dict[str, Any]) -> bytes | None:
+        if self._source is None or row["error"]:
+            return None
+        for entry in self._source.entries(row["identity"]):
+            if entry.image_id == row["image_id"]:
+                try:
+                    pixels = decode(self._source.read(entry)).pixels
+                except DecodeError:
+                    return None
+                scale = THUMBNAIL_SIDE / max(pixels.shape[:2])
+                size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+                small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+                return cv2.imencode(".jpg", small[..., ::-1])[1].tobytes()
+        return None
+
+    @cached_property
+    def _source(self) -> Source | None:
+        """The source of the photos; None where it is missing, for instance on another machine."""
+        record = self.dataset.info.source
+        if record.root is None:
+            return None
+        try:
+            return open_source(record.kind, Path(record.root))
+        except SourceError:
+            return None

@@ -1,0 +1,66 @@
+"""Write the report of a decided dataset."""
+
+import shutil
+from importlib.resources import files
+from pathlib import Path, PurePath
+
+from curate.decide.footer import applied_policy
+from curate.decide.rules import RULES
+from curate.report import sheets, summary
+from curate.report.charts import histogram_svg
+from curate.report.pictures import PictureFolder
+from manifests.errors import DatasetError
+from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
+from manifests.output import OutputLock, writable
+from manifests.reader import Dataset, footer
+
+_MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {sheets.KEPT: "a sample of the kept photos"}
+
+
+def run(dataset: Path) -> Path:
+    """Write `report/index.html` and its pictures for the current manifest of a dataset; return the path of the page.
+
+    A previous report is replaced when the new one is complete. Raises BusyError where another process writes into the
+    dataset, DatasetError where it is not decided or is merged, OutputError where the report cannot be written.
+    """
+    with OutputLock(dataset):
+        opened = Dataset.open(dataset)
+        if opened.parts:
+            parts = ", ".join(map(str, opened.parts.values()))
+            raise DatasetError(f"{dataset} is merged and has no single policy: write the reports of its parts, {parts}")
+        target, partial = opened.path / "report", opened.path / ".report.partial"
+        with writable(target):
+            shutil.rmtree(partial, ignore_errors=True)
+            (partial / "pictures").mkdir(parents=True)
+            (partial / "index.html").write_text(_page(opened, partial / "pictures"), encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            partial.replace(target)
+    return target / "index.html"
+
+
+def _page(dataset: Dataset, pictures: Path) -> str:
+    """The page as HTML; its pictures are written into the folder `pictures`."""
+    import jinja2
+
+    manifest = dataset.manifest(list(dict.fromkeys((*summary.COLUMNS, *sheets.COLUMNS))))
+    metadata = footer(dataset.path / MANIFEST) or {}
+    policy = applied_policy(metadata)
+    numbers = summary.summarise(manifest, policy)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files("curate.report") / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        numbers=numbers,
+        sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, pictures)),
+        charts=[(shown.chart, histogram_svg(shown)) for shown in numbers.histograms if shown.photos.any()],
+        meanings=_MEANINGS,
+        policy=policy.describe(),
+        policy_hash=metadata[POLICY_HASH],
+        source=_source_name(dataset.info.source),
+        embedder=dataset.info.models.embedder,
+        name=dataset.path.resolve().name,
+    )
+
+
+def _source_name(source: SourceRecord) -> str:
+    """Layout and folder name of the source, without its path, because reports are passed on."""
+    return " ".join(dict.fromkeys(part for part in (source.kind, PurePath(source.root or "").name) if part))
