@@ -85,11 +85,7 @@ def main() -> None:
     ]
     device = check_device(options.device)
     request = Request(options.out / "ablation", arms, [judged], device, options.judge, options.pairs)
-    finished = ablate(
-        request,
-        lambda line: print(line, flush=True),
-        lambda status: print(f"{status.images:>10,} images, {status.images_per_second:.1f} a second", flush=True),
-    )
+    finished = ablate(request, lambda line: print(line, flush=True))
     print("\n" + "\n".join([told, "", *write_tables(request.out, finished)]))
 
 

@@ -32,6 +32,7 @@ from curate.faces.models import load_embedder
 from curate.faces.segment import Segmenter, binary_mask
 from manifests.layout import ChoiceRecord
 from train.build import build_generator
+from train.checkpoint import CheckpointFacts
 from train.config import load_recipe
 from train.marks.marker import Marker
 from train.marks.marking import Marking
@@ -40,7 +41,7 @@ from train.swap.photos import PhotoSwapper
 from train.swap.swapper import Swapper
 from train.swap.targets import find_photos
 from train.swap.video import swap_video
-from train.trained import SwapModel
+from train.trained import TrainedGenerator
 
 Pixels = np.ndarray
 
@@ -48,7 +49,7 @@ Pixels = np.ndarray
 class Loop:
     """One face at a time."""
 
-    def __init__(self, model: SwapModel, segmenter: Segmenter, latent: Tensor) -> None:
+    def __init__(self, model: TrainedGenerator, segmenter: Segmenter, latent: Tensor) -> None:
         self.model, self.segmenter, self.latent = model, segmenter, latent
         self.detector = MTCNN(keep_all=True)
         self.faces = 0
@@ -137,7 +138,8 @@ def main() -> None:
     torch.manual_seed(0)
     embedder = load_embedder("builtin", device)
     generator = build_generator(recipe, embedder.dim).eval().requires_grad_(False).to(device)
-    model = SwapModel(generator, embedder, recipe, torch.zeros(embedder.dim, device=device))
+    facts = CheckpointFacts(recipe, None, embedder.embedder_id, embedder.dim, recipe.images)
+    model = TrainedGenerator(generator, torch.zeros(embedder.dim, device=device), facts, "", embedder)
     latent = torch.nn.functional.normalize(torch.randn(embedder.dim), dim=0).to(device)
     segmenter = Segmenter.load(device)
     detector = load_detector(ChoiceRecord("builtin", None, "full"), device)

@@ -35,12 +35,12 @@ from curate.faces.models import load_embedder
 from manifests.landmarks import TEMPLATES
 from manifests.writer import FacesWriter
 from train import complexity, losses
-from train.build import build_discriminator, build_generator, build_parts
+from train.build import build_discriminator, build_generator, build_networks
 from train.config import Recipe, load_recipe
 from train.data.faces import TrainingFaces
 from train.data.loader import Batch, PairLoader
 from train.data.pairs import Kind, PairSampler
-from train.loop import Training
+from train.training import Training
 
 SIDE = TEMPLATES["simswap-224"].size[0]
 
@@ -218,8 +218,8 @@ def _one_step(recipe: Recipe) -> tuple[int, int]:
 
 def _training(recipe: Recipe, embedder: Embedder, bfloat16: bool = False) -> Training:
     torch.manual_seed(0)
-    parts = build_parts(recipe, embedder, torch.zeros(embedder.dim), torch.device("cpu"))
-    return Training(parts, Path(), bfloat16=bfloat16)
+    networks = build_networks(recipe, embedder, torch.zeros(embedder.dim), torch.device("cpu"))
+    return Training(networks, Path(), bfloat16=bfloat16)
 
 
 def _of_turn(faces: list[Batch], turn: int) -> list[Batch]:

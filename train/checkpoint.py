@@ -1,6 +1,6 @@
-"""The whole state of a training <-> one safetensors file, written by a thread of its own, whole or not at all.
+"""The state of a training as one safetensors file: tensors by name, everything else as JSON in the file's metadata.
 
-Tensors by name, everything else as JSON in the file's metadata, and a digest over both: a damaged file is noticed.
+A digest over both detects damage. A file is written whole or not at all, by a thread of its own.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import json
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +20,72 @@ from torch.optim import Optimizer
 
 from manifests.errors import OutputError
 from manifests.output import atomic
-from train.errors import CheckpointError
+from train.config import Recipe
+from train.errors import CheckpointError, RecipeError
 
 FORMAT = "swapset-training-1"
 
 
 @dataclass(frozen=True)
+class RunFacts:
+    """Recipe and data of a training, the same in all of its checkpoints and in its `run.json`.
+
+    policy_hash: of the policy that decided the dataset, None where it has none. embedder_id, latent_dim: the embedder
+    of the latents and their dimension.
+    """
+
+    recipe: Recipe
+    policy_hash: str | None
+    embedder_id: str
+    latent_dim: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CheckpointFacts(RunFacts):
+    """The facts of a training, and the number of target images that the generator was trained on so far."""
+
+    images: int
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """Tensors on the CPU, and `facts`: plain values that JSON can hold, `images` among them."""
+    """Tensors on the CPU by `part.name`, and plain values.
+
+    optimisers: the parameter groups of each optimiser. loader: the state of the data loader.
+    """
 
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]
+    facts: CheckpointFacts
+    optimisers: dict[str, list[dict[str, Any]]]
+    loader: dict[str, Any]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Tensors under `name.`, without it: a state dict."""
+        """The tensors `name.*` without the prefix: a state dict."""
         return {key[len(name) + 1 :]: tensor for key, tensor in self.tensors.items() if key.startswith(name + ".")}
 
 
 def snapshot(
     networks: Mapping[str, nn.Module],
     optimisers: Mapping[str, Optimizer],
-    others: Mapping[str, Tensor],
-    facts: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    facts: CheckpointFacts,
+    loader: Mapping[str, Any],
 ) -> Checkpoint:
-    """A copy on the CPU that later updates do not touch. `facts` must hold what JSON can."""
-    tensors = {f"{name}.{key}": t for name, network in networks.items() for key, t in network.state_dict().items()}
+    """A copy on the CPU, which later updates do not change. `loader` must be serialisable as JSON."""
+    parts = {f"{name}.{key}": t for name, network in networks.items() for key, t in network.state_dict().items()}
     groups = {}
     for name, optimiser in optimisers.items():
         state = optimiser.state_dict()
         groups[name] = state["param_groups"]
-        for number, moments in state["state"].items():
-            tensors |= {f"{name}.{number}.{key}": moment for key, moment in moments.items()}
-    tensors |= dict(others)
-    copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    return Checkpoint(copies, {**facts, "optimisers": groups})
+        for index, moments in state["state"].items():
+            parts |= {f"{name}.{index}.{key}": moment for key, moment in moments.items()}
+    parts |= dict(tensors)
+    copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in parts.items()}
+    return Checkpoint(copies, facts, groups, dict(loader))
 
 
 def restore(checkpoint: Checkpoint, networks: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]) -> None:
@@ -64,16 +96,16 @@ def restore(checkpoint: Checkpoint, networks: Mapping[str, nn.Module], optimiser
         for name, optimiser in optimisers.items():
             moments: dict[int, dict[str, Tensor]] = {}
             for key, tensor in checkpoint.part(name).items():
-                number, _, moment = key.partition(".")
-                moments.setdefault(int(number), {})[moment] = tensor
-            optimiser.load_state_dict({"state": moments, "param_groups": checkpoint.facts["optimisers"][name]})
-            _lay_out_as_parameters(optimiser)
+                index, _, moment = key.partition(".")
+                moments.setdefault(int(index), {})[moment] = tensor
+            optimiser.load_state_dict({"state": moments, "param_groups": checkpoint.optimisers[name]})
+            _match_memory_format(optimiser)
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"the checkpoint does not fit this training: {error}") from error
 
 
-def _lay_out_as_parameters(optimiser: Optimizer) -> None:
-    """Moments in the memory order of their weights: a fused update pairs them by place in memory, not by index."""
+def _match_memory_format(optimiser: Optimizer) -> None:
+    """Give moments the strides of their weights: a fused update pairs elements by address, not by index."""
     for parameter, moments in optimiser.state.items():
         for name, moment in moments.items():
             if moment.shape == parameter.shape:
@@ -82,13 +114,14 @@ def _lay_out_as_parameters(optimiser: Optimizer) -> None:
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write `path`, whole or not at all. Raises OutputError: disk full, read-only."""
-    facts = json.dumps(checkpoint.facts, sort_keys=True)
-    told = {"format": FORMAT, "facts": facts, "sha256": _digest(checkpoint.tensors, facts)}
+    values = {**checkpoint.facts.to_json(), "optimisers": checkpoint.optimisers, "loader": checkpoint.loader}
+    facts = json.dumps(values, sort_keys=True)
+    metadata = {"format": FORMAT, "facts": facts, "sha256": _digest(checkpoint.tensors, facts)}
     with atomic(path) as partial:
         try:
-            save_file(checkpoint.tensors, partial, told)
+            save_file(checkpoint.tensors, partial, metadata)
         except SafetensorError as error:
-            # safetensors wraps what the system said in text of its own.
+            # safetensors wraps the system's message in text of its own.
             raise OutputError(
                 f"cannot write {path}: {error}: free some space and run the same command again; earlier checkpoints "
                 "are kept"
@@ -96,67 +129,77 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises CheckpointError: missing, damaged, or of another kind."""
-    advice = "give another checkpoint; a training whose newest is removed continues from the one before"
+    """Read a checkpoint. Raises CheckpointError: missing, damaged, of another format or version."""
+    advice = "use another checkpoint; a training whose newest one is removed continues from the one before"
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): {advice}") from error
-    if told.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format is {told.get('format')!r}, not {FORMAT!r}: it is no checkpoint of ours")
-    if _digest(tensors, told.get("facts", "")) != told.get("sha256"):
-        raise CheckpointError(f"{path} is damaged (its contents do not hash to what is recorded): {advice}")
-    return Checkpoint(tensors, json.loads(told["facts"]))
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: format is {metadata.get('format')!r}, not {FORMAT!r}: it is not a checkpoint of simswap fit"
+        )
+    if _digest(tensors, metadata.get("facts", "")) != metadata.get("sha256"):
+        raise CheckpointError(f"{path} is damaged (its contents do not match the recorded hash): {advice}")
+    values = json.loads(metadata["facts"])
+    try:
+        optimisers, loader = values.pop("optimisers"), values.pop("loader")
+        facts = CheckpointFacts(**values | {"recipe": Recipe(**values["recipe"])})
+    except (KeyError, TypeError, RecipeError) as error:
+        raise CheckpointError(
+            f"{path} was written by another version of swapset ({error}): train again, or use that version"
+        ) from error
+    return Checkpoint(tensors, facts, optimisers, loader)
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of most images in `folder`, if there is one."""
+    """The checkpoint of most images in `folder`; None where there is none."""
     return max(folder.glob("*.safetensors"), default=None)
 
 
 def path_of(folder: Path, images: int) -> Path:
-    """Where the checkpoint after so many images lies; names sort by them."""
+    """Path of the checkpoint after so many images; names sort by images."""
     return folder / f"{images:012d}.safetensors"
 
 
 class CheckpointWriter:
-    """Writes checkpoints to `folder` from a thread of its own and keeps the newest `keep`.
+    """Writes checkpoints to `folder` in a background thread and keeps the newest `keep`.
 
-    One is written at a time: a second waits. An error of the thread is raised by the next `write`, or by `close`.
+    One is written at a time; a second `write` waits. An error of the thread is raised by the next `write` or `close`.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
-        self._waiting: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
+        self._queue: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Hand over a checkpoint; returns before it is on disk."""
+        """Queue a checkpoint; returns before it is on disk."""
         self._raise()
-        self._waiting.put(checkpoint)
+        self._queue.put(checkpoint)
 
     def close(self) -> None:
         """Wait until everything is on disk."""
-        self._waiting.put(None)
+        self._queue.put(None)
         self._thread.join()
         self._raise()
 
     def _work(self) -> None:
-        while (checkpoint := self._waiting.get()) is not None:
+        while (checkpoint := self._queue.get()) is not None:
             if self._error is not None:
                 continue
             try:
-                write(path_of(self.folder, checkpoint.facts["images"]), checkpoint)
+                write(path_of(self.folder, checkpoint.facts.images), checkpoint)
                 for old in sorted(self.folder.glob("*.safetensors"))[: -self.keep]:
                     old.unlink(missing_ok=True)
             except Exception as error:  # noqa: BLE001
-                # Whatever it is: the training must hear of it, and not wait for a thread that has ended.
+                # Any error must reach the training, which would otherwise wait for a thread that has ended.
                 self._error = error
 
     def _raise(self) -> None:
@@ -166,10 +209,10 @@ class CheckpointWriter:
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
-    total = hashlib.sha256(facts.encode())
+    digest = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        total.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        # Bytes of any type, bfloat16 included, which NumPy does not know.
-        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -47,14 +47,15 @@ class Recipe:
     )
 
     generator: str = _choice(
-        "simswap",
-        ("simswap", "compact", "diffusion"),
-        "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck",
+        "simswap", (), "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck"
     )
     convolution: str = _choice(
         "standard",
         ("standard", "separable", "modulated", "dynamic"),
-        "convolutions of the generator's up and down path",
+        "convolutions of the generator's up and down path (compact: of the up path)",
+    )
+    variant: str = _choice(
+        "224", ("224", "deep", "512"), "simswap: three halvings; deep a fourth one; 512 as the published 512 checkpoint"
     )
     blocks: int = _number(9, 1, 64, "identity blocks")
     width: int = _number(64, 4, 512, "channels after the generator's first layer")
@@ -129,7 +130,7 @@ class Recipe:
         for entry in fields(self):
             _check(entry.name, getattr(self, entry.name), "Recipe")
         side = TEMPLATES[self.template].size[0]
-        step = 8 * self.shrink
+        step = (8 if self.variant == "224" else 16) * self.shrink
         if self.size % step or self.size > side:
             raise RecipeError(
                 f"size = {self.size} must be a multiple of {step} and at most {side}, the side of {self.template}"
@@ -143,14 +144,8 @@ class Recipe:
             raise RecipeError(f"batch = {self.batch} cannot be computed in accumulate = {self.accumulate} equal parts")
         if self.masked == "input" and self.mask == "none":
             raise RecipeError('masked = "input" needs a mask: set mask to box, face or face_hair')
-        if self.images_per_block and self.generator != "simswap":
-            raise RecipeError('images_per_block opens identity blocks: it needs generator = "simswap"')
         if self.shrink > 1 and self.output != "change":
             raise RecipeError(f'shrink = {self.shrink} loses details that only output = "change" keeps: set output')
-        if self.identity_map and self.generator != "simswap":
-            raise RecipeError('identity_map is a part of generator = "simswap"')
-        if self.output == "change" and self.generator == "diffusion":
-            raise RecipeError('output = "change" adds to the target: it needs generator = "simswap" or "compact"')
         if self.generator == "diffusion" and (self.condition_shrink == 1) == (self.teacher == ""):
             raise RecipeError(
                 "diffusion needs a condition without the target's identity: either a teacher (a checkpoint) or "
@@ -165,8 +160,7 @@ class Recipe:
             raise RecipeError(
                 'diffusion learns from photos of one person: set same_person = 1, masked = "discriminator"'
             )
-        if self.generator != "diffusion" and (self.condition_shrink != 1 or self.teacher):
-            raise RecipeError('teacher and condition_shrink are for generator = "diffusion" only')
+        _check_generator(self)
 
     @property
     def alpha_follows_images(self) -> bool:
@@ -197,6 +191,25 @@ class Recipe:
     def describe(self) -> list[str]:
         """One line for each key: name, value, meaning."""
         return [f"{e.name:<21} {_shown(getattr(self, e.name)):<14} {e.metadata['meaning']}" for e in fields(self)]
+
+
+def _check_generator(recipe: Recipe) -> None:
+    """Raise RecipeError for an unknown generator, or for a key that the generator does not accept."""
+    # Imported late: an unknown recipe or key is refused before torch is loaded.
+    from train.networks.registry import generator_entry, generator_keys, generator_names
+
+    names = generator_names()
+    if recipe.generator not in names:
+        hint = _did_you_mean(recipe.generator, names)
+        raise RecipeError(f"Recipe: generator = {recipe.generator!r} must be {' or '.join(names)}{hint}")
+    accepted = generator_entry(recipe.generator).keys
+    for name in sorted(generator_keys() - accepted):
+        value, default = getattr(recipe, name), _FIELDS[name].default
+        if value != default:
+            raise RecipeError(
+                f"{name} = {value!r} has no effect with generator = {recipe.generator!r}, which accepts "
+                f"{', '.join(sorted(accepted))}: remove it"
+            )
 
 
 _FIELDS = {entry.name: entry for entry in fields(Recipe)}

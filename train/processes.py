@@ -1,8 +1,8 @@
-"""One training on several processes, as `torchrun` starts them: who this one is, and means over all of them.
+"""One training on several processes, as `torchrun` starts them.
 
-What is computed does not depend on how many there are. A recipe's batch is computed in `accumulate` parts, each with
-batch statistics of its own; one process takes them one after another, several take turns, and the gradients' mean is
-the same. NCCL between GPUs, gloo otherwise.
+Results do not depend on their number: a batch is computed in `accumulate` parts, each with batch statistics of its
+own; one process computes them in sequence, several divide them, and the mean of the gradients is the same. NCCL between
+GPUs, gloo otherwise.
 """
 
 import math
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from train.config import Recipe
 
-# The others wait for the first one while it embeds every face of a dataset that holds no fitting latents.
-_PATIENCE = timedelta(hours=6)
+# The other processes wait while the first one embeds all faces of a dataset without latents of this embedder.
+_TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's number below `count`, and the device it computes on."""
+    """This process's number, 0 to `count` - 1, and its device."""
 
     number: int
     count: int
@@ -32,17 +32,17 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and reports."""
+        """Whether this process writes and reports."""
         return self.number == 0
 
     def wait(self) -> None:
-        """Return when every process is here."""
+        """Barrier: return when every process has called it."""
         if self.count > 1:
             dist.barrier(device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
     @contextmanager
     def first_then_others(self) -> Iterator[None]:
-        """The block runs in the first process, then in the others: a refusal is said once, a file made once."""
+        """Run the block in the first process, then in the others: one error message, and each file written once."""
         if not self.first:
             self.wait()
         yield
@@ -51,7 +51,7 @@ class Processes:
 
     @torch.no_grad()
     def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, which all bring the same shapes; float32, one device."""
+        """Replace each tensor by its mean over the processes, which pass the same shapes; float32, one device."""
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -62,26 +62,26 @@ class Processes:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """The processes that `torchrun` started, this one alone without it; 'cuda' becomes a GPU of each one's own.
+def join_processes(device: str) -> Iterator[Processes]:
+    """The processes that `torchrun` started; without it this one alone. 'cuda' becomes one GPU per process.
 
-    After an error the process is to end: `torchrun` then stops the others.
+    After an error the process must exit; `torchrun` then stops the others.
     """
     if not dist.is_torchelastic_launched():
         yield Processes(0, 1, torch.device(device))
         return
-    mine = torch.device(device)
-    if mine.type == "cuda":
-        mine = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(mine)
-    dist.init_process_group("nccl" if mine.type == "cuda" else "gloo", timeout=_PATIENCE)
-    yield Processes(dist.get_rank(), dist.get_world_size(), mine)
+    local = torch.device(device)
+    if local.type == "cuda":
+        local = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if local.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    yield Processes(dist.get_rank(), dist.get_world_size(), local)
     dist.destroy_process_group()
 
 
-def shared(recipe: Recipe, count: int) -> Recipe:
-    """The recipe with its batch in so many parts that `count` processes get as many each.
+def divide_batch(recipe: Recipe, count: int) -> Recipe:
+    """The recipe with its batch in a number of parts that `count` processes can share equally.
 
-    Raises RecipeError where the batch cannot be divided so.
+    Raises RecipeError where the batch cannot be divided.
     """
     return replace(recipe, accumulate=math.lcm(recipe.accumulate, count))

@@ -1,7 +1,7 @@
-"""A checkpoint -> a function from face crops and latents to swapped crops, with the geometry and embedder it needs."""
+"""A trained generator as it is used: by `simswap evaluate`, `swap` and `export`, and as a training's teacher."""
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -11,85 +11,126 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from curate.errors import ModelError
 from curate.faces.embedder import Embedder
 from curate.faces.models import find_embedder
 from curate.faces.segment import MaskKind, binary_mask, box_mask
+from curate.faces.weights import file_sha256
 from manifests.landmarks import TEMPLATES, Template
 from train import mask_schedule
-from train.build import load_generator
+from train.build import build_generator
+from train.checkpoint import CheckpointFacts, read, restore
 from train.config import Recipe
-from train.errors import CheckpointError
-from train.networks.generator import FaceGenerator
+from train.networks.conditioning import identity_conditioning
+from train.networks.face_generator import FaceGenerator, IoSpace
 
-_BATCH = {"cpu": 8, "cuda": 64}  # crops in one pass of the generator
+_BATCH = {"cpu": 8, "cuda": 64}  # crops of one forward pass
 
 
-@dataclass
-class SwapModel:
-    """A trained generator as it is used. All of it lies on the device of `centre`.
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A checkpoint's generator with all that its inputs depend on, on the device of `centre`.
 
-    centre: (D,), what is taken off every embedding. alpha: weight of the mask on the input, for recipes that mask it.
-    sha256: of the checkpoint's file, 64 hex digits.
+    network: the moving average (EMA) of the weights, in eval mode, without gradients.
+    centre: (D,), the latent centre of its training.
+    sha256: of the checkpoint file, 64 hex digits.
+    loaded_embedder: the embedder of its latents; None where only the network was loaded.
     """
 
-    generator: FaceGenerator
-    embedder: Embedder
-    recipe: Recipe
+    network: FaceGenerator
     centre: Tensor
-    alpha: float = 0.0
-    sha256: str = ""
+    facts: CheckpointFacts
+    sha256: str
+    loaded_embedder: Embedder | None
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of its latents, on the same device. Raises ModelError where only the network was loaded."""
+        if self.loaded_embedder is None:
+            raise ModelError(f"the generator was loaded without its embedder {self.facts.embedder_id}")
+        return self.loaded_embedder
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by."""
+        return self.facts.recipe
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network, the embedder and the centre."""
+        return self.centre.device
+
+    @property
+    def io_space(self) -> IoSpace:
+        """Pixel values of the network; `swap` and `generate` take and return RGB in any case."""
+        return self.network.io_space
 
     @property
     def template(self) -> Template:
-        """The geometry of the crops that `swap` takes; `size` is the side of those it gives."""
+        """The alignment of the crops, which are resized to `size`."""
         return TEMPLATES[self.recipe.template]
 
     @property
     def size(self) -> int:
-        """Side of the swapped crops, px."""
+        """Side of the network's crops, px."""
         return self.recipe.size
-
-    def latent(self, embeddings: Tensor) -> Tensor:
-        """Embeddings (M, D) of one person's photos -> the latent (D,) of their mean direction, of unit norm."""
-        mean = normalize(embeddings.to(self.centre).mean(0), dim=0)
-        return normalize(mean - self.centre, dim=0)
-
-    @torch.inference_mode()
-    def swap(self, crops: Tensor, latent: Tensor, masks: Tensor | None = None) -> Tensor:
-        """Crops at the generator's size with that identity: float32 (N, 3, S, S), RGB 0 to 255.
-
-        crops: float (N, 3, S, S), RGB 0 to 255; latent: (D,); masks: float (N, 1, S, S), 1 where the input may be
-        seen, needed where `input_mask` is not None.
-        """
-        step = _BATCH[self.centre.device.type]
-        parts = [crops.new_empty(0, 3, self.size, self.size)]
-        half = self.centre.is_cuda
-        for start in range(0, len(crops), step):
-            rgb01 = crops[start : start + step].contiguous(memory_format=torch.channels_last) / 255
-            target = self.generator.to_input(rgb01)
-            identity = latent.expand(len(target), -1)
-            seen, shown = target, None
-            if masks is not None and self.input_mask is not None:
-                shown = masks[start : start + step]
-                seen = mask_schedule.apply(target, shown, self.alpha)
-            with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                image = self.generator(seen, identity).float()
-            if shown is not None:
-                image = mask_schedule.composite(image, target, shown, self.alpha)
-            parts.append(self.generator.to_rgb01(image).clamp(0, 1) * 255)
-        return torch.cat(parts)
 
     @property
     def input_mask(self) -> str | None:
-        """Which mask the generator's input gets; None where it sees everything."""
+        """The mask of the network's input: box, face or face_hair; None where it reads the whole target."""
         return self.recipe.mask if self.recipe.masked == "input" else None
+
+    @property
+    def mask_weight(self) -> float:
+        """Weight of the mask at the end of the training, 0 to 1."""
+        return mask_schedule.alpha(self.facts.images, self.recipe.images)
+
+    def condition(self, latents: Tensor) -> Tensor:
+        """Latents (N, D) -> the network's second input (N, D)."""
+        return identity_conditioning(latents, self.centre)
+
+    def person_condition(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (M, D) of one person's photos -> the network's second input (D,), for their mean direction."""
+        return self.condition(normalize(embeddings.to(self.centre).mean(0), dim=0))
+
+    def generate(self, rgb01: Tensor, condition: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Swap in one forward pass: RGB in [0, 1], (N, 3, S, S), in and out.
+
+        Args:
+            rgb01: targets; the output keeps their memory format.
+            condition: (N, D), from `condition`.
+            masks: float (N, 1, S, S), 1 where the network may see the target; used where `input_mask` is not None.
+        """
+        target = self.network.to_input(rgb01)
+        shown = masks if self.input_mask is not None else None
+        image = mask_schedule.generate(self.network, target, condition, shown, self.mask_weight)
+        return self.network.to_rgb01(image.float()).clamp(0, 1)
+
+    @torch.inference_mode()
+    def swap(self, crops: Tensor, condition: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Crops of any number with one person's identity: float32 (N, 3, S, S), RGB 0 to 255, in and out.
+
+        Runs in batches, in bfloat16 on a GPU. condition: (D,), from `person_condition`. masks: as in `generate`.
+        """
+        step = _BATCH[self.device.type]
+        parts = [crops.new_empty(0, 3, self.size, self.size)]
+        for start in range(0, len(crops), step):
+            rows = slice(start, start + step)
+            rgb01 = crops[rows].contiguous(memory_format=torch.channels_last) / 255
+            shown = None if masks is None else masks[rows]
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.centre.is_cuda):
+                parts.append(self.generate(rgb01, condition.expand(len(rgb01), -1), shown) * 255)
+        return torch.cat(parts)
 
     def input_masks(
         self, labels: Tensor, boxes: npt.NDArray[np.float32], matrices: npt.NDArray[np.float64]
     ) -> Tensor | None:
-        """The masks (N, 1, S, S) that `swap` wants, if it wants any.
+        """The masks (N, 1, S, S) for `swap`; None where the network reads the whole target.
 
-        labels: uint8 (N, T, T) on the template's crops; boxes: (N, 4) in the photo; matrices: (N, 2, 3) photo -> crop.
+        Args:
+            labels: uint8 (N, T, T), label maps on the template's crops.
+            boxes: (N, 4), detections in px of the photo.
+            matrices: (N, 2, 3), photo -> crop.
         """
         if self.input_mask is None:
             return None
@@ -100,36 +141,51 @@ class SwapModel:
         return (shrink(inside[:, None].float(), self.size) > 0.5).float()
 
 
-def load_model(path: Path, device: str, embedder: Path | None = None) -> SwapModel:
-    """A checkpoint on `device`, with the embedder that its latents are of.
+def load_network(path: Path, device: str | torch.device = "cpu") -> TrainedGenerator:
+    """A checkpoint's generator without its embedder: for inputs that are conditioned already, or for export.
 
-    `embedder`: a checkpoint file of a face embedder, where it is neither the built-in one nor a pack's.
-    Raises CheckpointError: no checkpoint, damaged, of another version. ModelError: its embedder is not here.
+    Raises CheckpointError: no checkpoint, damaged, of another version.
     """
-    generator, facts = load_generator(path)
-    try:
-        recipe = Recipe(**facts["recipe"])
-        alpha = mask_schedule.alpha(int(facts["images"]), recipe.images)
-        found = find_embedder(str(facts["embedder_id"]), f"checkpoint {path}", device, embedder)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path} says nothing of its {error}: it was made by another version of swapset"
-        ) from error
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    centre = facts["centre"].float().to(device)
-    return SwapModel(generator.to(device), found, recipe, centre, alpha, sha256)
+    checkpoint = read(path)
+    facts = checkpoint.facts
+    network = build_generator(facts.recipe, facts.latent_dim)
+    restore(checkpoint, {"ema": network}, {})
+    network.set_progress(facts.images)
+    network.eval().requires_grad_(False).to(device)
+    return TrainedGenerator(network, checkpoint.tensors["centre"].float().to(device), facts, file_sha256(path), None)
+
+
+def load_trained(
+    path: Path, device: str | torch.device = "cpu", embedder: str | Path | None = None, hints: Sequence[str] = ()
+) -> TrainedGenerator:
+    """A checkpoint's generator on `device`, with the embedder of its latents.
+
+    Args:
+        path: checkpoint file of `simswap fit`.
+        device: "cpu", "cuda", "cuda:1", ...
+        embedder: name or file of the embedder; None searches for it by its id.
+        hints: names or files that are searched first, for example those of a dataset.
+
+    Raises:
+        CheckpointError: no checkpoint, damaged, of another version.
+        ModelError: the embedder is not on this machine.
+    """
+    trained = load_network(path, device)
+    own = trained.recipe.embedder
+    first = [*([] if own in ("dataset", "auto") else [own]), *hints]
+    found = find_embedder(trained.facts.embedder_id, f"checkpoint {path}", device, embedder, first)
+    return replace(trained, loaded_embedder=found)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
-    """Images float (N, C, T, T) -> (N, C, size, size), size <= T: each pixel the mean over the area that it covers.
+    """Resize images float (N, C, T, T) to (N, C, size, size), size <= T, by averaging over the area of each pixel.
 
-    What cv2.INTER_AREA does, by which training makes its crops smaller; both grids span the same area.
+    The same as cv2.INTER_AREA, which training uses for its crops; both grids span the same area.
     """
     side = images.shape[-1]
     if side == size:
         return images
-    # Row k of the weights: the share of each old pixel in [k, k + 1) T / size.
+    # Row k of the weights: the overlap of each input pixel with [k, k + 1) T / size.
     edges = torch.arange(size + 1, dtype=torch.float64) * (side / size)
     old = torch.arange(side, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], old + 1) - torch.maximum(edges[:-1, None], old)

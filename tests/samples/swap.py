@@ -1,7 +1,6 @@
 """Photos with faces, trivial generators, a tiny checkpoint, and markers with few marks, for the tests of swapping."""
 
 import importlib.util
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,16 +17,17 @@ from curate.faces.segment import Segmenter
 from manifests.layout import ChoiceRecord
 from train import checkpoint
 from train.build import build_generator
+from train.checkpoint import CheckpointFacts
 from train.config import Recipe
 from train.marks.marker import Marker
 from train.marks.marking import Marking
 from train.marks.metadata.mark import AigcMetadata
-from train.networks.generator import FaceGenerator
+from train.networks.face_generator import FaceGenerator
 from train.swap.consent import Consent
 from train.swap.detection import SwapDetector, load_detector
 from train.swap.reference import ReferencePerson
 from train.swap.swapper import Swapper
-from train.trained import SwapModel
+from train.trained import TrainedGenerator
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -91,11 +91,18 @@ def detector() -> SwapDetector:
     return load_detector(ChoiceRecord("builtin", None, "full"), "cpu")
 
 
+def trained(generator: FaceGenerator, centre: Tensor | None = None) -> TrainedGenerator:
+    """The generator as if it had been trained with the built-in embedder and this latent centre (default: zeros)."""
+    recipe = Recipe(size=224)
+    facts = CheckpointFacts(recipe, None, embedder().embedder_id, 128, recipe.images)
+    return TrainedGenerator(generator, torch.zeros(128) if centre is None else centre, facts, "0" * 64, embedder())
+
+
 def swapper(
     generator: FaceGenerator | None = None, *, only: ReferencePerson | None = None, consent: Consent | None = None
 ) -> Swapper:
     """A swapper with real models but for the generator, which returns its input by default."""
-    model = SwapModel(generator or IdentityGenerator(), embedder(), Recipe(size=224), torch.zeros(128))
+    model = trained(generator or IdentityGenerator())
     return Swapper(model, detector(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
 
 
@@ -111,14 +118,7 @@ def write_checkpoint(path: Path, embedder_id: str | None = None, **recipe: objec
     tiny = Recipe(**values)  # type: ignore[arg-type]
     torch.manual_seed(0)
     generator = build_generator(tiny, 128)
-    facts = {
-        "recipe": asdict(tiny),
-        "policy_hash": None,
-        "embedder_id": embedder_id or embedder().embedder_id,
-        "latent_dim": 128,
-        "images": tiny.images,
-        "active_blocks": tiny.blocks,
-    }
+    facts = CheckpointFacts(tiny, None, embedder_id or embedder().embedder_id, 128, tiny.images)
     centre = torch.linspace(-0.05, 0.1, 128)
-    checkpoint.write(path, checkpoint.snapshot({"ema": generator}, {}, {"centre": centre}, facts))
+    checkpoint.write(path, checkpoint.snapshot({"ema": generator}, {}, {"centre": centre}, facts, {}))
     return tiny

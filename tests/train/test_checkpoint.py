@@ -1,8 +1,9 @@
-"""Checkpoints: everything comes back, and what is damaged, foreign or unwritable is refused in words."""
+"""Checkpoints: everything is restored; damaged, foreign and unwritable files are refused with a message."""
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,21 @@ from torch import nn
 from torch.optim import Adam
 
 from manifests.errors import OutputError
-from train.checkpoint import Checkpoint, CheckpointWriter, newest, path_of, read, restore, snapshot, write
+from train.checkpoint import (
+    Checkpoint,
+    CheckpointFacts,
+    CheckpointWriter,
+    newest,
+    path_of,
+    read,
+    restore,
+    snapshot,
+    write,
+)
+from train.config import Recipe
 from train.errors import CheckpointError
+
+RECIPE = Recipe(size=64, discriminator_scales=1)
 
 
 def trained(steps: int) -> tuple[nn.Module, Adam]:
@@ -26,41 +40,43 @@ def trained(steps: int) -> tuple[nn.Module, Adam]:
     return network, optimiser
 
 
-def kept(steps: int = 2, images: int = 8) -> Checkpoint:
+def taken(steps: int = 2, images: int = 8) -> Checkpoint:
     network, optimiser = trained(steps)
-    return snapshot({"net": network}, {"adam": optimiser}, {"extra": torch.arange(3)}, {"images": images})
+    facts = CheckpointFacts(RECIPE, "p" * 64, "e" * 16, 128, images)
+    return snapshot({"net": network}, {"adam": optimiser}, {"extra": torch.arange(3)}, facts, {"position": 5})
 
 
 def test_networks_and_optimisers_come_back(tmp_path: Path) -> None:
-    write(tmp_path / "a.safetensors", kept())
-    found = read(tmp_path / "a.safetensors")
+    write(tmp_path / "a.safetensors", taken())
+    state = read(tmp_path / "a.safetensors")
     network, optimiser = trained(0)
-    restore(found, {"net": network}, {"adam": optimiser})
-    there, adam = trained(2)
-    for name, tensor in there.state_dict().items():
+    restore(state, {"net": network}, {"adam": optimiser})
+    original, adam = trained(2)
+    for name, tensor in original.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
-    mine, theirs = optimiser.state_dict(), adam.state_dict()
-    assert mine["param_groups"] == json.loads(json.dumps(theirs["param_groups"]))
-    for number, moments in theirs["state"].items():
+    restored, expected = optimiser.state_dict(), adam.state_dict()
+    assert restored["param_groups"] == json.loads(json.dumps(expected["param_groups"]))
+    for index, moments in expected["state"].items():
         for name, tensor in moments.items():
-            assert torch.equal(mine["state"][number][name], tensor)
-    assert found.facts["images"] == 8
-    assert found.tensors["extra"].tolist() == [0, 1, 2]
+            assert torch.equal(restored["state"][index][name], tensor)
+    assert state.facts == CheckpointFacts(RECIPE, "p" * 64, "e" * 16, 128, 8)
+    assert state.loader == {"position": 5}
+    assert state.tensors["extra"].tolist() == [0, 1, 2]
 
 
 def test_a_snapshot_does_not_follow_later_updates() -> None:
     network, optimiser = trained(1)
-    taken = snapshot({"net": network}, {"adam": optimiser}, {}, {"images": 0})
-    before = taken.tensors["net.0.weight"].clone()
+    copy = snapshot({"net": network}, {"adam": optimiser}, {}, CheckpointFacts(RECIPE, None, "e" * 16, 128, 0), {})
+    before = copy.tensors["net.0.weight"].clone()
     with torch.no_grad():
         next(network.parameters()).zero_()
-    assert torch.equal(taken.tensors["net.0.weight"], before)
+    assert torch.equal(copy.tensors["net.0.weight"], before)
 
 
 @pytest.mark.parametrize("where", ["header", "tensors", "end"])
 def test_a_damaged_file_is_refused(tmp_path: Path, where: str) -> None:
     path = tmp_path / "a.safetensors"
-    write(path, kept())
+    write(path, taken())
     data = bytearray(path.read_bytes())
     if where == "end":
         del data[-10:]
@@ -80,13 +96,28 @@ def test_other_files_and_other_networks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         read(tmp_path / "y.safetensors")
     with pytest.raises(CheckpointError, match="does not fit this training"):
-        restore(kept(), {"net": nn.Linear(3, 5)}, {})
+        restore(taken(), {"net": nn.Linear(3, 5)}, {})
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
+    state = taken()
+    path = tmp_path / "a.safetensors"
+    write(path, replace(state, facts=Renamed(**vars(state.facts))))
+    with pytest.raises(CheckpointError, match="was written by another version of swapset"):
+        read(path)
+
+
+class Renamed(CheckpointFacts):
+    """The facts as another version of the program would write them."""
+
+    def to_json(self) -> dict[str, object]:
+        return {"width" if name == "latent_dim" else name: value for name, value in super().to_json().items()}
 
 
 def test_the_writer_keeps_the_newest(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, keep=2)
     for images in (4, 8, 12):
-        writer.write(kept(images=images))
+        writer.write(taken(images=images))
     writer.close()
     assert sorted(tmp_path.iterdir()) == [path_of(tmp_path, 8), path_of(tmp_path, 12)]
     assert newest(tmp_path) == path_of(tmp_path, 12)
@@ -95,28 +126,32 @@ def test_the_writer_keeps_the_newest(tmp_path: Path) -> None:
 def test_an_error_of_the_thread_reaches_the_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     writer = CheckpointWriter(tmp_path / "file", keep=1)
-    writer.write(kept())
+    writer.write(taken())
     with pytest.raises(OutputError, match=r"a file is in the way|not a directory"):
         writer.close()
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:
-    # A limit on file sizes stands in for the full disk: the same kind of refusal, in the middle of a write.
+    # A limit on file sizes fails like a full disk, in the middle of a write.
     code = (
         "import resource, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from train.checkpoint import Checkpoint, write\n"
+        "from train.checkpoint import Checkpoint, CheckpointFacts, write\n"
+        "from train.config import Recipe\n"
+        "def state(size, images):\n"
+        "    facts = CheckpointFacts(Recipe(), None, 'e' * 16, 128, images)\n"
+        "    return Checkpoint({'x': torch.zeros(size)}, facts, {}, {})\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "path = Path(sys.argv[1])\n"
-        "write(path, Checkpoint({'x': torch.zeros(10)}, {'images': 1}))\n"
+        "write(path, state(10, 1))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "from manifests.errors import OutputError\n"
-        "try:\n    write(path, Checkpoint({'x': torch.zeros(1_000_000)}, {'images': 2}))\n"
+        "try:\n    write(path, state(1_000_000, 2))\n"
         "except OutputError as error:\n    print(error)\n"
     )
     path = tmp_path / "a.safetensors"
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"cannot write {path}")
-    assert read(path).facts["images"] == 1
+    assert read(path).facts.images == 1
     assert list(tmp_path.iterdir()) == [path]

@@ -14,7 +14,7 @@ from tests.samples.tiny_training import write_recipe
 from train import fit
 from train.config import Recipe, load_recipe
 from train.errors import RecipeError
-from train.processes import shared
+from train.processes import divide_batch
 
 # Randomness in a loss too: it has to come out alike. No checkpoint before the end: all have to wait for that one.
 CHANGES = "images = 24\ngradient_penalty = 1e-3\ncheckpoint_images = 1000"
@@ -46,7 +46,7 @@ def losses(out: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, CHANGES)
     one = load_recipe(recipe, images=24, accumulate=2)
-    fit.fit(fit.plan(fit.Request(cleaned.out, one, tmp_path / "one", "cpu", 1)), lambda _: None, lambda _: None)
+    fit.run(fit.plan(fit.FitRequest(cleaned.out, one, tmp_path / "one", "cpu", 1)))
     said = together(recipe, cleaned, tmp_path / "two", images=16)
     assert said.count("images/s") == 4  # one of them reports
     assert "continuing after 16 images" in together(recipe, cleaned, tmp_path / "two", images=24)
@@ -61,7 +61,7 @@ def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Pat
 
 
 def test_a_batch_is_divided_so_that_each_process_has_as_many_parts() -> None:
-    assert shared(replace(Recipe(), batch=24, accumulate=3), 2).accumulate == 6
-    assert shared(Recipe(), 1) == Recipe()
+    assert divide_batch(replace(Recipe(), batch=24, accumulate=3), 2).accumulate == 6
+    assert divide_batch(Recipe(), 1) == Recipe()
     with pytest.raises(RecipeError, match="batch = 16 cannot be computed in accumulate = 3 equal parts"):
-        shared(Recipe(), 3)
+        divide_batch(Recipe(), 3)

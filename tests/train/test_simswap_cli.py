@@ -77,7 +77,7 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
         (["--data", cleaned.out, "--recipe", other], 7, "aligned to simswap-224, this recipe trains on ffhq-512"),
         (["--data", empty, "--recipe", recipe], 7, "nothing to train on"),
         (["--data", broken, "--recipe", recipe], 7, "parquet is missing"),
-        (["--data", cleaned.out, "--recipe", recipe, "--out", strange], 4, "holds something else (thesis.txt)"),
+        (["--data", cleaned.out, "--recipe", recipe, "--out", strange], 4, "holds other files (thesis.txt)"),
         (["--data", cleaned.out, "--recipe", recipe, "--out", cleaned.out / "run"], 4, "lies inside the dataset"),
         (["--data", cleaned.out, "--recipe", recipe, "--device", "tpu"], 6, "--device tpu"),
     ]:

@@ -11,12 +11,12 @@ from curate.errors import ModelError
 from manifests.landmarks import TEMPLATES
 from tests.samples.swap import embedder, write_checkpoint
 from train.errors import CheckpointError
-from train.trained import load_model, shrink
+from train.trained import load_trained, shrink
 
 
 def test_a_checkpoint_brings_its_embedder_or_says_which_it_needs(tmp_path: Path) -> None:
     recipe = write_checkpoint(tmp_path / "a.safetensors")
-    model = load_model(tmp_path / "a.safetensors", "cpu")
+    model = load_trained(tmp_path / "a.safetensors", "cpu")
     assert model.embedder.embedder_id == embedder().embedder_id
     assert (model.size, model.template) == (recipe.size, TEMPLATES["simswap-224"])
     swapped = model.swap(torch.full((9, 3, 64, 64), 100.0), torch.eye(128)[3])
@@ -24,15 +24,15 @@ def test_a_checkpoint_brings_its_embedder_or_says_which_it_needs(tmp_path: Path)
     assert 0 <= swapped.min() < swapped.max() <= 255
     write_checkpoint(tmp_path / "b.safetensors", embedder_id="0123456789abcdef")
     with pytest.raises(ModelError, match=r"needs embedder 0123456789abcdef, and builtin is .*--embedder"):
-        load_model(tmp_path / "b.safetensors", "cpu")
+        load_trained(tmp_path / "b.safetensors", "cpu")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        load_model(tmp_path / "c.safetensors", "cpu")
+        load_trained(tmp_path / "c.safetensors", "cpu")
 
 
 def test_a_recipe_that_masks_its_input_gets_the_mask(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.safetensors", mask="face", masked="input")
-    model = load_model(tmp_path / "a.safetensors", "cpu")
-    assert model.alpha == 1
+    model = load_trained(tmp_path / "a.safetensors", "cpu")
+    assert model.mask_weight == 1
     target = torch.rand(1, 3, 64, 64) * 255
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 20:40, 20:40] = 1

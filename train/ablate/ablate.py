@@ -29,7 +29,6 @@ from train.errors import DivergedError, RecipeError
 from train.judge.evaluate import check_apart, judge_of, latents_of, summarise, words_of, write_parquet
 from train.judge.judging import Candidate, Setting, score
 from train.judge.pairs import held_out
-from train.loop import Status
 
 AS_DECIDED = "as decided"
 """The policy's name where none was asked for: the dataset's own manifest."""
@@ -143,11 +142,11 @@ def views_of(data: Path, policies: Sequence[str], out: Path) -> dict[str, Path]:
     return {name: make_view(data, policy, out / name).path for name, policy in loaded.items()}
 
 
-def ablate(request: Request, say: Callable[[str], None], tell: Callable[[Status], None]) -> Finished:
+def ablate(request: Request, say: Callable[[str], None]) -> Finished:
     """Train and judge every arm that is not finished, and read those that are.
 
     An arm that diverges or runs out of GPU memory is told of, and the others go on; it is tried again by the next call.
-    Raises as `fit.plan` and `fit.fit`; DatasetError where too few people can be judged on.
+    Raises as `fit.plan` and `fit.run`; DatasetError where too few people can be judged on.
     """
     for arm in request.arms:
         if not arm.data.is_relative_to(request.out):  # a view of ours
@@ -173,7 +172,7 @@ def ablate(request: Request, say: Callable[[str], None], tell: Callable[[Status]
             if found is None:
                 say(f"arm {number} of {len(request.arms)}: {arm.name}, seed {arm.recipe.seed}")
                 try:
-                    found = _train(request, arm, one, setting, timings[_architecture(arm.recipe)], key, say, tell)
+                    found = _train(request, arm, one, setting, timings[_architecture(arm.recipe)], key, say)
                 except (DivergedError, torch.OutOfMemoryError) as error:
                     finished.failed[arm.slug] = str(error).splitlines()[0]
                     say(f"{arm.slug} failed: {finished.failed[arm.slug]}")
@@ -236,16 +235,15 @@ def describe(request: Request) -> list[str]:
 def _train(
     request: Request,
     arm: Arm,
-    planned: fit.Plan,
+    planned: fit.FitPlan,
     setting: Setting,
     timing: Timing,
     key: dict[str, Any],
     say: Callable[[str], None],
-    tell: Callable[[Status], None],
 ) -> tuple[Result, pa.Table]:
     if torch.device(request.device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(request.device)
-    last = fit.fit(planned, say, tell)
+    last = fit.run(planned, _Notes(say))
     dataset = planned.dataset
     candidate = Candidate.load(last, dataset, request.device, _embedder_choice(arm))
     latents = latents_of(Dataset.open(request.judged_on[0]), setting.photos, candidate, request.out, say)
@@ -257,7 +255,7 @@ def _train(
         name=arm.name,
         seed=arm.recipe.seed,
         key=key,
-        images=int(candidate.facts["images"]),
+        images=int(candidate.trained.facts.images),
         photos=int((~held).sum()),
         people=len(np.unique(planned.photos.person[~held])),
         parameters=generator.parameters,
@@ -265,7 +263,7 @@ def _train(
         first_ms=timing.first,
         steady_ms=timing.steady,
         seconds=seconds,
-        images_per_second=int(candidate.facts["images"]) / seconds,
+        images_per_second=int(candidate.trained.facts.images) / seconds,
         memory_bytes=memory if torch.device(request.device).type == "cuda" else 0,
         checkpoint=str(last.relative_to(request.out)),
         metrics=summarise(pairs),
@@ -275,6 +273,17 @@ def _train(
     with atomic(_result_path(request.out, arm)) as partial:
         partial.write_text(json.dumps(asdict(result), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return result, pairs
+
+
+class _Notes:
+    """A listener that passes its notes on."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.note = say
+
+    def start(self, step: str, total: int | None, unit: str = "photos") -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+    def finish(self) -> None: ...
 
 
 def _read(out: Path, arm: Arm, key: dict[str, Any]) -> tuple[Result, pa.Table] | None:
@@ -290,7 +299,7 @@ def _read(out: Path, arm: Arm, key: dict[str, Any]) -> tuple[Result, pa.Table] |
     return Result(**told), pq.read_table(_pairs_path(out, arm))
 
 
-def _key(arm: Arm, planned: fit.Plan, setting: Setting) -> dict[str, Any]:
+def _key(arm: Arm, planned: fit.FitPlan, setting: Setting) -> dict[str, Any]:
     """Everything that an arm's numbers depend on."""
     return {
         "revision": REVISION,
@@ -331,8 +340,8 @@ def _complexities(recipe: Recipe, latent_dim: int) -> tuple[complexity.Complexit
     return generator, complexity.measure(build_discriminator(recipe), shape)
 
 
-def _fit_request(request: Request, arm: Arm) -> fit.Request:
-    return fit.Request(
+def _fit_request(request: Request, arm: Arm) -> fit.FitRequest:
+    return fit.FitRequest(
         data=arm.data,
         recipe=arm.recipe,
         out=request.out / "arms" / arm.slug,

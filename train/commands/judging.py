@@ -1,14 +1,11 @@
 """`simswap evaluate` and `simswap ablate`: options in, lines out. Heavy things are imported when needed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from curate.commands.options import Device
-
-if TYPE_CHECKING:
-    from train.loop import Status
 
 Data = Annotated[Path, typer.Option(help="A curated dataset: the --out of `curate clean` or `curate merge`.")]
 JudgeOption = Annotated[
@@ -95,7 +92,7 @@ def ablate(
         if dry_run:
             print("\n".join(describe(request)))
             return
-        finished = train_arms(request, _line, _say)
+        finished = train_arms(request, _line)
     print("\n".join(write_tables(out, finished)))
     print(f"tables: {out / 'table.md'}, {out / 'plot.svg'}")
 
@@ -106,9 +103,3 @@ def _listed(text: str) -> list[str]:
 
 def _line(text: str) -> None:
     print(text, flush=True)
-
-
-def _say(status: "Status") -> None:
-    identity = status.losses.get("identity")
-    told = "" if identity is None else f"  identity {identity:.3f}"
-    print(f"{status.images:>10,} of {status.total:,} images, {status.images_per_second:.1f} a second{told}", flush=True)

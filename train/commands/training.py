@@ -1,19 +1,18 @@
-"""`simswap fit`: options in, lines out. Heavy things are imported when needed."""
+"""`simswap fit`: parses options, calls `train.fit`, prints. Heavy modules are imported inside the command."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from curate.commands.options import Device
-
-if TYPE_CHECKING:
-    from train.loop import Status
+from curate.commands.progress import ProgressBar
+from curate.listener import SILENT
 
 
 class Precision(StrEnum):
-    """What G and D compute in."""
+    """Number format of G and D."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -26,45 +25,48 @@ _BFLOAT16 = {Precision.AUTO: None, Precision.FLOAT32: False, Precision.BFLOAT16:
 def fit(
     data: Annotated[Path, typer.Option(help="A curated dataset: the --out of `curate clean` or `curate merge`.")],
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name (baseline, seg-mask, tiny, ...) or a TOML file.")
+        str, typer.Option(help="Name of a recipe (baseline, seg-mask, tiny, ...) or a TOML file.")
     ] = "baseline",
-    out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/RECIPE.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Images to train on in all. Default: the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of images to train on in all. Default: the recipe's.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images of an update. Default: the recipe's.")] = None,
     accumulate: Annotated[
         int | None,
-        typer.Option(min=1, help="Parts that a batch is computed in. Default: the recipe's."),
+        typer.Option(min=1, help="Parts in which a batch is computed, to save memory. Default: the recipe's."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. Default: the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random numbers. Default: the recipe's.")] = None,
     embedder: Annotated[
         str | None,
-        typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint. Default: the recipe's."),
+        typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the recipe's."),
     ] = None,
     device: Device = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode. Default: one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
     compile: Annotated[
         bool,
         typer.Option(
-            "--compile", help="torch.compile for both networks (of diffusion, D): slow to start, then faster."
+            "--compile",
+            help="Compile both networks (of diffusion, D only) with torch.compile: slow to start, then faster.",
         ),
     ] = False,
     precision: Annotated[
         Precision,
         typer.Option(
-            help="auto: bfloat16 on a GPU, float32 on a CPU. On a CPU, bfloat16 pays only where it is in the hardware "
-            "(AMX, AVX512-BF16); elsewhere it is slower."
+            help="auto: bfloat16 on a GPU, float32 on a CPU. On a CPU, bfloat16 is faster only with hardware support "
+            "(AMX, AVX512-BF16)."
         ),
     ] = Precision.AUTO,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="CPU only: the same numbers in every run with as many threads.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be trained: recipe, data, parameters, memory.")
+        bool, typer.Option("--dry-run", help="Print recipe, data, parameters and memory, and stop.")
     ] = False,
 ) -> None:
-    """Train a generator; stopped or killed, it continues when the same command is run again.
+    """Train a generator. A run that was stopped or killed continues when the same command is run again.
 
-    Leaves OUT/log.jsonl, TensorBoard events (where tensorboard is installed), OUT/samples and OUT/checkpoints.
+    Writes OUT/log.jsonl, TensorBoard events (if tensorboard is installed), OUT/samples and OUT/checkpoints.
 
     Several GPUs: torchrun --nproc-per-node 4 -m train.cli fit ...; each takes its share of the batch.
 
@@ -72,39 +74,34 @@ def fit(
     """
     from train.config import load_recipe
 
-    # A wrong recipe is said before anything slow is loaded.
-    chosen = load_recipe(recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder)
+    # Before anything slow is imported, so that a wrong recipe is refused at once.
+    loaded = load_recipe(recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder)
 
     from curate.faces.models import check_device
-    from train.fit import Request, describe, plan
-    from train.fit import fit as train
-    from train.processes import joined, shared
+    from train.fit import FitRequest, describe, plan, run
+    from train.processes import divide_batch, join_processes
 
     folder = out or Path("runs") / Path(recipe).stem
-    with joined(check_device(device)) as processes:
-        on = str(processes.device)
+    with join_processes(check_device(device)) as processes:
+        device_name = str(processes.device)
+        listener = ProgressBar() if processes.first else SILENT
         with processes.first_then_others():
-            request = Request(
-                data, shared(chosen, processes.count), folder, on, workers, deterministic, compile, _BFLOAT16[precision]
+            request = FitRequest(
+                data=data,
+                recipe=divide_batch(loaded, processes.count),
+                out=folder,
+                device=device_name,
+                workers=workers,
+                deterministic=deterministic,
+                compile=compile,
+                bfloat16=_BFLOAT16[precision],
             )
             planned = plan(request)
-
-        def say(line: str) -> None:
-            if processes.first:
-                print(line, flush=True)
-
         if dry_run:
-            say("\n".join(describe(planned)))
+            listener.note("\n".join(describe(planned)))
             return
-        where = on if processes.count == 1 else f"{processes.count} processes, the first on {on}"
-        say(f"{recipe}, on {where}, embedder {planned.embedder.name}, from {data} to {folder}")
-        last = train(planned, say, _say, processes)
-        say(f"checkpoint: {last}")
-        say(f"samples:    {folder / 'samples'}")
-
-
-def _say(status: "Status") -> None:
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in status.losses.items())
-    share, memory = status.images / status.total, status.memory_bytes / 2**30
-    speed = f"{status.images_per_second:7.1f} images/s"
-    print(f"{status.images:>10,} images {share:>4.0%}  {speed}  {memory:.1f} GiB  {losses}", flush=True)
+        where = device_name if processes.count == 1 else f"{processes.count} processes, the first on {device_name}"
+        listener.note(f"{recipe}, on {where}, embedder {planned.embedder.name}, from {data} to {folder}")
+        checkpoint = run(planned, listener, processes)
+        listener.note(f"checkpoint: {checkpoint}")
+        listener.note(f"samples:    {folder / 'samples'}")

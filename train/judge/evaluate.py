@@ -75,8 +75,9 @@ METRICS = (
 def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
     """Judge a checkpoint, and a baseline beside it on the same pairs; returns what summary.json holds.
 
-    `say` gets a line now and then. Raises CheckpointError: a checkpoint is damaged, of another template than the
-    baseline, or its embedder is not here. DatasetError: too few people. OutputError: `out` cannot be written.
+    `say` gets a line now and then. Raises CheckpointError: a checkpoint is damaged, or of another template than the
+    baseline. ModelError: its embedder is not on this machine. DatasetError: too few people. OutputError: `out` cannot
+    be written.
     """
     from train.judge.page import write_page
 
@@ -89,7 +90,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
     photos, clean, note = held_out(everybody, [one.recipe.held_out for one in candidates])
     with OutputLock(request.out):
         remove_partials(request.out)
-        trained = {one.parts.embedder.embedder_id for one in candidates}
+        trained = {one.trained.facts.embedder_id for one in candidates}
         judge = judge_of(dataset, everybody, photos, trained, request.judge, request.device, request.out, say)
         setting = Setting.of(photos, template, request.pairs, judge, request.device)
         say(f"judged on {note}")
@@ -104,8 +105,8 @@ def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
         write_parquet(request.out / PAIRS, pairs)
         summary = {
             "models": {
-                name: {"path": str(one.path), "images": one.facts["images"], "size": one.recipe.size}
-                | {"embedder_id": one.facts["embedder_id"], "policy_hash": one.facts["policy_hash"]}
+                name: {"path": str(one.path), "images": one.trained.facts.images, "size": one.recipe.size}
+                | {"embedder_id": one.trained.facts.embedder_id, "policy_hash": one.trained.facts.policy_hash}
                 for name, one in zip(MODELS, candidates, strict=False)
             },
             "data": {"path": str(request.data), "policy_hash": dataset.policy_hash(), "template": template},
@@ -158,7 +159,7 @@ def latents_of(
     dataset: Dataset, photos: TrainingFaces, candidate: Candidate, out: Path, say: Callable[[str], None]
 ) -> Latents:
     """The candidate's latents of these photos."""
-    return read_latents(dataset, photos, candidate.parts.embedder, out / "latents", _every(say))
+    return read_latents(dataset, photos, candidate.trained.embedder, out / "latents", _every(say))
 
 
 def summarise(pairs: pa.Table) -> dict[str, dict[str, float | int | None]]:

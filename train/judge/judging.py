@@ -14,19 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from curate.faces.align import fit, rescale_points, warp_crops
 from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.embedder import Embedder
-from curate.faces.models import embedder_ids, embedders_of, find_embedder, load_embedder
+from curate.faces.models import embedder_ids, embedders_of, load_embedder
 from curate.faces.packs.insightface import PACKS
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
-from train import mask_schedule
-from train.build import build_discriminator, load_generator
+from train.build import memory_format
 from train.config import Recipe
 from train.data.faces import TrainingFaces
 from train.data.latents import Latents, latent_centre
@@ -34,7 +32,8 @@ from train.data.loader import Batch, PairLoader
 from train.data.pairs import Kind, PairRows, PairSampler
 from train.judge import metrics
 from train.judge.pairs import SEED, pair_up
-from train.objective import Parts, swap
+from train.networks.conditioning import identity_conditioning
+from train.trained import TrainedGenerator, load_trained
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -67,38 +66,31 @@ _CHUNK = 16
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checkpoint that can swap. weight: the target mask's weight at the end of its training."""
+    """A checkpoint that is judged."""
 
     path: Path
-    parts: Parts
-    facts: dict[str, Any]
-    weight: float
+    trained: TrainedGenerator
 
     @classmethod
     def load(cls, path: Path, dataset: Dataset, device: str, embedder: str | None = None) -> "Candidate":
-        """The moving average of a checkpoint on `device`, and the embedder that its latents are of.
+        """The generator of a checkpoint on `device`, and the embedder of its latents.
 
-        embedder: where to find that one; None looks in the recipe, the dataset and among the models that are here.
+        embedder: its name or file; None searches the recipe, the dataset's models and those on this machine.
         Raises CheckpointError: damaged. ModelError: its embedder is not on this machine.
         """
-        generator, facts = load_generator(path)
-        recipe = Recipe(**facts["recipe"])
-        with torch.device("meta"):
-            unused = build_discriminator(recipe)
-        found = _embedder_of(facts, path, dataset, embedder, device)
-        parts = Parts(recipe, generator.to(device), unused, found, facts["centre"].to(device))
-        return cls(path, parts, facts, mask_schedule.alpha(int(facts["images"]), recipe.images))
+        return cls(path, load_trained(path, device, embedder, _of_dataset(dataset)))
 
     @property
     def recipe(self) -> Recipe:
-        return self.parts.recipe
+        return self.trained.recipe
 
     @torch.inference_mode()
     def swap(self, batch: Batch) -> Tensor:
         """The batch's targets with its sources' identities, RGB in [0, 1], float32 (B, 3, S, S)."""
-        device = self.parts.centre.device
-        fake = swap(self.parts, self.parts.generator, batch.to(device), self.weight)
-        return self.parts.generator.to_rgb01(fake).clamp(0, 1)
+        trained, batch = self.trained, batch.to(self.trained.device)
+        rgb01 = (batch.target.float() / 255).contiguous(memory_format=memory_format(self.recipe, trained.device))
+        masks = None if batch.masks is None else batch.masks.to(rgb01.dtype)
+        return trained.generate(rgb01, trained.condition(batch.latents), masks)
 
 
 @dataclass(frozen=True)
@@ -118,14 +110,14 @@ class Judge:
         """latents: (M, D) of the photos that are judged on; people: (P, D), a photo each of many, for the centre."""
         centre = torch.from_numpy(latent_centre(people, CENTRE_ABOVE)).to(device)
         vectors = torch.from_numpy(np.asarray(latents, np.float32)).to(device)
-        return cls(embedder.to(device), F.normalize(vectors - centre), centre, independent)
+        return cls(embedder.to(device), identity_conditioning(vectors, centre), centre, independent)
 
     @torch.inference_mode()
     def look(self, images: Tensor, points: npt.NDArray[np.float64]) -> Tensor:
         """Crops RGB in [0, 1] (B, 3, S, S) and five points on each (B, 5, 2) -> unit vectors (B, D)."""
         matrices = torch.from_numpy(fit(points, self.embedder.template)[0]).to(images.device)
         chips = warp_crops(images * 255, matrices, self.embedder.template.size).round().to(torch.uint8)
-        return F.normalize(self.embedder.embed(chips) - self.centre)
+        return identity_conditioning(self.embedder.embed(chips), self.centre)
 
 
 @dataclass(frozen=True)
@@ -225,7 +217,7 @@ def batches(
         PairSampler(setting.photos, _CHUNK, SEED, flip=0),
         lambda _: kind,
         latents,
-        candidate.parts.embedder.template,
+        candidate.trained.embedder.template,
         recipe.size,
         mask=recipe.mask,  # type: ignore[arg-type]
         sources=sources,
@@ -251,14 +243,6 @@ def _landmarks(detector: Mtcnn, images: Tensor) -> Tensor:
     faces = detector(list(as_pixels(images))).largest()
     points[faces.photo] = faces.landmarks
     return torch.from_numpy(points).to(images.device)
-
-
-def _embedder_of(facts: dict[str, Any], path: Path, dataset: Dataset, named: str | None, device: str) -> Embedder:
-    """The embedder whose latents the checkpoint was trained on."""
-    choice = facts["recipe"]["embedder"]
-    own = [] if choice in ("dataset", "auto") else [choice]
-    first = [*own, *_of_dataset(dataset)]
-    return find_embedder(facts["embedder_id"], f"checkpoint {path}", device, named, first)
 
 
 def _of_dataset(dataset: Dataset) -> list[str]:

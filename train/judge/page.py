@@ -100,7 +100,7 @@ def _pictures(
             parts.append(swapped if len(swapped[0]) == side else _sized(swapped, side))
         columns.append(np.concatenate(parts))
     mark = mark_id_of("evaluation", *(file_sha256(candidate.path) for _, candidate, _ in candidates))
-    grids = Watermark(mark, candidates[0][1].parts.centre.device).mark(np.concatenate(columns, 2))
+    grids = Watermark(mark, candidates[0][1].trained.device).mark(np.concatenate(columns, 2))
     told = pairs.filter(pc.and_(pc.equal(pairs["model"], candidates[0][0]), pc.equal(pairs["kind"], kind)))
     shown: list[Shown] = []
     for grid, row in zip(grids, told.take(pa.array(at)).to_pylist(), strict=True):

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, LatentLinear, down, stem, to_pixels, up
-from train.networks.generator import FaceGenerator, IoSpace, Output
+from train.networks.face_generator import FaceGenerator, IoSpace, Output
 from train.networks.identity_injection import STYLE_SPREAD, instance_norm
+from train.networks.registry import register_generator
 
 
 class SpatiallyVarying(Conditioned):
@@ -60,6 +61,7 @@ class CompactBlock(Conditioned):
         return y
 
 
+@register_generator("compact", "blocks", "width", "convolution", "io_space", "output", "shrink")
 class CompactGenerator(FaceGenerator):
     """Encoder, compact blocks, decoder; the latent is first brought to a code of `code_dim` numbers."""
 

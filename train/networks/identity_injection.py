@@ -1,7 +1,5 @@
 """Blocks that put an identity into features: (N, C, H, W) and a latent (N, D) -> (N, C, H, W)."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -86,22 +84,3 @@ class IdentityMap(Conditioned):
         places = F.interpolate(places, size=x.shape[2:], mode="bilinear", align_corners=False)
         added: Tensor = x + self.mix(places)
         return added
-
-
-@dataclass(frozen=True)
-class Progression:
-    """Progressive injection: training starts with one block, and every `images_per_block` images one more is opened.
-
-    What was open before, blocks and encoder, is frozen when a block opens. The founding report used 100k steps a block.
-    """
-
-    blocks: int
-    images_per_block: int
-
-    def active(self, images: int) -> int:
-        """How many blocks are open after so many images, 1 to `blocks`."""
-        return min(self.blocks, 1 + images // self.images_per_block)
-
-    def frozen(self, images: int) -> int:
-        """How many of them no longer learn: all but the newest."""
-        return self.active(images) - 1

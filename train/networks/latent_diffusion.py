@@ -31,8 +31,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from train.networks.convolutions import CONVOLUTIONS, down, stem, to_pixels, up
-from train.networks.generator import FaceGenerator, IoSpace
+from train.networks.face_generator import FaceGenerator, IoSpace
 from train.networks.identity_injection import IdentityBlock
+from train.networks.registry import register_generator
 
 TIMES = 1000
 _TIME_DIM = 128
@@ -89,6 +90,7 @@ class Denoiser(nn.Module):
         return y.float()
 
 
+@register_generator("diffusion", "blocks", "width", "io_space", "condition_shrink", "teacher", "noise")
 class LatentDiffusion(FaceGenerator):
     """Autoencoder with a narrow code, and a denoiser between; see the head of this file.
 

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from curate.errors import ModelError
 from manifests.errors import OutputError
 from manifests.output import atomic
-from train.build import load_generator
 from train.errors import CheckpointError
-from train.networks.generator import FaceGenerator, Generator
+from train.networks.face_generator import FaceGenerator
+from train.trained import load_network
 
 OPSET = 18
 
@@ -48,22 +49,18 @@ def export_generator(checkpoint: Path, out: Path) -> int:
         raise OutputError(f"{out} exists already: remove it, or choose another --out")
     if importlib.util.find_spec("onnxscript") is None:
         raise ModelError("torch's ONNX exporter needs the package onnxscript: install it, then run the same command")
-    generator, facts = load_generator(checkpoint)
-    recipe = facts["recipe"]
-    if recipe["generator"] == "diffusion" or recipe["masked"] == "input":
+    trained = load_network(checkpoint)
+    recipe, size = trained.recipe, trained.size
+    if recipe.generator == "diffusion" or trained.input_mask is not None:
         raise CheckpointError(
             f"{checkpoint}: ONNX export supports generators that swap in one pass and see the whole target; the recipe "
-            f"of this one has generator = {recipe['generator']!r}, masked = {recipe['masked']!r}"
+            f"of this one has generator = {recipe.generator!r}, masked = {recipe.masked!r}"
         )
-    size = int(recipe["size"])
-    example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, generator.latent_dim))
-    if isinstance(generator, Generator):
-        # In eval mode, blocks that are not active yet are not part of the graph.
-        generator = generator.eval()
+    example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, trained.facts.latent_dim))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _RgbGenerator(generator).eval(),
+            _RgbGenerator(trained.network).eval(),
             example,
             dynamo=True,
             opset_version=OPSET,
@@ -74,13 +71,13 @@ def export_generator(checkpoint: Path, out: Path) -> int:
         )
     assert program is not None
     model = program.model_proto
-    centre = facts["centre"].float().numpy().astype("<f4").tobytes()
+    centre = trained.centre.numpy().astype("<f4").tobytes()
     metadata = {
         "size": str(size),
-        "template": recipe["template"],
-        "embedder_id": facts["embedder_id"],
+        "template": recipe.template,
+        "embedder_id": trained.facts.embedder_id,
         "centre": base64.b64encode(centre).decode(),
-        "recipe": json.dumps(recipe, sort_keys=True),
+        "recipe": json.dumps(asdict(recipe), sort_keys=True),
     }
     onnx.helper.set_model_props(model, {f"swapset.{key}": value for key, value in metadata.items()})
     onnx.checker.check_model(model)

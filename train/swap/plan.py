@@ -23,7 +23,7 @@ from train.swap.run_record import RunRecord
 from train.swap.source import Source, read_source
 from train.swap.swapper import Swapper
 from train.swap.targets import TargetPhoto, find_photos, is_video, require_separate
-from train.trained import load_model
+from train.trained import load_trained
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
     marking = Marking(mark_id, request.label, request.corner, request.producer, request.certificate, request.key)
 
     choice = face_models.resolve(request.models, None, request.detection)
-    model = load_model(request.checkpoint, request.device, request.embedder)
+    model = load_trained(request.checkpoint, request.device, request.embedder)
     detector = load_detector(choice, request.device)
     segmenter = Segmenter.load(request.device)
     source = read_source(request.sources, detector, model.embedder, request.device, request.source_face)
@@ -129,7 +129,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
     if request.only is not None:
         embedding = read_source([request.only], detector, model.embedder, request.device, name="--only").embeddings[0]
         only = ReferencePerson(request.only.name, embedding, model.embedder.calibration.far_1e2)
-    latent = model.latent(torch.from_numpy(source.embeddings))
+    latent = model.person_condition(torch.from_numpy(source.embeddings))
     swapper = Swapper(
         model, detector, segmenter, latent, only=only, consent=consent, mask=request.mask, threads=request.threads
     )

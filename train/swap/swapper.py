@@ -16,7 +16,7 @@ from train.swap.consent import Consent
 from train.swap.detection import SwapDetector
 from train.swap.paste import feather, inside_photo, match_colour, nearest_face, paste
 from train.swap.reference import ReferencePerson
-from train.trained import SwapModel, shrink
+from train.trained import TrainedGenerator, shrink
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,7 +72,7 @@ class Swapper:
         model: The trained generator with its embedder.
         detector: Detects the faces.
         segmenter: Segments the crops, for the masks.
-        latent: Identity conditioning (D,), from `SwapModel.latent`.
+        latent: Identity conditioning (D,), from `TrainedGenerator.person_condition`.
         only: The one person to swap; None swaps every face.
         consent: The people who must not be swapped.
         mask: The part of a face that is replaced.
@@ -81,7 +81,7 @@ class Swapper:
 
     def __init__(
         self,
-        model: SwapModel,
+        model: TrainedGenerator,
         detector: SwapDetector,
         segmenter: Segmenter,
         latent: Tensor,

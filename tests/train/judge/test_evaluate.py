@@ -16,6 +16,7 @@ from manifests.errors import DatasetError, OutputError
 from manifests.pixels import PixelReader, decode_crop
 from manifests.reader import Dataset
 from tests.conftest import Cleaned
+from tests.samples.swap import write_checkpoint
 from tests.samples.tiny_training import write_recipe
 from train import fit
 from train.config import load_recipe
@@ -23,7 +24,6 @@ from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import read_latents
 from train.data.loader import Batch
 from train.errors import CheckpointError
-from train.judge import judging
 from train.judge.evaluate import Request, describe, evaluate
 from train.judge.judging import Candidate, Judge, Setting, choose_judge, score
 from train.judge.pairs import held_out, pair_up
@@ -37,7 +37,7 @@ def trained(cleaned: Cleaned, folder: Path, lines: str) -> Path:
     """The last checkpoint of a short training."""
     folder.mkdir(exist_ok=True)
     recipe = load_recipe(write_recipe(folder, lines))
-    return fit.fit(fit.plan(fit.Request(cleaned.out, recipe, folder / "run", "cpu", workers=1)), print, print)
+    return fit.run(fit.plan(fit.FitRequest(cleaned.out, recipe, folder / "run", "cpu", workers=1)))
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,9 @@ def setting(cleaned: Cleaned) -> Setting:
 def known(kind: type[Candidate], evaluated: Evaluated, cleaned: Cleaned, setting: Setting, pairs: str) -> pd.DataFrame:
     plain = Candidate.load(evaluated.checkpoint, Dataset.open(cleaned.out), "cpu")
     recipe = replace(plain.recipe, size=224)
-    candidate = kind(plain.path, replace(plain.parts, recipe=recipe), plain.facts, plain.weight)
-    latents = np.ones((len(setting.photos), plain.parts.embedder.dim), np.float16)
+    facts = replace(plain.trained.facts, recipe=recipe)
+    candidate = kind(plain.path, replace(plain.trained, facts=facts))
+    latents = np.ones((len(setting.photos), plain.trained.embedder.dim), np.float16)
     return score(candidate, setting, latents, pairs).to_pandas()  # type: ignore[arg-type]
 
 
@@ -267,9 +268,7 @@ def test_there_are_no_more_pairs_than_there_are() -> None:
     assert pair_up(people_with([4]), "cross", 500) is None
 
 
-def test_mistakes_are_told(
-    evaluated: Evaluated, cleaned: Cleaned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_are_refused(evaluated: Evaluated, cleaned: Cleaned, tmp_path: Path) -> None:
     request = Request(evaluated.checkpoint, cleaned.out, tmp_path / "out", "cpu")
     with pytest.raises(OutputError, match="lies inside the dataset"):
         evaluate(replace(request, out=cleaned.out / "judged"), print)
@@ -277,9 +276,6 @@ def test_mistakes_are_told(
         evaluate(replace(request, checkpoint=tmp_path / "none.safetensors"), print)
     with pytest.raises(DatasetError, match="is not a curated dataset"):
         evaluate(replace(request, data=tmp_path), print)
-    plain = judging.load_generator
-    monkeypatch.setattr(
-        judging, "load_generator", lambda path: (plain(path)[0], plain(path)[1] | {"embedder_id": "0" * 16})
-    )
+    write_checkpoint(tmp_path / "other.safetensors", embedder_id="0" * 16)
     with pytest.raises(ModelError, match=r"needs embedder 0000.*name its file with --embedder"):
-        evaluate(request, print)
+        evaluate(replace(request, checkpoint=tmp_path / "other.safetensors"), print)

@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 
 from manifests.errors import OutputError
 from tests.samples.swap import embedder, write_checkpoint
-from train.build import load_generator
 from train.errors import CheckpointError
 from train.swap.export import export_generator
+from train.trained import load_network
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def test_onnxruntime_agrees_with_torch(tmp_path: Path, recipe: dict[str, object]
     write_checkpoint(path, **recipe)
     assert export_generator(path, out) == out.stat().st_size
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    generator, facts = load_generator(path)
+    trained = load_network(path)
     for count in (1, 3):
         target = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(count))
         latent = normalize(torch.randn(count, 128, generator=torch.Generator().manual_seed(9)))
         (output,) = session.run(None, {"target": target.numpy(), "latent": latent.numpy()})
-        expected = generator.to_rgb01(generator(generator.to_input(target), latent)).clamp(0, 1)
+        expected = trained.generate(target, latent)
         assert output.shape == (count, 3, 64, 64)
         assert np.abs(output - expected.numpy()).max() < 2e-4
     metadata = session.get_modelmeta().custom_metadata_map
@@ -42,7 +42,7 @@ def test_onnxruntime_agrees_with_torch(tmp_path: Path, recipe: dict[str, object]
     assert metadata["swapset.template"] == "simswap-224"
     assert metadata["swapset.embedder_id"] == embedder().embedder_id
     centre = np.frombuffer(base64.b64decode(metadata["swapset.centre"]), "<f4")
-    assert np.allclose(centre, facts["centre"])
+    assert np.allclose(centre, trained.centre)
 
 
 def test_unsupported_generators_and_existing_files_are_refused(tmp_path: Path) -> None:

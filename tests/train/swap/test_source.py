@@ -8,11 +8,9 @@ import torch
 from PIL import Image
 
 from curate.errors import SourceError
-from tests.samples.swap import ASTRONAUT, GROUP, IdentityGenerator, Pixels, detector, embedder, pixels, smaller
-from train.config import Recipe
+from tests.samples.swap import ASTRONAUT, GROUP, IdentityGenerator, Pixels, detector, embedder, pixels, smaller, trained
 from train.errors import SourceFaceError
 from train.swap.source import Source, read_source
-from train.trained import SwapModel
 
 SIX = smaller(pixels(GROUP), 0.5)
 ONE = smaller(pixels(ASTRONAUT), 0.5)
@@ -35,8 +33,8 @@ def test_several_photos_condition_on_their_mean(tmp_path: Path) -> None:
     one, mirrored = save(tmp_path / "ann", one=ONE, two=np.ascontiguousarray(ONE[:, ::-1]))
     source = read(tmp_path / "ann")
     assert source.photos == (one, mirrored)
-    model = SwapModel(IdentityGenerator(), embedder(), Recipe(), torch.linspace(-0.1, 0.1, 128))
-    latent = model.latent(torch.from_numpy(source.embeddings))
+    model = trained(IdentityGenerator(), torch.linspace(-0.1, 0.1, 128))
+    latent = model.person_condition(torch.from_numpy(source.embeddings))
     mean = source.embeddings.mean(0)
     expected = mean / np.linalg.norm(mean) - np.linspace(-0.1, 0.1, 128)
     assert np.allclose(latent, expected / np.linalg.norm(expected), atol=1e-5)

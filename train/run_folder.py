@@ -1,0 +1,55 @@
+"""The folder of a run: `run.json` records recipe and data, so that no folder holds two different trainings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import OutputError
+from manifests.output import atomic
+from train.checkpoint import RunFacts
+from train.errors import CheckpointError
+
+RUN = "run.json"
+
+
+def claim(out: Path, facts: RunFacts) -> None:
+    """Record `facts` in an empty folder, or check that they are recorded there.
+
+    Raises OutputError: the folder holds other files. CheckpointError: it is of another training, or damaged.
+    """
+    path = out / RUN
+    if not path.exists():
+        others = sorted(
+            entry.name for entry in out.iterdir() if entry.name != ".lock" and ".partial-" not in entry.name
+        )
+        if others:
+            raise OutputError(f"{out} holds other files ({others[0]}) and no {RUN}: choose another --out")
+        with atomic(path) as partial:
+            partial.write_text(json.dumps(facts.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        return
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): restore it, or choose another --out") from error
+    require_same(facts, recorded, path)
+
+
+def require_same(facts: RunFacts, recorded: Mapping[str, Any], path: Path) -> None:
+    """Raise CheckpointError unless `recorded`, read from `path`, are the facts of this training."""
+    differences = facts.recipe.differences(recorded["recipe"])
+    if differences:
+        raise CheckpointError(
+            f"{path} is of a training by another recipe ({'; '.join(differences)}): continue it with its own recipe "
+            "and options, or choose another --out"
+        )
+    if recorded["policy_hash"] != facts.policy_hash:
+        raise CheckpointError(
+            f"{path} is of a training on data of another policy ({recorded['policy_hash']}, here {facts.policy_hash}): "
+            "decide by that policy again, or choose another --out"
+        )
+    if recorded["embedder_id"] != facts.embedder_id:
+        raise CheckpointError(
+            f"{path} is of a training with another embedder ({recorded['embedder_id']}, here {facts.embedder_id}): "
+            "train with that embedder, or choose another --out"
+        )
