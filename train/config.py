@@ -1,290 +1,234 @@
-"""Recipe: everything that decides what a training computes; a TOML recipe or file in, a frozen, hashable value out.
+"""Recipe: everything that decides what a training computes, and the TOML files that name it.
 
-    extends = "baseline"     # any recipe or file; what is not named stays as it is there
-    mask = "face_hair"
-
-The class itself is the recipe `baseline`.
+extends = "tiny"         # a recipe or a file; keys that are not set keep its values
+mask = "face_hair"
 """
 
-import difflib
-import hashlib
-import json
-import math
-import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from curate.typed_toml import Presets, TypedToml, choice, number
 from manifests.landmarks import TEMPLATES
 from train.errors import RecipeError
 
 
-def _number(default: float, low: float, high: float, meaning: str, training: bool = True) -> Any:
-    """A whole or a real number, as the default is; `training` is False where it changes nothing that is learned."""
-    return field(default=default, metadata={"low": low, "high": high, "meaning": meaning, "training": training})
-
-
-def _choice(default: str, choices: tuple[str, ...], meaning: str) -> Any:
-    """One of `choices`; anything where there are none."""
-    return field(default=default, metadata={"choices": choices, "meaning": meaning, "training": True})
-
-
 @dataclass(frozen=True)
-class Recipe:
-    """One way to train. `dataclasses.fields(Recipe)` carries each key's meaning and what it may be.
+class Recipe(TypedToml):
+    """Settings of a training. The defaults are the recipe `baseline`: SimSwap at 224 px as published.
 
-    Raises RecipeError for a value of another type, out of range, or that does not go with the others.
+    One setting differs from the published code: D is trained on the fakes of G's own step. `discriminator_batch =
+    "fresh"` generates new ones, as published.
+
+    Raises RecipeError for a value of another type, out of range, or in conflict with another key.
     """
 
-    size: int = _number(224, 32, 1024, "px, side of the crops that are trained on; shrunk from the template's")
-    template: str = _choice("simswap-224", tuple(TEMPLATES), "alignment that the dataset's crops must have")
-    embedder: str = _choice(
-        "dataset", (), "face embedder: dataset (its own), auto, builtin, buffalo_l, buffalo_s, a file"
-    )
-    centre_above: float = _number(
-        0.5, 0, 1, "the mean latent is taken off all latents where it is longer than this; 1 never"
-    )
+    error: ClassVar = RecipeError
 
-    generator: str = _choice(
+    # Data
+    size: int = number(224, 32, 1024, "side of the crops; time and memory grow with its square", "px")
+    template: str = choice(
+        "simswap-224", tuple(TEMPLATES), "alignment of the dataset's crops, which are resized to size"
+    )
+    embedder: str = choice(
+        "dataset",
+        (),
+        "face embedder: dataset (the one of its measurements), auto, builtin, buffalo_l, buffalo_s, a file",
+    )
+    centre_above: float = number(
+        0.5, 0, 1, "subtract the mean latent from all latents if its length is above this; 1 never subtracts it"
+    )
+    same_person: float = number(
+        0.5, 0, 1, "share of the steps whose source and target are one person; more favours reconstruction"
+    )
+    flip: float = number(0.5, 0, 1, "share of the targets that are mirrored")
+    held_out: float = number(
+        0.0, 0, 0.9, "share of the people, chosen by the hash of their names, who are never trained on"
+    )
+    seed: int = number(0, 0, 2**31 - 1, "seed of all random numbers")
+
+    # Generator
+    generator: str = choice(
         "simswap", (), "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck"
     )
-    convolution: str = _choice(
+    blocks: int = number(9, 1, 64, "identity blocks; more carry more identity and cost more time")
+    width: int = number(64, 4, 512, "channels after the generator's first layer; time grows with its square")
+    convolution: str = choice(
         "standard",
         ("standard", "separable", "modulated", "dynamic"),
-        "convolutions of the generator's up and down path (compact: of the up path)",
+        "convolutions of the encoder and the decoder (compact: of the decoder)",
     )
-    variant: str = _choice(
-        "224", ("224", "deep", "512"), "simswap: three halvings; deep a fourth one; 512 as the published 512 checkpoint"
+    variant: str = choice(
+        "224",
+        ("224", "deep", "512"),
+        "simswap: 224 has three halvings, deep a fourth one, 512 those of the published 512 checkpoint",
     )
-    blocks: int = _number(9, 1, 64, "identity blocks")
-    width: int = _number(64, 4, 512, "channels after the generator's first layer")
-    io_space: str = _choice("rgb01_tanh", ("rgb01_tanh", "imagenet"), "pixel values that the generator takes and gives")
-    output: str = _choice(
-        "image", ("image", "change"), "what the generator's last layer gives: the image, or what is added to the target"
+    io_space: str = choice("rgb01_tanh", ("rgb01_tanh", "imagenet"), "pixel values that the generator reads and writes")
+    output: str = choice(
+        "image", ("image", "change"), "what the last layer gives: the image, or a change that is added to the target"
     )
-    shrink: int = _number(
-        1, 1, 8, "with output change: the target is averaged over so many px before G, and G's change enlarged as much"
+    shrink: int = number(
+        1, 1, 8, "with output change: compute it at 1 / shrink of the resolution; faster, and no finer than that", "px"
     )
-    identity_map: int = _number(
-        0, 0, 256, "channels of a map, linear in the latent, that is added in the up path; 0 none, as published"
+    identity_map: int = number(
+        0, 0, 256, "channels of a map, linear in the latent, that is added in the decoder; 0, as published, has none"
     )
-    images_per_block: int = _number(
-        0, 0, 10**12, "progressive: images after which one more block opens and the earlier ones freeze; 0 opens all"
+    images_per_block: int = number(
+        0, 0, 10**12, "progressive: open one more block every so many images and freeze the earlier ones; 0 opens all"
     )
-    condition_shrink: int = _number(
-        1, 1, 64, "diffusion: px of the blocks that hide who the condition shows; 1 hides nothing"
+    condition_shrink: int = number(
+        1, 1, 64, "diffusion: average the condition over such blocks to hide its identity; 1 hides nothing", "px"
     )
-    teacher: str = _choice(
-        "", (), "diffusion: checkpoint whose generator makes the condition, a swapped target; or none"
-    )
-    discriminator_width: int = _number(64, 4, 512, "channels after the discriminator's first layer")
-    discriminator_scales: int = _number(2, 1, 4, "discriminators, each at half the resolution of the one before")
-
-    mask: str = _choice("none", ("none", "box", "face", "face_hair"), "detection box, or part of the label map")
-    masked: str = _choice(
-        "discriminator",
-        ("discriminator", "input"),
-        "what is masked: what D sees, or what G sees, its background put back",
+    teacher: str = choice(
+        "", (), "diffusion: checkpoint whose generator swaps the targets to make the condition; empty for none"
     )
 
-    adversarial: float = _number(1.0, 0, 1e6, "weight of -mean D(fake)")
-    identity: float = _number(30.0, 0, 1e6, "weight of 1 - cos(embedding of the fake, latent)")
-    feature_matching: float = _number(10.0, 0, 1e6, "weight of weak feature matching")
-    reconstruction: float = _number(10.0, 0, 1e6, "weight of |fake - target| where source and target are one person")
-    noise: float = _number(10.0, 0, 1e6, "diffusion: weight of the predicted noise's squared error")
-    gradient_penalty: float = _number(
-        0.0, 0, 1e6, "weight of the gradient penalty on D between real and fake; 0 is none"
+    # Discriminator and masks
+    discriminator_width: int = number(64, 4, 512, "channels after the discriminator's first layer")
+    discriminator_scales: int = number(2, 1, 4, "discriminators, each at half the resolution of the one before")
+    mask: str = choice("none", ("none", "box", "face", "face_hair"), "detection box, or a part of the label map")
+    masked: str = choice(
+        "discriminator", ("discriminator", "input"), "input that is masked: D's, or G's (its background is put back)"
     )
 
-    images: int = _number(8_000_000, 1, 10**12, "target images that the generator is trained on in all")
-    batch: int = _number(16, 1, 4096, "images of an update")
-    accumulate: int = _number(
-        1, 1, 1024, "parts that a batch is computed in: one after another, to save memory, or on several processes"
+    # Losses
+    adversarial: float = number(1.0, 0, 1e6, "weight of -mean D(fake); more gives sharper images and less stability")
+    identity: float = number(
+        30.0, 0, 1e6, "weight of 1 - cos(embedding of the fake, latent); more keeps less of the target"
     )
-    discriminator_batch: str = _choice(
-        "same",
-        ("same", "fresh"),
-        "what D learns from: G's batch and the fakes made there, or, as published, a batch of its own",
+    feature_matching: float = number(
+        10.0, 0, 1e6, "weight of weak feature matching; more keeps more of the target's attributes"
     )
-    learning_rate: float = _number(4e-4, 0, 1, "of Adam, for both networks")
-    latent_rate: float = _number(
-        1.0, 0, 1000, "times the learning rate for layers that read the latent, whose numbers are small"
+    reconstruction: float = number(
+        10.0, 0, 1e6, "weight of |fake - target| where source and target are one person; more keeps more of the target"
     )
-    beta1: float = _number(0.0, 0, 0.9999, "of Adam")
-    beta2: float = _number(0.99, 0, 0.99999, "of Adam")
-    ema_images: float = _number(
-        10_000, 0, 1e9, "images after which a weight counts half in the generator's moving average"
+    noise: float = number(10.0, 0, 1e6, "diffusion: weight of the squared error of the predicted noise")
+    gradient_penalty: float = number(
+        0.0, 0, 1e6, "weight of the gradient penalty on D between real and fake; stabilises and slows D; 0 is none"
     )
-    same_person: float = _number(0.5, 0, 1, "share of the steps whose source and target are one person")
-    flip: float = _number(0.5, 0, 1, "share of the targets that are mirrored")
-    held_out: float = _number(0.0, 0, 0.9, "share of the people, chosen by name, who are never trained on")
-    seed: int = _number(0, 0, 2**31 - 1, "of everything random")
 
-    log_steps: int = _number(50, 1, 10**9, "steps between two lines of the log", training=False)
-    sample_images: int = _number(20_000, 1, 10**12, "images between two sample grids", training=False)
-    checkpoint_images: int = _number(50_000, 1, 10**12, "images between two checkpoints", training=False)
-    checkpoints: int = _number(2, 1, 10**6, "newest checkpoints that are kept", training=False)
+    # Optimisation
+    images: int = number(8_000_000, 1, 10**12, "target images that the generator is trained on in all")
+    batch: int = number(16, 1, 4096, "images of an update; larger batches give smoother gradients and use more memory")
+    accumulate: int = number(
+        1, 1, 1024, "parts in which a batch is computed, in sequence to save memory, or on several processes"
+    )
+    discriminator_batch: str = choice(
+        "same", ("same", "fresh"), "what D is trained on: G's batch and fakes, or, as published, a batch of its own"
+    )
+    learning_rate: float = number(4e-4, 0, 1, "of Adam, for both networks; larger learns faster and may diverge")
+    latent_rate: float = number(
+        1.0, 0, 1000, "factor on the learning rate of layers that read the latent, whose components are small"
+    )
+    beta1: float = number(0.0, 0, 0.9999, "of Adam: momentum")
+    beta2: float = number(0.99, 0, 0.99999, "of Adam: average of squared gradients")
+    ema_images: float = number(
+        10_000, 0, 1e9, "half-life of the generator's moving average; longer is smoother and lags more", "images"
+    )
+
+    # Output of the run
+    log_steps: int = number(50, 1, 10**9, "steps between two lines of the log", affects_result=False)
+    sample_images: int = number(20_000, 1, 10**12, "images between two sample grids", affects_result=False)
+    checkpoint_images: int = number(50_000, 1, 10**12, "images between two checkpoints", affects_result=False)
+    checkpoints: int = number(2, 1, 10**6, "number of checkpoints to keep", affects_result=False)
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            _check(entry.name, getattr(self, entry.name), "Recipe")
-        side = TEMPLATES[self.template].size[0]
-        step = (8 if self.variant == "224" else 16) * self.shrink
-        if self.size % step or self.size > side:
-            raise RecipeError(
-                f"size = {self.size} must be a multiple of {step} and at most {side}, the side of {self.template}"
-            )
-        if self.size < 48 * 2 ** (self.discriminator_scales - 1):
-            raise RecipeError(
-                f"discriminator_scales = {self.discriminator_scales} needs crops of "
-                f"{48 * 2 ** (self.discriminator_scales - 1)} px, size is {self.size}: take fewer scales"
-            )
-        if self.batch % self.accumulate:
-            raise RecipeError(f"batch = {self.batch} cannot be computed in accumulate = {self.accumulate} equal parts")
-        if self.masked == "input" and self.mask == "none":
-            raise RecipeError('masked = "input" needs a mask: set mask to box, face or face_hair')
-        if self.shrink > 1 and self.output != "change":
-            raise RecipeError(f'shrink = {self.shrink} loses details that only output = "change" keeps: set output')
-        if self.generator == "diffusion" and (self.condition_shrink == 1) == (self.teacher == ""):
-            raise RecipeError(
-                "diffusion needs a condition without the target's identity: either a teacher (a checkpoint) or "
-                f"condition_shrink above 1, not both; now {self.teacher!r} and {self.condition_shrink}"
-            )
-        if self.teacher and self.batch == self.accumulate:
-            raise RecipeError(
-                "a teacher swaps each target with the next one's identity: a batch in parts of one image has no next "
-                "one; take fewer parts or processes, or a larger batch"
-            )
-        if self.generator == "diffusion" and (self.masked == "input" or self.same_person < 1):
-            raise RecipeError(
-                'diffusion learns from photos of one person: set same_person = 1, masked = "discriminator"'
-            )
-        _check_generator(self)
+        super().__post_init__()
+        conflicts = [*self._size_conflicts(), *self._mask_conflicts(), *self._generator_conflicts()]
+        if conflicts:
+            raise RecipeError(conflicts[0])
 
     @property
     def alpha_follows_images(self) -> bool:
-        """Whether `images` changes what a step computes: the mask's schedule is a share of it."""
+        """Whether `images` changes what a step computes: the mask's weight is a function of its share."""
         return self.mask != "none"
 
-    def sha256(self) -> str:
-        """Hash of all that decides what is learned, 64 hex digits."""
-        told = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.metadata["training"]}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Keys that keep this recipe from continuing a training with the values `other`, as "key: other, here own".
 
-    def differences(self, other: dict[str, Any]) -> list[str]:
-        """What keeps this recipe from continuing a training by the values `other`, 'key: theirs, here mine' each.
-
-        A longer training may continue a shorter one where nothing depends on the total.
+        `images` may differ where no step depends on it, and keys that do not affect the result.
         """
-        mine = asdict(self)
-        free = {entry.name for entry in fields(self) if not entry.metadata["training"]}
+        own = asdict(self)
+        ignored = {entry.name for entry in fields(self) if not entry.metadata.get("affects_result", True)}
         if not self.alpha_follows_images:
-            free.add("images")
-        names = [name for name in dict.fromkeys([*mine, *other]) if name not in free]
+            ignored.add("images")
+        names = [name for name in dict.fromkeys([*own, *other]) if name not in ignored]
         return [
-            f"{name}: {other.get(name)!r}, here {mine.get(name)!r}"
-            for name in names
-            if other.get(name) != mine.get(name)
+            f"{name}: {other.get(name)!r}, here {own.get(name)!r}" for name in names if other.get(name) != own.get(name)
         ]
 
-    def describe(self) -> list[str]:
-        """One line for each key: name, value, meaning."""
-        return [f"{e.name:<21} {_shown(getattr(self, e.name)):<14} {e.metadata['meaning']}" for e in fields(self)]
-
-
-def _check_generator(recipe: Recipe) -> None:
-    """Raise RecipeError for an unknown generator, or for a key that the generator does not accept."""
-    # Imported late: an unknown recipe or key is refused before torch is loaded.
-    from train.networks.registry import generator_entry, generator_keys, generator_names
-
-    names = generator_names()
-    if recipe.generator not in names:
-        hint = _did_you_mean(recipe.generator, names)
-        raise RecipeError(f"Recipe: generator = {recipe.generator!r} must be {' or '.join(names)}{hint}")
-    accepted = generator_entry(recipe.generator).keys
-    for name in sorted(generator_keys() - accepted):
-        value, default = getattr(recipe, name), _FIELDS[name].default
-        if value != default:
-            raise RecipeError(
-                f"{name} = {value!r} has no effect with generator = {recipe.generator!r}, which accepts "
-                f"{', '.join(sorted(accepted))}: remove it"
+    def _size_conflicts(self) -> list[str]:
+        side = TEMPLATES[self.template].size[0]
+        multiple = (8 if self.variant == "224" else 16) * self.shrink
+        smallest = 48 * 2 ** (self.discriminator_scales - 1)
+        conflicts = []
+        if self.size % multiple or self.size > side:
+            conflicts.append(
+                f"size = {self.size} must be a multiple of {multiple} and at most {side}, the side of {self.template}"
             )
+        if self.size < smallest:
+            conflicts.append(
+                f"discriminator_scales = {self.discriminator_scales} needs crops of {smallest} px, and size is "
+                f"{self.size}: use fewer scales"
+            )
+        if self.batch % self.accumulate:
+            conflicts.append(f"batch = {self.batch} cannot be divided into accumulate = {self.accumulate} equal parts")
+        if self.shrink > 1 and self.output != "change":
+            conflicts.append(
+                f'shrink = {self.shrink} would lose details, which only output = "change" keeps: set output'
+            )
+        return conflicts
+
+    def _mask_conflicts(self) -> list[str]:
+        if self.masked == "input" and self.mask == "none":
+            return ['masked = "input" needs a mask: set mask to box, face or face_hair']
+        return []
+
+    def _generator_conflicts(self) -> list[str]:
+        conflicts = []
+        if self.generator == "diffusion":
+            if (self.condition_shrink == 1) == (self.teacher == ""):
+                conflicts.append(
+                    "diffusion needs a condition without the target's identity: either a teacher (a checkpoint) or "
+                    f"condition_shrink above 1, not both; set are {self.teacher!r} and {self.condition_shrink}"
+                )
+            if self.teacher and self.batch == self.accumulate:
+                conflicts.append(
+                    "a teacher swaps each target with the identity of the next row, and parts of one image have no "
+                    "next row: use fewer parts or processes, or a larger batch"
+                )
+            if self.masked == "input" or self.same_person < 1:
+                conflicts.append(
+                    'diffusion is trained on photos of one person: set same_person = 1 and masked = "discriminator"'
+                )
+        return conflicts or self._ignored_keys()
+
+    def _ignored_keys(self) -> list[str]:
+        """Messages for an unknown generator, or for keys that the generator does not accept."""
+        # Imported late, so that unknown recipes and keys are refused before torch is loaded.
+        from train.networks.registry import generator_entry, generator_keys, generator_names
+
+        names = generator_names()
+        if self.generator not in names:
+            return [f"generator = {self.generator!r} must be {', '.join(names[:-1])} or {names[-1]}"]
+        accepted = generator_entry(self.generator).keys
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        return [
+            f"{name} = {getattr(self, name)!r} has no effect with generator = {self.generator!r}, which accepts "
+            f"{', '.join(sorted(accepted))}: remove it"
+            for name in sorted(generator_keys() - accepted)
+            if getattr(self, name) != defaults[name]
+        ]
 
 
-_FIELDS = {entry.name: entry for entry in fields(Recipe)}
-
-
-def recipes() -> tuple[str, ...]:
-    """Names of the recipes that ship with the program, sorted."""
-    folder = files("train") / "recipes"
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+RECIPES = Presets(Recipe, "recipe", "train", "recipes", default="baseline")
+"""The recipes that ship with the program; `RECIPES.names()` lists them."""
 
 
 def load_recipe(name_or_path: str | Path, **changes: Any) -> Recipe:
-    """Name of a recipe, or path of a TOML file -> Recipe, with `changes` on top (None changes nothing).
+    """Load a recipe by name, or from a TOML file; `changes` replace its values (None keeps them).
 
-    Raises RecipeError naming the file, the key and the mend.
+    Raises RecipeError with the file, the key and a remedy.
     """
-    values = _collect(str(name_or_path), base=Path(), seen=())
-    return replace(Recipe(), **values | {key: value for key, value in changes.items() if value is not None})
-
-
-def _collect(name: str, base: Path, seen: tuple[str, ...]) -> dict[str, Any]:
-    """Values that a recipe or file sets, those that it extends beneath them."""
-    if name in seen:
-        raise RecipeError(f"recipes extend each other in a circle: {' -> '.join((*seen, name))}; remove one `extends`")
-    text, place, folder = _read(name, base)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{place}: not valid TOML: {error}") from error
-    extends = table.pop("extends", None)
-    if extends is not None and not isinstance(extends, str):
-        raise RecipeError(f"{place}: extends = {extends!r} must be the name of a recipe or a path")
-    for key, value in table.items():
-        _check(key, value, place)
-    return (_collect(extends, folder, (*seen, name)) if extends else {}) | table
-
-
-def _read(name: str, base: Path) -> tuple[str, str, Path]:
-    """Text of a recipe or file, how to call it in a message, and the folder that its own paths start from."""
-    if name in recipes():
-        return (files("train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8"), f"recipe {name}", base
-    path = base / name
-    if not path.is_file():
-        raise RecipeError(
-            f"no recipe {name!r}: neither one of {', '.join(recipes())} nor a file{_did_you_mean(name, recipes())}"
-        )
-    try:
-        return path.read_text(encoding="utf-8"), str(path), path.parent
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-
-
-def _check(name: str, value: object, place: str) -> None:
-    if name not in _FIELDS:
-        hint = _did_you_mean(name, tuple(_FIELDS)) or f"; known: extends, {', '.join(_FIELDS)}"
-        raise RecipeError(f"{place}: unknown key {name!r}{hint}")
-    entry = _FIELDS[name]
-    if isinstance(entry.default, str):
-        choices = entry.metadata["choices"]
-        if not isinstance(value, str) or (choices and value not in choices):
-            hint = _did_you_mean(str(value), choices)
-            raise RecipeError(f"{place}: {name} = {value!r} must be {' or '.join(choices) or 'text'}{hint}")
-        return
-    whole = isinstance(entry.default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise RecipeError(f"{place}: {name} = {value!r} must be a {'whole ' if whole else ''}number")
-    low, high = entry.metadata["low"], entry.metadata["high"]
-    if not (math.isfinite(value) and low <= value <= high):
-        raise RecipeError(f"{place}: {name} = {value} is out of range; give {low:g} to {high:g}")
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return RECIPES.load(name_or_path, **changes)

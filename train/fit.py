@@ -100,7 +100,7 @@ def describe(planned: FitPlan) -> list[str]:
     memory = g.training_bytes(part) + 4 * g.parameters + d.training_bytes(2 * part)
     people = len(photos.people) - len(np.unique(photos.person[held_out]))
     return [
-        *recipe.describe(),
+        *(f"{key.name:<21} {key.value:<14} {key.meaning}" for key in recipe.describe()),
         "",
         f"data           {len(photos) - int(held_out.sum()):,} photos of {people:,} people, {planned.dataset.path}",
         f"held out       {int(held_out.sum()):,} photos of {len(photos.people) - people:,} people",

@@ -7,7 +7,7 @@ of `fit` each), results/ and pairs/ (finished arms), and the tables (train/ablat
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -330,8 +330,8 @@ def _timings(request: Request, latent_dim: int, say: Callable[[str], None]) -> d
 def _architecture(recipe: Recipe) -> str:
     """What decides how fast a generator is, as text; where losses differ too, one network is timed twice."""
     loose = {"images", "seed", "held_out", "teacher", "embedder"}
-    told = {e.name: getattr(recipe, e.name) for e in fields(recipe) if e.metadata["training"] and e.name not in loose}
-    return json.dumps(told, sort_keys=True)
+    keys = json.loads(recipe.canonical_json())
+    return json.dumps({name: value for name, value in keys.items() if name not in loose}, sort_keys=True)
 
 
 def _complexities(recipe: Recipe, latent_dim: int) -> tuple[complexity.Complexity, complexity.Complexity]:

@@ -1,1 +1,6 @@
-"""The networks that swap faces and that judge the swaps; pixels and latents in, pixels, scores or losses out."""
+"""Networks: target pixels and latents -> swapped pixels, scores or losses.
+
+`face_generator` is the interface of generators, `registry` their table; `simswap`, `compact` and `latent_diffusion` are
+the generators, built of `convolutions` and `identity_injection`. `discriminator` judges. To add a generator, add a file
+here with a decorated class (see `registry`), and a recipe that names it.
+"""

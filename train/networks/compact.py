@@ -1,8 +1,8 @@
-"""A small generator: target (N, 3, S, S) and latent (N, D) -> swapped face, in 2.8 G multiply-adds at 224.
+"""A small generator of 2.8 G multiply-adds at 224 px.
 
-In the spirit of SimSwap++ (Chen et al. 2024), whose code is not public: identity enters as a convolution that differs
-from person to person and from place to place, in place of AdaIN, which says the same thing everywhere. The design of
-that convolution is our own.
+Similar to SimSwap++ (Chen et al. 2024), whose code is not public: in place of AdaIN, which applies one function at all
+positions, identity is injected by a convolution that depends on the identity and on the position. The design of that
+convolution is our own.
 """
 
 from itertools import pairwise
@@ -18,12 +18,13 @@ from train.networks.registry import register_generator
 
 
 class SpatiallyVarying(Conditioned):
-    """Depthwise 3x3 convolution with a kernel for each person, channel and place.
+    """Depthwise 3x3 convolution with a kernel per image, channel and position.
 
-    y_c(p) = sum_k a_k(p) (s_kc (W_kc * x_c)(p) + b_kc), with x instance-normalised, K shared kernels W, scale s and
-    shift b linear in the person's code, and the share of each kernel at each place
-    a(p) = softmax_k(q_k . x(p) / sqrt(C)), whose queries q are linear in the code too: the person decides what is done,
-    and by what is there, where. 9 K C multiply-adds a place, and 4 K C for the mixture.
+    y_c(p) = sum_k a_k(p) (s_kc (W_kc * x_c)(p) + b_kc) with
+    x: the features, instance-normalised; W: K shared kernels; s, b: scale and shift, linear in the identity code;
+    a(p) = softmax_k(q_k . x(p) / sqrt(C)): mixture weights at position p, with queries q linear in the code.
+
+    Cost: 9 K C multiply-adds per position, and 4 K C for the mixture.
     """
 
     def __init__(self, channels: int, code_dim: int, kernels: int = 4) -> None:
@@ -31,23 +32,23 @@ class SpatiallyVarying(Conditioned):
         self.channels, self.kernels = channels, kernels
         self.weight = nn.Parameter(torch.empty(channels * kernels, 1, 3, 3))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        self.of_person = nn.Linear(code_dim, 3 * kernels * channels)
+        self.style = nn.Linear(code_dim, 3 * kernels * channels)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         normal = instance_norm(x)  # (N, C, H, W)
-        person = self.of_person(latent).float().view(len(x), 3, self.kernels, self.channels)
-        scale, shift, query = person.unbind(1)  # (N, K, C) each
+        style = self.style(latent).float().view(len(x), 3, self.kernels, self.channels)
+        scale, shift, query = style.unbind(1)  # (N, K, C) each
         logits = torch.einsum("nkc,nchw->nkhw", query, normal) / self.channels**0.5
-        shares = logits.float().softmax(1)  # (N, K, H, W)
-        done = F.conv2d(normal, self.weight, None, 1, 1, groups=self.channels)
-        done = done.view(len(x), self.channels, self.kernels, *x.shape[2:])
-        scaled = done * (scale.transpose(1, 2) + 1)[..., None, None] + shift.transpose(1, 2)[..., None, None]
-        y: Tensor = (scaled * shares[:, None]).sum(2).to(x.dtype)
+        weights = logits.float().softmax(1)  # (N, K, H, W)
+        responses = F.conv2d(normal, self.weight, None, 1, 1, groups=self.channels)
+        responses = responses.view(len(x), self.channels, self.kernels, *x.shape[2:])
+        responses = responses * (scale.transpose(1, 2) + 1)[..., None, None] + shift.transpose(1, 2)[..., None, None]
+        y: Tensor = (responses * weights[:, None]).sum(2).to(x.dtype)
         return y
 
 
 class CompactBlock(Conditioned):
-    """Spatially varying convolution, then 1x1 to twice the channels, ReLU and back; the input is added."""
+    """Residual block: spatially varying convolution, then 1x1 to twice the channels, ReLU, and 1x1 back."""
 
     def __init__(self, channels: int, code_dim: int) -> None:
         super().__init__()
@@ -63,7 +64,16 @@ class CompactBlock(Conditioned):
 
 @register_generator("compact", "blocks", "width", "convolution", "io_space", "output", "shrink")
 class CompactGenerator(FaceGenerator):
-    """Encoder, compact blocks, decoder; the latent is first brought to a code of `code_dim` numbers."""
+    """Encoder, compact blocks, decoder.
+
+    Args:
+        latent_dim: D, dimension of the latents.
+        blocks: number of compact blocks.
+        width: channels after the first layer.
+        convolution: convolutions of the decoder; the encoder has standard ones.
+        io_space, output, shrink: see `FaceGenerator`.
+        code_dim: dimension of the identity code, a linear function of the latent, that the blocks read.
+    """
 
     def __init__(
         self,
@@ -80,7 +90,7 @@ class CompactGenerator(FaceGenerator):
         super().__init__(latent_dim, io_space, output, shrink)
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.code = LatentLinear(latent_dim, code_dim)
-        # Unit latents -> a code whose numbers have deviation 1, and then scales and shifts of deviation STYLE_SPREAD.
+        # Codes of unit latents have deviation 1, and the blocks' scales and shifts STYLE_SPREAD.
         nn.init.normal_(self.code.weight)
         self.first_layer = stem(width)
         self.encoder = nn.ModuleList(
@@ -93,8 +103,8 @@ class CompactGenerator(FaceGenerator):
         self.last_layer = to_pixels(width, small=output == "change")
         for block in self.blocks:
             assert isinstance(block, CompactBlock)
-            nn.init.normal_(block.inject.of_person.weight, std=STYLE_SPREAD / code_dim**0.5)
-            nn.init.zeros_(block.inject.of_person.bias)
+            nn.init.normal_(block.inject.style.weight, std=STYLE_SPREAD / code_dim**0.5)
+            nn.init.zeros_(block.inject.style.bias)
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)

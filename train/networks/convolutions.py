@@ -1,7 +1,7 @@
-"""The 3x3 convolutions that a generator's down and up path can be built of: features (N, C, H, W) in and out.
+"""3x3 convolutions of a generator's encoder and decoder, and the stages built of them; features are (N, C, H, W).
 
-`CONVOLUTIONS` names them. All pad by one zero, have a bias, and cost what their docstring says, in multiply-adds for a
-pixel that comes out, with C channels in and O out.
+`CONVOLUTIONS` is the table by name. All pad with one zero and have a bias. Docstrings give the cost in multiply-adds
+per output pixel, for C input and O output channels.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -14,33 +14,33 @@ from torch.utils.checkpoint import checkpoint
 
 Kind = Literal["standard", "separable", "modulated", "dynamic"]
 
-_SMALL = 0.1  # of the usual start of a last layer's weights: changes of about 0.03
+_SMALL = 0.1  # factor on the initial weights of a last layer, which then outputs about 0.03
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of a pixel of x (N, C, H, W) lie together in memory, and x is not plain as well."""
+    """Whether x (N, C, H, W) has the memory format channels_last and not also the contiguous one."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Autocast switched off on x's device; nothing to switch off where tensors are only counted (meta)."""
+    """Context manager that disables autocast on x's device; the meta device has none."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 class Conditioned(nn.Module):
-    """A layer that is called with the features and the identity latent (N, D); `Stage` knows it by this type."""
+    """Base class of layers that `Stage` calls with the features and the latent (N, D)."""
 
 
 class LatentLinear(nn.Linear):
-    """A linear layer that reads the latent itself; a recipe's `latent_rate` finds it by this type.
+    """A linear layer on the latent; its learning rate is multiplied by the recipe's `latent_rate`.
 
-    The numbers of a unit vector are about 1 / sqrt(D). Adam moves every weight by the learning rate, so what this layer
-    gives moves by a rate sqrt(D) times smaller than a layer's whose inputs have deviation 1.
+    The components of a unit vector are about 1 / sqrt(D). Adam moves every weight by about the learning rate, so that
+    the output of this layer moves sqrt(D) times less than that of a layer whose inputs have deviation 1.
     """
 
 
 class Stage(nn.Sequential):
-    """Layers one after another, the latent handed to those that take it; None will do where none does."""
+    """Layers in sequence; those of type `Conditioned` get the latent too, which may be None where there is none."""
 
     def forward(self, x: Tensor, latent: Tensor | None = None) -> Tensor:
         for layer in self:
@@ -49,7 +49,7 @@ class Stage(nn.Sequential):
 
 
 class DepthwiseSeparable(nn.Module):
-    """A 3x3 kernel for each channel, then 1x1 across channels (Howard et al. 2017): 9 C + C O."""
+    """Depthwise 3x3 convolution, then pointwise 1x1 (Howard et al. 2017). Cost: 9 C + C O."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class DepthwiseSeparable(nn.Module):
 
 
 class Modulated(Conditioned):
-    """The latent scales the input's channels, and the output is brought back to unit variance: 9 C O.
+    """The latent scales the input channels; the output is scaled back to unit variance. Cost: 9 C O.
 
-    Modulation and demodulation of StyleGAN2 (Karras et al. 2020, eq. 1 and 3). Scaling input and output is the same
-    as scaling each person's kernel, and lets the whole batch share one convolution.
+    Modulation and demodulation of StyleGAN2 (Karras et al. 2020, eq. 1 and 3). Scaling input and output is equal to
+    scaling the kernel for each image, and needs one convolution for the whole batch.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1, *, latent_dim: int) -> None:
@@ -88,12 +88,18 @@ class Modulated(Conditioned):
 
 
 class Dynamic(nn.Module):
-    """Each photo gets its own mixture of K kernels (Chen et al. 2020): 9 C O, and 9 K C O once for each photo.
+    """Dynamic convolution (Chen et al. 2020): a mixture of K kernels per image. Cost: 9 C O, plus 9 K C O per image.
 
-    The weights of the mixture are a softmax over what two 1x1 layers make of the photo's mean features. Kernels are
-    mixed, not results, so that no K-fold features exist, and the batch is one convolution with a group a photo. With
-    `checkpointing` the mixed kernels (N, O, C, 3, 3) are made again in the backward pass instead of being kept. The
-    attention starts uniform, which is what the paper's high first temperature is for.
+    The mixture weights are the softmax of two linear layers on the image's mean features. Kernels are mixed, not
+    results, so that features are not stored K times; the batch is one convolution with one group per image. The
+    attention starts uniform, which replaces the paper's high initial temperature.
+
+    Args:
+        channels_in: C.
+        channels_out: O.
+        stride: 1 or 2.
+        kernels: K.
+        checkpointing: recompute the mixed kernels (N, O, C, 3, 3) in the backward pass instead of storing them.
     """
 
     def __init__(
@@ -102,11 +108,11 @@ class Dynamic(nn.Module):
         super().__init__()
         self.stride = stride
         self.checkpointing = checkpointing
-        # Three dimensions: a network that is moved to channels_last leaves it as it is.
+        # Three dimensions, because Module.to(memory_format=...) fails on parameters of five.
         self.weight = nn.Parameter(torch.empty(kernels, channels_out, channels_in * 9))
         self.bias = nn.Parameter(torch.zeros(kernels, channels_out))
         for kernel in self.weight:
-            nn.init.kaiming_uniform_(kernel, a=5**0.5)  # as of a linear layer with 9 C inputs: what nn.Conv2d does
+            nn.init.kaiming_uniform_(kernel, a=5**0.5)  # as nn.Conv2d: a linear layer of 9 C inputs
         hidden = max(4, channels_in // 4)
         self.attention = nn.Sequential(nn.Linear(channels_in, hidden), nn.ReLU(), nn.Linear(hidden, kernels))
         last = self.attention[2]
@@ -122,17 +128,17 @@ class Dynamic(nn.Module):
         return self._convolve(x, shares)
 
     def _convolve(self, x: Tensor, shares: Tensor) -> Tensor:
-        photos, channels, height, width = x.shape
+        images, channels, height, width = x.shape
         out = self.weight.shape[1]
-        mixed = (shares @ self.weight.flatten(1).to(shares.dtype)).view(photos * out, channels, 3, 3)
+        mixed = (shares @ self.weight.flatten(1).to(shares.dtype)).view(images * out, channels, 3, 3)
         bias = (shares @ self.bias.to(shares.dtype)).view(-1)
-        y = F.conv2d(x.reshape(1, -1, height, width), mixed, bias, self.stride, 1, groups=photos)
-        y = y.view(photos, out, *y.shape[2:])
+        y = F.conv2d(x.reshape(1, -1, height, width), mixed, bias, self.stride, 1, groups=images)
+        y = y.view(images, out, *y.shape[2:])
         return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
 
 
 class PathConvolution(Protocol):
-    """Makes a 3x3 convolution from the channels in, the channels out, the stride and the latent's size."""
+    """Builds a 3x3 convolution."""
 
     def __call__(self, channels_in: int, channels_out: int, stride: int, latent_dim: int) -> nn.Module: ...
 
@@ -161,32 +167,32 @@ CONVOLUTIONS: dict[Kind, PathConvolution] = {
 }
 
 
-def down(make: PathConvolution, channels_in: int, channels_out: int, latent_dim: int) -> Stage:
-    """Features (N, C, H, W) -> (N, O, H/2, W/2): convolution of stride 2, batch normalisation, ReLU."""
-    return Stage(make(channels_in, channels_out, 2, latent_dim), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+def down(build: PathConvolution, channels_in: int, channels_out: int, latent_dim: int) -> Stage:
+    """Encoder stage, (N, C, H, W) -> (N, O, H/2, W/2): convolution of stride 2, batch normalisation, ReLU."""
+    return Stage(build(channels_in, channels_out, 2, latent_dim), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
 
 
-def up(make: PathConvolution, channels_in: int, channels_out: int, latent_dim: int) -> Stage:
-    """Features (N, C, H, W) -> (N, O, 2H, 2W): bilinear, convolution, batch normalisation, ReLU."""
+def up(build: PathConvolution, channels_in: int, channels_out: int, latent_dim: int) -> Stage:
+    """Decoder stage, (N, C, H, W) -> (N, O, 2H, 2W): bilinear x2, convolution, batch normalisation, ReLU."""
     return Stage(
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-        make(channels_in, channels_out, 1, latent_dim),
+        build(channels_in, channels_out, 1, latent_dim),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
 
 
 def stem(channels_out: int) -> Stage:
-    """Pixels (N, 3, H, W) -> features (N, O, H, W): reflected border, 7x7, batch normalisation, ReLU."""
+    """First layer, (N, 3, H, W) -> (N, O, H, W): reflection padding, 7x7, batch normalisation, ReLU."""
     return Stage(
         nn.ReflectionPad2d(3), nn.Conv2d(3, channels_out, 7), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
     )
 
 
 def to_pixels(channels_in: int, *, small: bool = False) -> Stage:
-    """Features (N, C, H, W) -> three channels (N, 3, H, W), no activation: reflected border, 7x7.
+    """Last layer, (N, C, H, W) -> (N, 3, H, W): reflection padding, 7x7, no activation.
 
-    `small`: numbers near 0 at first.
+    small: initialise it to outputs near 0.
     """
     last = nn.Conv2d(channels_in, 3, 7)
     if small:

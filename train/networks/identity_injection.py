@@ -1,4 +1,4 @@
-"""Blocks that put an identity into features: (N, C, H, W) and a latent (N, D) -> (N, C, H, W)."""
+"""Layers that inject an identity into features: (N, C, H, W) and a latent (N, D) -> (N, C, H, W)."""
 
 import torch
 import torch.nn.functional as F
@@ -7,25 +7,26 @@ from torch import Tensor, nn
 from train.networks.convolutions import Conditioned, LatentLinear, full_precision, is_channels_last
 
 EPSILON = 1e-8
-"""Added to the variance in instance normalisation; below what float16 can tell from zero, hence float32 throughout."""
+"""Added to the variance in instance normalisation. It underflows in float16, hence float32 throughout."""
 
 STYLE_SPREAD = 0.25
-"""Standard deviation of a new block's scale and shift over latents of unit length.
+"""Standard deviation of a new block's scale and shift over latents of unit norm.
 
-With a linear layer's usual start it would be 0.6 / sqrt(D), 0.026 at 512: every person would look the same at first.
+With the default initialisation of a linear layer it would be 0.6 / sqrt(D), 0.026 at D = 512, and the output of a new
+network would hardly depend on the identity.
 """
 
 
 def instance_norm(x: Tensor) -> Tensor:
-    """Features (N, C, H, W) -> float32, each channel of each photo at mean 0 and variance 1 (biased), no parameters."""
+    """Instance normalisation: each channel of each image to mean 0 and (biased) variance 1, float32, no parameters."""
     with full_precision(x):
-        # A group a channel is instance normalisation. This kernel is the quickest of five ways to say it on a CPU
-        # (backward 4x faster than var_mean), and only on planes that lie together.
+        # Equal to instance normalisation. On a CPU this kernel is the fastest of five formulations (backward 4x faster
+        # than var_mean), but only in the contiguous memory format.
         return F.group_norm(x.float().contiguous(), x.shape[1], eps=EPSILON)
 
 
 class Style(nn.Module):
-    """The latent's say on normalised features: x (scale + 1) + shift, both linear in the latent."""
+    """AdaIN: x (scale + 1) + shift on normalised features, scale and shift linear in the latent."""
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
@@ -34,14 +35,14 @@ class Style(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        """x: as it comes from a convolution, (N, C, H, W); it is instance-normalised here. The type stays x's."""
+        """x: (N, C, H, W), normalised here; the result has its dtype and memory format."""
         scale, shift = self.linear(latent).float()[:, :, None, None].chunk(2, 1)  # (N, C, 1, 1) each
         y = torch.addcmul(shift, instance_norm(x), scale + 1).to(x.dtype)
         return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
 
 
 class IdentityBlock(Conditioned):
-    """AdaIN residual block: twice (3x3, instance normalisation, style), ReLU between, the input added at the end."""
+    """AdaIN residual block: twice (3x3 convolution, `Style`), ReLU between, plus the input; no activation after it."""
 
     def __init__(self, channels: int, latent_dim: int) -> None:
         super().__init__()
@@ -52,11 +53,11 @@ class IdentityBlock(Conditioned):
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         y = self.style1(self.conv1(x), latent).relu()
-        added: Tensor = x + self.style2(self.conv2(y), latent)
-        return added
+        result: Tensor = x + self.style2(self.conv2(y), latent)
+        return result
 
     def start_as_identity(self) -> None:
-        """Gives back its input until it has learned otherwise: a block added to a trained generator changes nothing."""
+        """Initialise the block as the identity function: added to a trained generator, it changes no output."""
         with torch.no_grad():
             self.style2.linear.weight.zero_()
             self.style2.linear.bias.zero_()
@@ -64,14 +65,14 @@ class IdentityBlock(Conditioned):
 
 
 class IdentityMap(Conditioned):
-    """Adds to the features a map that is linear in the latent: (N, C, H, W) + mix(resized(M latent)).
+    """Adds a spatial map that is linear in the latent: x + mix(resize(M latent)).
 
-    AdaIN says the same at every place, so a network must first find out where the eyes are. In an aligned crop a place
-    is always the same part of the face, and what a person has there is learned directly, from few images. Not in
-    SimSwap; the learned input of StyleGAN is its relative.
+    AdaIN applies the same function at all positions, so a network must first locate the parts of the face. In an
+    aligned crop each position always shows the same part, and its appearance is learned directly, from few images. Not
+    part of SimSwap; related to StyleGAN's learned constant input.
     """
 
-    SIDE = 32
+    SIDE = 32  # of the map before it is resized to the features
 
     def __init__(self, channels: int, latent_dim: int, map_channels: int) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ class IdentityMap(Conditioned):
         self.mix = nn.Conv2d(map_channels, channels, 1)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        places = self.linear(latent).view(len(x), -1, self.SIDE, self.SIDE)
-        places = F.interpolate(places, size=x.shape[2:], mode="bilinear", align_corners=False)
-        added: Tensor = x + self.mix(places)
-        return added
+        spatial = self.linear(latent).view(len(x), -1, self.SIDE, self.SIDE)
+        spatial = F.interpolate(spatial, size=x.shape[2:], mode="bilinear", align_corners=False)
+        result: Tensor = x + self.mix(spatial)
+        return result

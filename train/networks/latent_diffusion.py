@@ -1,25 +1,25 @@
-"""Diffusion in the bottleneck: target (N, 3, S, S) and identity latent (N, D) -> swapped face, in a few steps.
+"""Latent diffusion in the bottleneck: a narrow autoencoder, and a denoiser of identity blocks that runs a few steps.
 
-Where SimSwap passes an encoder's features through identity blocks, here an encoder makes a narrow code (16 channels at
-S/8: a twelfth of the pixels' numbers) and a denoiser, identity blocks again, turns noise into the code of the swapped
-face. The founding report ran DDPM on SimSwap's 512 channels and ran out of memory above batch 2; narrow, and with the
-encoder outside the chain, a batch of 16 fits.
+SimSwap passes the features of an encoder through identity blocks. Here an encoder computes a narrow code (16 channels
+at S/8, a twelfth of the number of pixel values), and a denoiser of identity blocks turns noise into the code of the
+swapped face. The founding report ran DDPM on SimSwap's 512 channels, out of memory above batch 2; with a narrow code
+and the encoder outside of the chain, a batch of 16 fits.
 
-The scheme, per photo x of a person with latent i:
-- *Truth*: x itself. *Condition*: a swapped x, x with a stranger's identity put on by a trained generator, as in the
-  report. Pose, expression, light and background are in the condition; whose face it is, is only in i (taken from
-  another photo of the person where there is one), so the denoiser must learn to read it there. When swapping,
-  the condition is the target as it is: also a face with the right attributes and the wrong identity.
-- Without a trained generator, `condition_shrink` averages the condition over blocks of so many pixels, in training and
-  in swapping: attributes survive, identity does not.
-- The autoencoder learns reconstruction (what else the loop adds to `decoded`), the denoiser noise prediction (Ho et al.
-  2020, eq. 14, cosine schedule of Nichol and Dhariwal 2021). The noise loss does not reach the encoder, which could
-  please it by making codes that say nothing. Codes have unit variance by batch normalisation without parameters, and
-  the decoder learns on codes with a little noise, since sampled ones are never exact.
-- A tenth of the identities are replaced by a learned "nobody", so that sampling can move away from it (Ho and Salimans
-  2021); `guidance` 1 does not, and costs half.
-- Sampling is DDIM with eta 0 (Song et al. 2021): a pure function of its first noise. `forward` uses one fixed noise for
-  every image, so that a swap never depends on its batch and a video does not flicker.
+For a photo x of a person with latent i:
+- *Truth*: x. *Condition*: x swapped to another identity by a trained generator, as in the report. Pose, expression,
+  light and background are in the condition; the identity is only in i (from another photo of the person where there is
+  one), so that the denoiser must read it there. In a swap the condition is the target, which also has the right
+  attributes and the wrong identity.
+- Without a trained generator, `condition_shrink` averages the condition over blocks of pixels, in training and in
+  swaps: attributes survive, identity does not.
+- The autoencoder is trained by reconstruction and the adversary, the denoiser by noise prediction (Ho et al. 2020,
+  eq. 14, cosine schedule of Nichol and Dhariwal 2021). The noise loss has no gradient to the encoder, which could lower
+  it with codes that carry no information. Codes have unit variance by batch normalisation without parameters. The
+  decoder is trained on codes with a little noise, because sampled codes are inexact.
+- Classifier-free guidance (Ho and Salimans 2021): a tenth of the identities are replaced by a learned null identity.
+  `guidance` 1 does not use it and costs half.
+- Sampling is DDIM with eta = 0 (Song et al. 2021), a pure function of the initial noise. `forward` uses one fixed noise
+  for all images, so that a swap does not depend on its batch and a video does not flicker.
 """
 
 from itertools import pairwise
@@ -38,16 +38,18 @@ from train.networks.registry import register_generator
 TIMES = 1000
 _TIME_DIM = 128
 _DECODER_NOISE = 0.1
-_CODE_LIMIT = 5.0  # estimates of unit-variance codes are clamped here: at the noisy end they are otherwise unbounded
+_CODE_LIMIT = 5.0  # clamp of estimated codes (of unit variance), which are unbounded at the noisy end
 _SWAP_SEED = 5
 
 
 class DiffusionLosses(NamedTuple):
-    """What one training pass gives; the loop weighs it.
+    """Results of one training pass.
 
-    noise: scalar, mean squared error of the predicted noise. decoded: (N, 3, S, S), the truth through the autoencoder,
-    for reconstruction and the adversary. estimate: (N, 3, S, S), the swapped face as estimated from one denoising, for
-    an identity loss weighted by `signal` (N,), the share of truth that was left in it, near 1 where little noise was.
+    noise: scalar, mean squared error of the predicted noise.
+    decoded: (N, 3, S, S), the truth passed through the autoencoder, for reconstruction and the adversary.
+    estimate: (N, 3, S, S), the swapped face estimated by one denoising step, for the identity loss; None if not asked
+        for.
+    signal: (N,), alpha-bar of each image, the weight of its identity loss; 0 where the identity was dropped.
     """
 
     noise: Tensor
@@ -57,7 +59,7 @@ class DiffusionLosses(NamedTuple):
 
 
 def cosine_schedule(times: int = TIMES) -> Tensor:
-    """alpha-bar (times,): the share of the signal's variance left at each time, falling from nearly 1 to nearly 0."""
+    """alpha-bar (times,): the signal's share of the variance at each time, from nearly 1 down to nearly 0."""
     # f(t) = cos^2((t / T + s) / (1 + s) pi / 2), alpha-bar = f(t) / f(0), with s = 0.008
     t = torch.arange(times + 1, dtype=torch.float64) / times
     f = torch.cos((t + 0.008) / 1.008 * torch.pi / 2).square()
@@ -65,24 +67,24 @@ def cosine_schedule(times: int = TIMES) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """Noisy code, the condition's code, time and identity -> the noise in it; all codes (N, c, h, w)."""
+    """Predicts the noise in a code from the condition's code, the time and the latent; codes are (N, c, h, w)."""
 
     def __init__(self, code_channels: int, width: int, blocks: int, latent_dim: int) -> None:
         super().__init__()
-        self.nobody = nn.Parameter(F.normalize(torch.randn(latent_dim), dim=0))
+        self.null_identity = nn.Parameter(F.normalize(torch.randn(latent_dim), dim=0))
         self.time = nn.Sequential(nn.Linear(_TIME_DIM, _TIME_DIM), nn.SiLU(), nn.Linear(_TIME_DIM, _TIME_DIM))
         self.enter = nn.Conv2d(2 * code_channels, width, 3, 1, 1)
         self.blocks = nn.ModuleList(IdentityBlock(width, latent_dim + _TIME_DIM) for _ in range(blocks))
         self.leave = nn.Conv2d(width, code_channels, 3, 1, 1)
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, noisy: Tensor, condition: Tensor, time: Tensor, identity: Tensor, known: Tensor) -> Tensor:
-        """time: (N,) integers below TIMES; identity: (N, D); known: bool (N,), False: nobody's."""
-        identity = torch.where(known[:, None], identity, self.nobody.to(identity.dtype))
-        rates = torch.exp(torch.linspace(0, -9.2, _TIME_DIM // 2, device=noisy.device))  # 1 to 1e-4 a step
+    def forward(self, noisy: Tensor, condition: Tensor, time: Tensor, latent: Tensor, known: Tensor) -> Tensor:
+        """time: (N,) integers below TIMES; latent: (N, D); known: bool (N,), False uses the null identity."""
+        latent = torch.where(known[:, None], latent, self.null_identity.to(latent.dtype))
+        rates = torch.exp(torch.linspace(0, -9.2, _TIME_DIM // 2, device=noisy.device))  # 1 to 1e-4 per time step
         angles = time[:, None].float() * rates
         waves = torch.cat([angles.sin(), angles.cos()], 1)
-        style = torch.cat([identity, self.time(waves).to(identity.dtype)], 1)
+        style = torch.cat([latent, self.time(waves).to(latent.dtype)], 1)
         x = self.enter(torch.cat([noisy, condition], 1))
         for block in self.blocks:
             x = block(x, style)
@@ -92,9 +94,20 @@ class Denoiser(nn.Module):
 
 @register_generator("diffusion", "blocks", "width", "io_space", "condition_shrink", "teacher", "noise")
 class LatentDiffusion(FaceGenerator):
-    """Autoencoder with a narrow code, and a denoiser between; see the head of this file.
+    """Autoencoder with a narrow code, and a denoiser (see the head of this file).
 
-    checkpointing: encoder and decoder are run again in the backward pass, stage by stage, instead of being kept.
+    Args:
+        latent_dim: D, dimension of the latents.
+        blocks: identity blocks of the denoiser.
+        width: channels after the encoder's first layer.
+        io_space: see `FaceGenerator`.
+        code_channels: channels of the code.
+        denoiser_width: channels of the denoiser's blocks.
+        steps: denoising steps of a swap, 1 to `TIMES`.
+        guidance: weight w of classifier-free guidance; 1 is none.
+        identity_dropout: share of the identities that training replaces by the null identity.
+        condition_shrink: block size in px over which the condition is averaged; 1 is none.
+        checkpointing: recompute encoder and decoder in the backward pass, stage by stage, instead of storing them.
     """
 
     alpha_bar: Tensor
@@ -149,74 +162,77 @@ class LatentDiffusion(FaceGenerator):
         self,
         truth: Tensor,
         condition: Tensor,
-        identity: Tensor,
+        latent: Tensor,
         random: torch.Generator | None = None,
         *,
         estimate: bool = False,
     ) -> DiffusionLosses:
-        """One training pass. truth, condition: (N, 3, S, S) in the generator's space; identity: (N, D).
+        """One training pass.
 
-        `random`, a CPU generator, makes it repeatable. `estimate` asks for the image of the same name: another pass
-        of the decoder.
+        Args:
+            truth, condition: (N, 3, S, S) in the generator's io space.
+            latent: (N, D), from `identity_conditioning`.
+            random: a CPU generator, for repeatable noise.
+            estimate: return `DiffusionLosses.estimate`, which costs another pass of the decoder.
         """
-        self._check(truth, identity)
+        self._check(truth, latent)
         code = self.encode(truth)
         decoded = self.decode(code + _DECODER_NOISE * _noise(code, random))
         with torch.no_grad():
-            condition_code = self.encode(self._see(condition))
-        clean, photos = code.detach(), len(code)
-        time = torch.randint(TIMES, (photos,), generator=random, device="cpu").to(code.device)
-        known = (torch.rand(photos, generator=random, device="cpu") >= self.identity_dropout).to(code.device)
+            condition_code = self.encode(self._coarsened(condition))
+        clean, count = code.detach(), len(code)
+        time = torch.randint(TIMES, (count,), generator=random, device="cpu").to(code.device)
+        known = (torch.rand(count, generator=random, device="cpu") >= self.identity_dropout).to(code.device)
         signal = self.alpha_bar[time]
-        left = signal[:, None, None, None]
+        alpha_bar = signal[:, None, None, None]
         noise = _noise(code, random)
         # z_t = sqrt(alpha-bar) z_0 + sqrt(1 - alpha-bar) eps
-        noisy = left.sqrt() * clean + (1 - left).sqrt() * noise
-        predicted = self.denoiser(noisy, condition_code, time, identity, known)
-        image = self.decode(_clean(noisy, predicted, left)) if estimate else None
+        noisy = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
+        predicted = self.denoiser(noisy, condition_code, time, latent, known)
+        image = self.decode(_clean(noisy, predicted, alpha_bar)) if estimate else None
         return DiffusionLosses(F.mse_loss(predicted, noise), decoded, image, signal * known)
 
     def sample(
-        self, target: Tensor, identity: Tensor, noise: Tensor, steps: int | None = None, guidance: float | None = None
+        self, target: Tensor, latent: Tensor, noise: Tensor, steps: int | None = None, guidance: float | None = None
     ) -> Tensor:
-        """The target with that identity, by DDIM from `noise` (N or 1, c, S/8, S/8), in the generator's space."""
-        self._check(target, identity)
+        """Swap by DDIM from `noise` (N or 1, c, S/8, S/8); images in the generator's io space."""
+        self._check(target, latent)
         steps = self.steps if steps is None else steps
         guidance = self.guidance if guidance is None else guidance
-        condition = self.encode(self._see(target))
+        condition = self.encode(self._coarsened(target))
         code = noise.to(condition).expand_as(condition)
         times = [round((TIMES - 1) * (1 - index / max(1, steps - 1))) for index in range(steps)]
         for index, time in enumerate(times):
-            predicted = self._predict(code, condition, time, identity, guidance)
+            predicted = self._predict(code, condition, time, latent, guidance)
             clean = _clean(code, predicted, self.alpha_bar[time])
             if index == steps - 1:
                 return self.decode(clean)
-            # z_s = sqrt(alpha-bar_s) z_0 + sqrt(1 - alpha-bar_s) eps, with the eps that the clamped z_0 implies
-            left, next_left = self.alpha_bar[time], self.alpha_bar[times[index + 1]]
-            predicted = (code - left.sqrt() * clean) / (1 - left).sqrt()
-            code = next_left.sqrt() * clean + (1 - next_left).sqrt() * predicted
+            # z_s = sqrt(alpha-bar_s) z_0 + sqrt(1 - alpha-bar_s) eps, with eps recomputed from the clamped z_0
+            now, following = self.alpha_bar[time], self.alpha_bar[times[index + 1]]
+            predicted = (code - now.sqrt() * clean) / (1 - now).sqrt()
+            code = following.sqrt() * clean + (1 - following).sqrt() * predicted
         raise ValueError(f"steps must be at least 1, got {steps}")
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
-        """`sample` from the one noise that all swaps share."""
+        """`sample` from the fixed noise."""
         height, width = (side // self.multiple_of for side in target.shape[-2:])
         fixed = torch.Generator("cpu").manual_seed(_SWAP_SEED)
         return self.sample(
             target, latent, torch.randn(1, self.code_channels, height, width, generator=fixed, device="cpu")
         )
 
-    def _predict(self, code: Tensor, condition: Tensor, time: int, identity: Tensor, guidance: float) -> Tensor:
-        """The noise in `code`; with guidance w, eps(nobody) + w (eps(identity) - eps(nobody))."""
+    def _predict(self, code: Tensor, condition: Tensor, time: int, latent: Tensor, guidance: float) -> Tensor:
+        """The noise in `code`: eps(null) + w (eps(latent) - eps(null)) with guidance w."""
         times = torch.full((len(code),), time, device=code.device)
-        yes = torch.ones(len(code), dtype=torch.bool, device=code.device)
-        predicted: Tensor = self.denoiser(code, condition, times, identity, yes)
+        known = torch.ones(len(code), dtype=torch.bool, device=code.device)
+        predicted: Tensor = self.denoiser(code, condition, times, latent, known)
         if guidance == 1:
             return predicted
-        nobody: Tensor = self.denoiser(code, condition, times, identity, ~yes)
-        return torch.lerp(nobody, predicted, guidance)
+        unconditional: Tensor = self.denoiser(code, condition, times, latent, ~known)
+        return torch.lerp(unconditional, predicted, guidance)
 
-    def _see(self, condition: Tensor) -> Tensor:
-        """The condition as the encoder is shown it: averaged over blocks where identity has to be hidden."""
+    def _coarsened(self, condition: Tensor) -> Tensor:
+        """The condition averaged over blocks of `condition_shrink` px, at its own size."""
         if self.condition_shrink == 1:
             return condition
         size = condition.shape[-2:]
@@ -232,11 +248,11 @@ class LatentDiffusion(FaceGenerator):
         return x
 
 
-def _clean(noisy: Tensor, noise: Tensor, left: Tensor) -> Tensor:
+def _clean(noisy: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """z_0 = (z_t - sqrt(1 - alpha-bar) eps) / sqrt(alpha-bar), clamped."""
-    return ((noisy - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-_CODE_LIMIT, _CODE_LIMIT)
+    return ((noisy - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()).clamp(-_CODE_LIMIT, _CODE_LIMIT)
 
 
 def _noise(like: Tensor, random: torch.Generator | None) -> Tensor:
-    """Unit normal noise of that shape, drawn on the CPU: the same numbers on every device."""
+    """Standard normal noise of the same shape, drawn on the CPU so that it is equal on all devices."""
     return torch.randn(like.shape, generator=random, device="cpu").to(like.device)

@@ -1,4 +1,4 @@
-"""The diffusion variant: its schedule and sampling against their formulas, what learns from what, and its memory."""
+"""Latent diffusion: schedule and sampling against their formulas, gradients of each loss, and memory."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def faces(count: int = 2) -> tuple[Tensor, Tensor]:
 
 
 def settled(**options: object) -> LatentDiffusion:
-    """In eval mode, after some batches for its running statistics, and with a denoiser that says something."""
+    """In eval mode, with running statistics of some batches and a denoiser whose output is not zero."""
     model = tiny(**options)
     for _ in range(30):
         model.encode(faces(8)[0])
@@ -33,13 +33,13 @@ def seeded(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_the_schedule_falls_from_all_to_nearly_nothing() -> None:
-    left = cosine_schedule()
-    assert len(left) == TIMES
-    assert left[0] > 0.9999
-    assert 0 < left[-1] < 1e-4
-    assert (left.diff() <= 0).all()
-    assert left[TIMES // 2 - 1].item() == pytest.approx(0.494, abs=0.005)
+def test_the_schedule_falls_from_nearly_one_to_nearly_zero() -> None:
+    alpha_bar = cosine_schedule()
+    assert len(alpha_bar) == TIMES
+    assert alpha_bar[0] > 0.9999
+    assert 0 < alpha_bar[-1] < 1e-4
+    assert (alpha_bar.diff() <= 0).all()
+    assert alpha_bar[TIMES // 2 - 1].item() == pytest.approx(0.494, abs=0.005)
 
 
 def test_codes_are_narrow_and_of_unit_variance() -> None:
@@ -48,16 +48,16 @@ def test_codes_are_narrow_and_of_unit_variance() -> None:
     torch.testing.assert_close(code.var((0, 2, 3), correction=0), torch.ones(2), atol=0.01, rtol=0)
 
 
-def test_perfect_noise_prediction_gives_the_truth_back() -> None:
-    """DDIM with a denoiser that knows the truth ends on it, whatever the noise and the number of steps."""
+def test_perfect_noise_prediction_restores_the_truth() -> None:
+    """DDIM with an oracle for a denoiser ends on the truth, for any noise and number of steps."""
     model = tiny().eval()
     target, identity = faces()
     truth = torch.randn(2, 2, 4, 4).clamp(-3, 3)
 
     class Oracle(torch.nn.Module):
         def forward(self, noisy: Tensor, condition: Tensor, time: Tensor, *_: Tensor) -> Tensor:
-            left = model.alpha_bar[time][:, None, None, None]
-            return (noisy - left.sqrt() * truth) / (1 - left).sqrt()
+            alpha_bar = model.alpha_bar[time][:, None, None, None]
+            return (noisy - alpha_bar.sqrt() * truth) / (1 - alpha_bar).sqrt()
 
     model.denoiser = Oracle()  # type: ignore[assignment]
     with torch.no_grad():
@@ -67,14 +67,14 @@ def test_perfect_noise_prediction_gives_the_truth_back() -> None:
 
 
 def test_the_noise_loss_is_the_squared_error_of_the_noise() -> None:
-    """A fresh denoiser answers with its last layer's bias; with that at zero the loss is the noise's own square."""
+    """A fresh denoiser outputs its last layer's bias; with a bias of zero the loss is the mean square of the noise."""
     model = tiny()
     torch.nn.init.zeros_(model.denoiser.leave.bias)  # type: ignore[arg-type]
     target, identity = faces(16)
     assert model.losses(target, target, identity, seeded()).noise.item() == pytest.approx(1, abs=0.15)
 
 
-def test_training_is_repeatable_and_each_loss_reaches_its_part() -> None:
+def test_training_is_repeatable_and_each_loss_has_gradients_in_its_part_only() -> None:
     model = tiny()
     target, identity = faces()
     torch.nn.init.normal_(model.denoiser.leave.weight)
@@ -107,26 +107,26 @@ def test_swapping_is_a_pure_function_that_depends_on_target_and_identity() -> No
         assert (model.sample(target, identity, noise) - image).abs().max() > 1e-3
 
 
-def test_dropped_identities_do_not_reach_the_denoiser_and_are_no_identity_signal() -> None:
+def test_dropped_identities_do_not_reach_the_denoiser_and_have_no_identity_loss() -> None:
     model = tiny(identity_dropout=1.0)
     torch.nn.init.normal_(model.denoiser.leave.weight)
     target, identity = faces()
-    mine, other = (model.losses(target, target, given, seeded()) for given in (identity, -identity))
-    assert torch.equal(mine.noise, other.noise)
-    assert not mine.signal.any()
-    mine.noise.backward()
-    assert model.denoiser.nobody.grad is not None
-    assert model.denoiser.nobody.grad.any()
+    first, second = (model.losses(target, target, latent, seeded()) for latent in (identity, -identity))
+    assert torch.equal(first.noise, second.noise)
+    assert not first.signal.any()
+    first.noise.backward()
+    assert model.denoiser.null_identity.grad is not None
+    assert model.denoiser.null_identity.grad.any()
 
 
-def test_guidance_goes_past_the_identity_away_from_nobody() -> None:
+def test_guidance_moves_away_from_the_null_identity() -> None:
     model = settled()
     target, identity = faces()
     noise = torch.randn(1, 2, 4, 4, generator=seeded())
-    nobody = F.normalize(model.denoiser.nobody, dim=0).expand_as(identity)
+    null = F.normalize(model.denoiser.null_identity, dim=0).expand_as(identity)
     with torch.no_grad():
-        none = model.sample(target, identity, noise, guidance=0)
-        torch.testing.assert_close(none, model.sample(target, nobody, noise), atol=1e-4, rtol=0)
+        unconditional = model.sample(target, identity, noise, guidance=0)
+        torch.testing.assert_close(unconditional, model.sample(target, null, noise), atol=1e-4, rtol=0)
         assert (
             model.sample(target, identity, noise, guidance=2) - model.sample(target, identity, noise)
         ).abs().max() > 1e-3
@@ -136,7 +136,7 @@ def test_a_shrunk_condition_hides_detail() -> None:
     model = settled(condition_shrink=8)
     target, identity = faces(1)
     target[..., :16] = 0
-    # Two pixels of one block change places: the block's mean stays.
+    # Two pixels of one block are exchanged, which keeps the block's mean.
     other = target.clone()
     other[..., 0, 24], other[..., 1, 25] = target[..., 1, 25], target[..., 0, 24]
     with torch.no_grad():
@@ -145,10 +145,10 @@ def test_a_shrunk_condition_hides_detail() -> None:
 
 
 def test_checkpointing_changes_memory_only() -> None:
-    kept, again = tiny(), tiny(checkpointing=True)
+    stored, recomputed = tiny(), tiny(checkpointing=True)
     target, identity = faces()
     gradients = []
-    for model in (kept, again):
+    for model in (stored, recomputed):
         losses = model.losses(target, target, identity, seeded())
         (losses.noise + losses.decoded.square().mean()).backward()
         gradients.append([p.grad for p in model.parameters()])
@@ -157,7 +157,7 @@ def test_checkpointing_changes_memory_only() -> None:
 
 
 def test_batch_16_fits_at_224() -> None:
-    """Ours within 8 GiB in float32, where the report's chain on 512 channels stopped at batch 2."""
+    """8 GiB in float32; the report's chain on 512 channels ran out of memory above batch 2."""
     with torch.device("meta"):
         model = LatentDiffusion()
     cost = measure(
