@@ -1,7 +1,4 @@
-"""A network and example inputs -> its parameters, multiply-adds and memory, counted without computing anything.
-
-All runs on torch's meta device, where tensors have shapes and no numbers: milliseconds, and no memory.
-"""
+"""Parameters, multiply-adds and memory of a network, counted on torch's meta device: without data, in milliseconds."""
 
 import copy
 from collections.abc import Callable
@@ -15,46 +12,55 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Complexity:
-    """Parameters; multiply-adds of one image's forward pass; bytes a training step keeps for an image's backward."""
+    """Cost of a network.
+
+    parameters: number of parameters. macs: multiply-adds of the forward pass of one image. activation_bytes: memory
+    that a training step stores for the backward pass of one image.
+    """
 
     parameters: int
     macs: int
     activation_bytes: int
 
     def training_bytes(self, batch: int) -> int:
-        """Estimate of a training step's memory in float32: weights, gradient, Adam's two moments, and activations.
+        """Estimated memory of a training step in float32: weights, gradients, Adam's two moments, and activations.
 
-        Working memory of convolutions and the allocator's waste are not in it.
+        Without workspaces of convolutions and fragmentation.
         """
         return 16 * self.parameters + batch * self.activation_bytes
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers the network learns, frozen ones included."""
+    """Number of parameters, including frozen ones."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def measure(
     network: nn.Module, *shapes: tuple[int, ...], run: Callable[..., object] = lambda network, *inputs: network(*inputs)
 ) -> Complexity:
-    """The complexity of `network` called with float32 tensors of these shapes, which are divided by their batch.
+    """Measure the cost per image of `run(network, *tensors)`, by default a forward pass.
 
-    Multiply-adds are those of convolutions and matrix products, as papers count them; normalisation, activations and
-    resampling are left out. `run(network, *tensors)` is what is counted, a forward pass unless said otherwise.
+    Multiply-adds are those of convolutions and matrix products, as papers count them, without normalisation,
+    activations and resampling.
+
+    Args:
+        network: on any device; it is not changed.
+        *shapes: of the float32 inputs, batch first.
+        run: the function to measure.
     """
     shadow = copy.deepcopy(network).to("meta").train()
     inputs = [torch.empty(shape, device="meta") for shape in shapes]
     batch = shapes[0][0]
-    kept: dict[int, Tensor] = {}
-    own = {parameter.untyped_storage()._cdata for parameter in shadow.parameters()}
+    saved: dict[int, Tensor] = {}
+    weights = {parameter.untyped_storage()._cdata for parameter in shadow.parameters()}
 
-    def keep(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage()._cdata
-        if place not in own:
-            kept[place] = tensor  # held, so that no other storage takes its place
+    def save(tensor: Tensor) -> Tensor:
+        address = tensor.untyped_storage()._cdata
+        if address not in weights:
+            saved[address] = tensor  # referenced, so that the address is not reused
         return tensor
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(save, lambda tensor: tensor):
         run(shadow, *inputs)
-    held = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    return Complexity(parameters(network), counter.get_total_flops() // 2 // batch, held // batch)
+    activations = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+    return Complexity(parameters(network), counter.get_total_flops() // 2 // batch, activations // batch)

@@ -1,14 +1,13 @@
-"""What can go wrong with a training, one type for each mistake, each with its own exit code.
+"""Errors of `simswap`, one type per kind of mistake, each with its own exit code.
 
-`curate/program.py` turns these into one line on stderr and an exit code. Each message names the value, the place and
-the next step.
+`curate/program.py` prints them as one line on stderr. Each message names the value, the place and the next step.
 """
 
 from manifests.errors import SwapsetError
 
 
 class RecipeError(SwapsetError):
-    """A recipe has an unknown key, a value out of range, or values that do not go together."""
+    """A recipe has an unknown key, a value out of range, or values that conflict."""
 
     exit_code = 8
 
@@ -26,24 +25,24 @@ class DivergedError(SwapsetError):
 
 
 class MarkError(SwapsetError):
-    """A result cannot be marked as AI-made: a format that carries no records, a certificate that does not sign."""
+    """A result cannot be marked as AI-generated: unsupported format, unusable certificate."""
 
     exit_code = 13
 
 
 class TargetError(SwapsetError):
-    """A photo or video, or some of a folder, cannot be swapped: unreadable, no face, not of a known kind."""
+    """A photo or video, or some of a folder, cannot be swapped: unreadable, no face, unsupported format."""
 
     exit_code = 14
 
 
 class SourceFaceError(SwapsetError):
-    """A photo that must show one person's face shows none, or several."""
+    """A photo that must show one face shows none, or several."""
 
     exit_code = 15
 
 
 class ConsentError(SwapsetError):
-    """The source or the target shows somebody whom an exclusion gallery names."""
+    """The source or the target shows a person of an exclusion gallery."""
 
     exit_code = 16

@@ -1,6 +1,6 @@
-"""What the generator and the discriminator minimise: networks' outputs in, scalars out, float32.
+"""Loss terms of SimSwap (Chen et al. 2020, section 3.3): scalars, float32.
 
-Chen et al. 2020 (SimSwap), section 3.3. Lists of verdicts are a `Discriminator`'s; over scales the mean is taken.
+`Verdicts` are the outputs of a discriminator; the losses are means over its scales.
 """
 
 import torch
@@ -28,10 +28,14 @@ def hinge_d(real: Verdicts, fake: Verdicts) -> Tensor:
 
 
 def embed(embedder: Embedder, rgb01: Tensor, matrices: Tensor) -> Tensor:
-    """Crops (N, 3, S, S), RGB in [0, 1] -> unit vectors (N, D), through the embedder's own chip; differentiable.
+    """Crops -> embeddings (N, D) of unit norm; differentiable.
 
-    matrices: (N, 2, 3) crop -> chip: `curate.faces.align.fit(landmarks on the crop, embedder.template)`. It computes in
-    the type that the embedder is accurate in, whatever autocast surrounds it.
+    Computed in the precision that the embedder needs, independent of a surrounding autocast.
+
+    Args:
+        embedder: a frozen face embedder.
+        rgb01: (N, 3, S, S), RGB in [0, 1].
+        matrices: (N, 2, 3), crop -> the embedder's template: `align.fit(landmarks on the crop, embedder.template)`.
     """
     device = rgb01.device.type
     half = embedder.half_dtype if device == "cuda" else None
@@ -43,11 +47,15 @@ def embed(embedder: Embedder, rgb01: Tensor, matrices: Tensor) -> Tensor:
 def identity_loss(
     embedder: Embedder, fake_rgb01: Tensor, matrices: Tensor, source_latent: Tensor, centre: Tensor | None = None
 ) -> Tensor:
-    """1 - cos(embedding of the fake, the source's latent), mean over the batch.
+    """1 - cos(embedding of the fake, latent of the source), mean over the batch.
 
-    fake_rgb01: (N, 3, S, S), not clamped; matrices: (N, 2, 3) of the *target's* face, crop -> chip; source_latent:
-    (N, D), unit vectors of the same embedder. `centre` (D,), the mean of many people's embeddings, is taken off both
-    first: where an embedder keeps all people in one corner of the sphere (dlib's), the plain cosine says little.
+    Args:
+        embedder: the embedder of the latents.
+        fake_rgb01: (N, 3, S, S), not clamped.
+        matrices: (N, 2, 3), crop -> the embedder's template, of the *target's* face.
+        source_latent: (N, D), of unit norm.
+        centre: (D,), the latent centre, subtracted from both; it separates people where an embedder maps all of them
+            into one corner of the sphere (dlib's).
     """
     fake, source = embed(embedder, fake_rgb01, matrices), source_latent.float()
     if centre is not None:
@@ -56,34 +64,34 @@ def identity_loss(
 
 
 def reconstruction(fake: Tensor, target: Tensor, same_person: Tensor) -> Tensor:
-    """Mean |fake - target| over the rows whose source is the target's own person; 0 where there are none.
+    """Mean |fake - target| over the rows whose source and target are one person; 0 where there are none.
 
-    fake, target: (N, 3, S, S) in one space; same_person: bool (N,).
+    fake, target: (N, 3, S, S) in the same io space; same_person: bool (N,).
     """
-    chosen = same_person.to(fake.dtype)
+    weights = same_person.to(fake.dtype)
     distance = (fake - target).abs().mean((1, 2, 3))
-    return (distance * chosen).sum() / chosen.sum().clamp(min=1)
+    return (distance * weights).sum() / weights.sum().clamp(min=1)
 
 
 def weak_feature_matching(fake: Verdicts, real: Verdicts, last: int = 2) -> Tensor:
-    """Mean |D_i(fake) - D_i(target)| over the `last` deepest hidden layers i: attributes are kept, texture is free.
+    """Mean |D_i(fake) - D_i(target)| over the `last` deepest hidden layers i: keeps attributes, not texture.
 
-    `real` is D's verdict on the target; it gets no gradient, so it may come from torch.no_grad().
+    real: D's output for the targets; it gets no gradient.
     """
     terms = [
-        F.l1_loss(feature.float(), wanted.detach().float())
-        for (_, features), (_, targets) in zip(fake, real, strict=True)
-        for feature, wanted in zip(features[-last:], targets[-last:], strict=True)
+        F.l1_loss(feature.float(), reference.detach().float())
+        for (_, features), (_, references) in zip(fake, real, strict=True)
+        for feature, reference in zip(features[-last:], references[-last:], strict=True)
     ]
     return torch.stack(terms).mean()
 
 
 def gradient_penalty(discriminator: Discriminator, images: Tensor, norm: float = 0.0) -> Tensor:
-    """Mean (|dD/dx| - norm)^2 at the images, summed over scales; it needs float32 and a second backward pass.
+    """Mean (|dD/dx| - norm)^2 at the images, D summed over scales; differentiable, in float32.
 
-    At real images with norm 0 it is R1 (Mescheder et al. 2018); at `interpolate(real, fake)` with norm 1 that of
-    Gulrajani et al. 2017, which the SimSwap paper weighs with 1e-5. Batch normalisation in D couples a batch's images:
-    each gradient then holds the others' share too.
+    At real images with norm 0 it is R1 (Mescheder et al. 2018); at `interpolate(real, fake)` with norm 1 it is that of
+    Gulrajani et al. 2017, to which the SimSwap paper gives the weight 1e-5. Batch normalisation in D couples the images
+    of a batch: each gradient includes the effect on the others.
     """
     with torch.autocast(images.device.type, enabled=False):
         images = images.detach().float().requires_grad_()
@@ -94,6 +102,6 @@ def gradient_penalty(discriminator: Discriminator, images: Tensor, norm: float =
 
 
 def interpolate(real: Tensor, fake: Tensor, random: torch.Generator | None = None) -> Tensor:
-    """Images (N, 3, S, S) at a random place between each real one and its fake one; no gradient."""
-    share = torch.rand(len(real), 1, 1, 1, device=real.device, generator=random)
-    return torch.lerp(fake.detach().float(), real.detach().float(), share)
+    """Images (N, 3, S, S) at a uniform random position between each real and fake one; no gradient."""
+    position = torch.rand(len(real), 1, 1, 1, device=real.device, generator=random)
+    return torch.lerp(fake.detach().float(), real.detach().float(), position)

@@ -1,4 +1,4 @@
-"""Images (N, 3, S, S) -> at each of several scales, a map of logits (real > 0) and the features on the way to it."""
+"""Discriminators: images (N, 3, S, S) -> logits (real > 0) and hidden features at several scales."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Verdicts = list[tuple[Tensor, list[Tensor]]]
-"""One entry a scale, finest first: logits (N, 1, h, w), and the features after each hidden layer, shallow to deep."""
+"""One entry per scale, finest first: logits (N, 1, h, w), and the features after each hidden layer, shallow to deep."""
 
 
 class Discriminator(Protocol):
-    """What the losses take: a PatchGAN here, or one over the features of a frozen network."""
+    """The interface that the losses need: a PatchGAN, or a discriminator on the features of a frozen network."""
 
     def __call__(self, image: Tensor) -> Verdicts: ...
 
 
 class PatchGan(nn.Module):
-    """A discriminator of overlapping patches (Isola et al. 2017): 4x4 convolutions, four halvings.
+    """Discriminator of overlapping patches (Isola et al. 2017): 4x4 convolutions, four halvings.
 
     Channels 3, w, 2w, 4w, 8w (stride 2), 8w, 1 (stride 1); batch normalisation in all but first and last; leaky ReLU.
     """
@@ -42,9 +42,9 @@ class PatchGan(nn.Module):
 
 
 class MultiScalePatchGan(nn.Module):
-    """PatchGANs at full resolution and, after averaging 3x3 with stride 2, at each half of it (Wang et al. 2018).
+    """PatchGANs on the image and on its repeated halvings by 3x3 averages of stride 2 (Wang et al. 2018).
 
-    Width 64: 6,962,369 parameters a scale.
+    6,962,369 parameters per scale at width 64.
     """
 
     def __init__(self, width: int = 64, scales: int = 2) -> None:
