@@ -109,15 +109,19 @@ def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, 
     faces = [relate_bucket(read(bucket), similarity) for bucket in each_bucket(listener, "identity centroids", buckets)]
     others = _compare(read, faces, listener)
     noise = find_wrong_persons(faces, others, similarity)
+
+    # Centroids without the wrong persons, and all comparisons with these.
     weights = [_centroid_weight(part, wrong) for part, wrong in zip(faces, noise.wrong, strict=True)]
     faces = [
         refine(read(bucket), faces[bucket], weights[bucket])
-        for bucket in each_bucket(listener, "refining centroids", buckets)
+        for bucket in each_bucket(listener, "refined centroids", buckets)
     ]
     others = _compare(read, faces, listener)
     noise = find_wrong_persons(faces, others, similarity)
+
     same = same_person(faces, similarity)
     alternatives = alternative_identities(faces, others, same)
+    duplicates = find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener)
     return Related(
         faces=faces,
         others=others,
@@ -127,11 +131,11 @@ def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, 
         share_flipped=noise.share_flipped,
         share_outliers=noise.share_outliers,
         same_person=same,
-        duplicates=find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener),
+        duplicates=duplicates,
     )
 
 
-def default_settings(dataset: Dataset, gallery: Gallery | None = None) -> RelateSettings:
+def default_settings(dataset: Dataset) -> RelateSettings:
     """Return the settings for a dataset's embedder: its calibration, wide limits on hashes, and a check of the pixels.
 
     Two copies of a photo have a higher cosine than two photos of the person: at least a fifth of the way from the mean
@@ -146,7 +150,7 @@ def default_settings(dataset: Dataset, gallery: Gallery | None = None) -> Relate
         crop_cosine=prior.same_mean + 0.65 * rest,
         small_cosine=prior.same_mean - prior.same_std,
     )
-    return RelateSettings(prior=prior, gallery=gallery, limits=limits, confirm=PixelCheck(dataset))
+    return RelateSettings(prior=prior, limits=limits, confirm=PixelCheck(dataset))
 
 
 def _compare(read: ReadBucket, faces: list[BucketFaces], listener: Listener) -> list[OtherIdentities]:

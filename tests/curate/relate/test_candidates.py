@@ -65,9 +65,9 @@ def test_an_identity_of_more_photos_than_a_block_is_compared_in_full():
     assert as_set(all_pairs(PhotoHashes(photo, mirror, face), DuplicateLimits())) == {(101, 1499)}
 
 
-def test_a_thousand_blank_pictures_do_not_make_a_million_pairs():
-    blank = np.zeros(1000, np.uint64)
-    assert len(banded_pairs(PhotoHashes(blank, blank, blank), DuplicateLimits())) <= 64 * 1000
+def test_the_pairs_of_blank_pictures_grow_linearly():
+    blank = np.zeros(300, np.uint64)
+    assert len(banded_pairs(PhotoHashes(blank, blank, blank), DuplicateLimits())) <= 64 * 300
 
 
 def test_exact_pairs_link_equal_bytes():
