@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -96,7 +97,7 @@ class DrawDecider:
             table = table.set_column(index, table.schema.field(index), values)
         return order, row, table
 
-    def _vectors(self, row: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
+    def _vectors(self, row: Rows) -> npt.NDArray[np.float16]:
         """(F, D) vectors of the rows that have a face."""
         return self._collection.vectors[row[self._collection.has_face(row)]]
 
