@@ -117,7 +117,7 @@ def view(person: Person, backgrounds: list[Image], rng: Rng, turn: Points | None
     neck = np.minimum(1.3 + 0.5 * (u[..., 1] - 1.8) - np.abs(u[..., 0]), u[..., 1] - 1.2)
     alpha = np.clip(np.minimum(np.maximum(head, neck) / 0.3, inside / 0.08), 0, 1)[..., None]
     blended = alpha * face + (1 - alpha) * background(backgrounds, width, height, rng)
-    # Two resamplings soften the face; cameras sharpen theirs.
+    # Two resamplings soften the face; sharpen it as a camera does.
     sharpened = blended + 1.8 * (blended - cv2.GaussianBlur(blended, (0, 0), 1.2))
     return _light(sharpened, u, rng)
 
