@@ -59,6 +59,6 @@ def clean(
     relate.run(relate.RelateRequest(request.out, tuple(exclude), plan.job.device), listener)
     listener.note(f"compared all faces with all identities in {format_duration(time.monotonic() - began)}")
     began = time.monotonic()
-    decided = decide.run(decide.DecideRequest(request.out, policy or Policy(), calibration))
+    decided = decide.run(decide.DecideRequest(request.out, policy or Policy(), calibration), listener)
     listener.note(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
     return Cleaned(request.out, measured, decided, report.run(request.out))

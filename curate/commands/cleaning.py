@@ -95,7 +95,7 @@ def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: Cali
     from manifests.layout import MANIFEST
 
     began = time.monotonic()
-    decided = run(DecideRequest(dataset, policy_of(policy), calibration_of(calibration)))
+    decided = run(DecideRequest(dataset, policy_of(policy), calibration_of(calibration)), ProgressBar())
     print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
     _print_verdicts(decided)
     print(f"manifest: {dataset / MANIFEST}")
