@@ -71,7 +71,7 @@ class Loop:
             mask = binary_mask(self.segmenter.label_maps(whole), "face")[0].numpy().astype(np.float32)
             small = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
             target = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
-            generator = self.model.generator
+            generator = self.model.network
             made = generator.to_rgb01(generator(generator.to_input(target), self.latent[None]))[0].clamp(0, 1)
             swapped = cv2.resize(made.permute(1, 2, 0).numpy() * 255, template.size, interpolation=cv2.INTER_CUBIC)
             mask = cv2.GaussianBlur(cv2.erode(mask, np.ones((15, 15))), (15, 15), 0)

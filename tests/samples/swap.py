@@ -102,8 +102,10 @@ def swapper(
     generator: FaceGenerator | None = None, *, only: ReferencePerson | None = None, consent: Consent | None = None
 ) -> Swapper:
     """A swapper with real models but for the generator, which returns its input by default."""
-    model = trained(generator or IdentityGenerator())
-    return Swapper(model, detector(), segmenter(), torch.eye(128)[0], only=only, consent=consent)
+    condition = torch.eye(128)[0]
+    return Swapper(
+        trained(generator or IdentityGenerator()), detector(), segmenter(), condition, only=only, consent=consent
+    )
 
 
 UNMARKED = Marker(Marking(0), marks=())

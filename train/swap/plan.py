@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from curate.faces import models as face_models
+from curate.faces.embedder import Embedder
 from curate.faces.models import Models
 from curate.faces.segment import MaskKind, Segmenter
 from curate.listener import SILENT, Listener
@@ -17,7 +18,7 @@ from train.marks.marker import Marker
 from train.marks.marking import Corner, Language, Marking, new_mark_id
 from train.swap import run_record
 from train.swap.consent import Consent
-from train.swap.detection import load_detector
+from train.swap.detection import SwapDetector, load_detector
 from train.swap.reference import ReferencePerson
 from train.swap.run_record import RunRecord
 from train.swap.source import Source, read_source
@@ -114,27 +115,28 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
     marking = Marking(mark_id, request.label, request.corner, request.producer, request.certificate, request.key)
 
     choice = face_models.resolve(request.models, None, request.detection)
-    model = load_trained(request.checkpoint, request.device, request.embedder)
+    generator = load_trained(request.checkpoint, request.device, request.embedder)
     detector = load_detector(choice, request.device)
     segmenter = Segmenter.load(request.device)
-    source = read_source(request.sources, detector, model.embedder, request.device, request.source_face)
-    gallery = None
-    if request.exclude:
-        models = Models(detector.detector, model.embedder, segmenter, torch.device(request.device))
-        gallery = gallery_of(list(request.exclude), models, listener)
+    models = Models(detector.detector, generator.embedder, segmenter, torch.device(request.device))
+
+    source = read_source(request.sources, detector, models.embedder, request.device, request.source_face)
+    gallery = gallery_of(list(request.exclude), models, listener) if request.exclude else None
     consent = Consent(gallery) if gallery is not None else None
     if consent is not None:
         _require_consent(consent, source)
-    only = None
-    if request.only is not None:
-        embedding = read_source([request.only], detector, model.embedder, request.device, name="--only").embeddings[0]
-        only = ReferencePerson(request.only.name, embedding, model.embedder.calibration.far_1e2)
-    latent = model.person_condition(torch.from_numpy(source.embeddings))
     swapper = Swapper(
-        model, detector, segmenter, latent, only=only, consent=consent, mask=request.mask, threads=request.threads
+        generator,
+        detector,
+        segmenter,
+        generator.person_condition(torch.from_numpy(source.embeddings)),
+        only=_reference_person(request.only, detector, models.embedder, request.device) if request.only else None,
+        consent=consent,
+        mask=request.mask,
+        threads=request.threads,
     )
     record = RunRecord(
-        checkpoint=model.sha256,
+        checkpoint=generator.sha256,
         sources=run_record.sha256(source.photos),
         source_face=request.source_face,
         only=run_record.sha256([request.only])[0] if request.only else None,
@@ -155,6 +157,11 @@ def _mark_id(request: SwapRequest) -> int:
         return request.mark_id
     record = run_record.read(request.out) or {}
     return int(str(record["mark_id"]), 16) if "mark_id" in record else new_mark_id()
+
+
+def _reference_person(photo: Path, detector: SwapDetector, embedder: Embedder, device: str) -> ReferencePerson:
+    reference = read_source([photo], detector, embedder, device, name="--only")
+    return ReferencePerson(photo.name, reference.embeddings[0], embedder.calibration.far_1e2)
 
 
 def _require_consent(consent: Consent, source: Source) -> None:

@@ -69,10 +69,10 @@ class Swapper:
     """Puts one identity on the faces of photos.
 
     Args:
-        model: The trained generator with its embedder.
+        generator: The trained generator with its embedder; its device is that of all networks.
         detector: Detects the faces.
         segmenter: Segments the crops, for the masks.
-        latent: Identity conditioning (D,), from `TrainedGenerator.person_condition`.
+        condition: Identity conditioning (D,), from `TrainedGenerator.person_condition`.
         only: The one person to swap; None swaps every face.
         consent: The people who must not be swapped.
         mask: The part of a face that is replaced.
@@ -81,17 +81,17 @@ class Swapper:
 
     def __init__(
         self,
-        model: TrainedGenerator,
+        generator: TrainedGenerator,
         detector: SwapDetector,
         segmenter: Segmenter,
-        latent: Tensor,
+        condition: Tensor,
         *,
         only: ReferencePerson | None = None,
         consent: Consent | None = None,
         mask: MaskKind = "face",
         threads: int = 2,
     ) -> None:
-        self.model, self.detector, self.segmenter, self.latent = model, detector, segmenter, latent
+        self.generator, self.detector, self.segmenter, self.condition = generator, detector, segmenter, condition
         self.only, self.consent, self.mask = only, consent, mask
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
@@ -99,9 +99,9 @@ class Swapper:
         """Swap photos, uint8 (H, W, 3) RGB of any sizes; the results do not depend on the batch."""
         faces = self.detector(photos)
         selection = self._select(photos, faces)
-        matrices = faces.matrices(self.model.template)
+        matrices = faces.matrices(self.generator.template)
         crops = self._swap(photos, faces, matrices, np.flatnonzero(selection.faces))
-        placements = rescale_matrices(matrices[crops.rows], self.model.size / self.model.template.size[0])
+        placements = rescale_matrices(matrices[crops.rows], self.generator.size / self.generator.template.size[0])
         crop_photo = faces.photo[crops.rows]
 
         def finish(index: int) -> SwappedPhoto:
@@ -124,7 +124,7 @@ class Swapper:
         refused = np.zeros(len(photos), bool)
         if len(faces) == 0 or (self.only is None and self.consent is None):
             return _Selection(selected, reasons, refused)
-        embeddings = faces.embed(photos, self.model.embedder, self.latent.device).cpu().numpy()
+        embeddings = faces.embed(photos, self.generator.embedder, self.generator.device).cpu().numpy()
         if self.only is not None:
             selected = self.only.select(embeddings, faces.photo)
             for index in range(len(photos)):
@@ -146,10 +146,10 @@ class Swapper:
         rows: npt.NDArray[np.int64],
     ) -> _SwappedCrops:
         """Swap the faces `rows` that have enough visible features. matrices: (K, 2, 3) of all faces."""
-        size = self.model.size
+        size = self.generator.size
         if not len(rows):
             return _SwappedCrops(rows, np.zeros((0, size, size, 3), np.float32), np.zeros((0, size, size), np.float32))
-        template, device = self.model.template, self.latent.device
+        template, device = self.generator.template, self.generator.device
         photo_sizes = np.array([photo.shape[:2] for photo in photos], np.int64)[faces.photo[rows]]
         crops = faces.take(rows).crop(photos, template, device)
         labels = self.segmenter.label_maps(crops)
@@ -163,8 +163,8 @@ class Swapper:
         crops, labels, mask, inside = crops[enough], labels[enough], mask[enough], inside[enough]
 
         target = shrink(crops.float(), size)
-        input_masks = self.model.input_masks(labels, faces.box[rows], matrices[rows])
-        swapped = self.model.swap(target, self.latent, input_masks)
+        input_masks = self.generator.input_masks(labels, faces.box[rows], matrices[rows])
+        swapped = self.generator.swap(target, self.condition, input_masks)
         alpha = feather(mask, inside)
         swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
         colours = swapped.permute(0, 2, 3, 1).cpu().numpy()

@@ -33,11 +33,11 @@ def test_several_photos_condition_on_their_mean(tmp_path: Path) -> None:
     one, mirrored = save(tmp_path / "ann", one=ONE, two=np.ascontiguousarray(ONE[:, ::-1]))
     source = read(tmp_path / "ann")
     assert source.photos == (one, mirrored)
-    model = trained(IdentityGenerator(), torch.linspace(-0.1, 0.1, 128))
-    latent = model.person_condition(torch.from_numpy(source.embeddings))
+    generator = trained(IdentityGenerator(), torch.linspace(-0.1, 0.1, 128))
+    condition = generator.person_condition(torch.from_numpy(source.embeddings))
     mean = source.embeddings.mean(0)
     expected = mean / np.linalg.norm(mean) - np.linspace(-0.1, 0.1, 128)
-    assert np.allclose(latent, expected / np.linalg.norm(expected), atol=1e-5)
+    assert np.allclose(condition, expected / np.linalg.norm(expected), atol=1e-5)
 
 
 def test_several_faces_are_an_error_unless_one_is_chosen(tmp_path: Path) -> None:
