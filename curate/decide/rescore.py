@@ -1,4 +1,4 @@
-"""Measures in, the same measures out with `sharpness` scored by another calibration. No pixel is looked at."""
+"""Sharpness scored again by another blur calibration, from the stored statistics; no pixels are read."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from curate.measure.sharpness import BlurCalibration, sharpness_score
 from curate.measure.sharpness_statistics import SIZE, STATISTICS
 
 COLUMNS = (*STATISTICS, "upscale", "sharpness")
-"""Columns of the measures that a score is made of, and the one that is replaced."""
+"""Columns of the measures that `rescored` reads; sharpness is replaced."""
 
 
 def rescored(measures: pa.Table, calibration: BlurCalibration, crop_side: int) -> pa.Table:
-    """MEASURES (at least COLUMNS) -> the same with another `sharpness`; null where there is no face.
+    """Return measures (at least COLUMNS) with sharpness scored by `calibration`; null where there is no face.
 
-    crop_side: height in px of the dataset's crops, which `upscale` counts in; faces are scored at 224 px.
+    crop_side: px, height of the dataset's crops, to which `upscale` refers; faces are scored at SIZE px.
     """
     columns = {name: torch.from_numpy(np.array(measures[name].to_numpy(), np.float32)) for name in STATISTICS}
     upscale = torch.from_numpy(np.array(measures["upscale"].to_numpy(), np.float32)) * (SIZE / crop_side)
@@ -28,5 +28,5 @@ def rescored(measures: pa.Table, calibration: BlurCalibration, crop_side: int) -
 
 
 def calibration_sha256(calibration: BlurCalibration) -> str:
-    """Hash of all that a calibration's file says, 64 hex digits; how the file is laid out does not matter."""
+    """Return the SHA-256 of a calibration's values, 64 hex digits; the layout of its file has no effect."""
     return hashlib.sha256(json.dumps(asdict(calibration), sort_keys=True).encode()).hexdigest()

@@ -39,8 +39,8 @@ def _blurred(photos: Columns, policy: Policy) -> Flags:
 
 def _stretched(photos: Columns, policy: Policy) -> Flags:
     deviation = np.abs(np.log(photos.number("stretch")))
-    least = np.maximum(np.log(policy.max_stretch), STRETCH_ERRORS * photos.number("stretch_error"))
-    return np.asarray(deviation > least)
+    limit = np.maximum(np.log(policy.max_stretch), STRETCH_ERRORS * photos.number("stretch_error"))
+    return np.asarray(deviation > limit)
 
 
 def _corrupt_pixels(photos: Columns, policy: Policy) -> Flags:

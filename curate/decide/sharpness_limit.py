@@ -1,26 +1,33 @@
-"""Sharpness scores of a whole collection in, the score below which one of its faces is blurred out."""
+"""The sharpness limit of a collection: lower than the policy's where nearly all photos are soft."""
 
 import numpy as np
 import numpy.typing as npt
 
-MOST_SPREAD = 0.4
-"""Log odds; where the scores spread further, the less sharp half is still sharp."""
+MAX_SPREAD = 0.4
+"""Log odds. The spread is limited to this, so that the less sharp half of a sharp collection does not count as soft."""
 
 
 def collection_limit(scores: npt.NDArray[np.floating], limit: float = 0.5, deviations: float = 3.5) -> float:
-    """Scores (N,) of a whole collection -> the score below which one of its faces is blurred, at most `limit`.
+    """Return the sharpness below which a face of the collection is blurred, at most `limit`.
 
-    Where nearly all photos are softer than `limit` (small originals that were enlarged, scans), blur cannot be judged
-    by the size of the crop without dropping everything; there a face is blurred if it is far softer than its
-    collection: `deviations` robust standard deviations (of the upper half's, which blurred photos do not widen)
-    below the median, in log odds, and no more than `deviations` times MOST_SPREAD: among faces all of which are sharp,
-    the less sharp are still sharp, and the limit stays. NaN scores do not count; an empty collection has `limit`.
+    Where nearly all photos are softer than `limit` (enlarged small originals, scans), the limit would drop almost
+    everything. There a face counts as blurred if it is far softer than its collection:
+
+        logit(limit') = median(x) - deviations * min(MAX_SPREAD, 1.4826 * median(x_upper - median(x)))
+
+    with x the log odds of the scores and x_upper their upper half, which blurred photos do not widen.
+
+    Args:
+        scores: (N,) sharpness scores of the whole collection, 0-1; NaN is ignored. With no score left, the result is
+            `limit`.
+        limit: sharpness limit of the policy.
+        deviations: robust standard deviations below the median from which a face is blurred.
     """
-    known = np.asarray(scores, np.float64)
-    known = known[np.isfinite(known)].clip(1e-6, 1 - 1e-6)
-    if not known.size:
+    finite = np.asarray(scores, np.float64)
+    finite = finite[np.isfinite(finite)].clip(1e-6, 1 - 1e-6)
+    if not finite.size:
         return limit
-    odds = np.log(known / (1 - known))
+    odds = np.log(finite / (1 - finite))
     median = np.median(odds)
-    spread = min(MOST_SPREAD, 1.4826 * float(np.median(odds[odds >= median] - median)))
+    spread = min(MAX_SPREAD, 1.4826 * float(np.median(odds[odds >= median] - median)))
     return float(min(limit, 1 / (1 + np.exp(deviations * spread - median))))

@@ -40,7 +40,7 @@ class StoredPart:
         from curate.decide.rescore import COLUMNS, rescored
 
         names = None if columns is None else list(dict.fromkeys([*columns, *COLUMNS]))
-        template = TEMPLATES[self._dataset.info.template or "simswap-224"]
+        template = TEMPLATES[self._dataset.info.template]
         return rescored(self._dataset.measures(self._bucket, names), self._calibration, template.size[0])
 
     def tables(self, columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Table]:

@@ -1,6 +1,6 @@
-"""A dataset and a policy -> a directory that reads as the same dataset decided by that policy; the dataset stays as is.
+"""A view: a directory that reads as a dataset decided by another policy, while the dataset itself is unchanged.
 
-The measurements, relations, crops and vectors are referred to and not copied; `manifest.parquet` is the view's own.
+Measures, relations, crops and vectors are symbolic links; the view has its own `manifest.parquet`.
 """
 
 import os
@@ -17,15 +17,15 @@ from manifests.output import OutputLock, atomic, writable
 from manifests.reader import Dataset
 
 _PARTS = "parts"
-_FAMILIES = ("measures", "faces", "embeddings", RELATIONS)
+_LINKED = ("measures", "faces", "embeddings", RELATIONS)
 
 
 def make_view(dataset_dir: Path, policy: Policy, out: Path) -> Dataset:
-    """Write the directory `out` (made again where it is one already) and open it.
+    """Write the view `out` of a dataset, replacing an earlier one, and open it.
 
-    Human verdicts (overrides.csv) hold as they do in the dataset; sharpness is taken as it was measured. The parts of a
-    merged dataset are decided one by one and merged again. Raises DatasetError: not measured or not related;
-    PolicyError: a faulty overrides.csv; OutputError: `out` cannot be written.
+    The dataset's human verdicts (overrides.csv) apply to the view as well; sharpness is as measured. The parts of a
+    merged dataset are decided separately and merged again. Raises DatasetError where the dataset is not measured or
+    not related, PolicyError for a faulty overrides.csv, OutputError where `out` cannot be written.
     """
     dataset = Dataset.open(dataset_dir)
     with OutputLock(out):
@@ -37,17 +37,17 @@ def make_view(dataset_dir: Path, policy: Policy, out: Path) -> Dataset:
             views.append(out / _PARTS / name)
             _decide(Dataset.open(part), policy, views[-1])
     merge(views, out, join_identities=dataset.info.source.join_identities)
-    # Rows and vectors are looked up beside the crops, and those lie in the dataset's own parts.
+    # Rows and vectors are looked up next to the crops, which are in the dataset's own parts.
     parts = {name: os.path.relpath(part.resolve(), out.resolve()) for name, part in dataset.parts.items()}
     write_info(out, replace(read_info(out), parts=parts))
     return Dataset.open(out)
 
 
 def _decide(dataset: Dataset, policy: Policy, out: Path) -> None:
-    """Decide a dataset that is not merged, in a directory of references to it."""
+    """Decide a dataset that is not merged, in a directory of links to it."""
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name in _FAMILIES:
+        for name in _LINKED:
             link = out / name
             if link.is_symlink():
                 link.unlink()
@@ -55,7 +55,7 @@ def _decide(dataset: Dataset, policy: Policy, out: Path) -> None:
     (out / FILE_NAME).unlink(missing_ok=True)
     if (dataset.path / FILE_NAME).exists():
         shutil.copyfile(dataset.path / FILE_NAME, out / FILE_NAME)
-    # The description makes it a dataset; the manifest, which `decide` writes whole or not at all, makes it one to use.
+    # dataset.json makes the directory a dataset; the manifest, written atomically, makes it a decided one.
     with atomic(out / INFO) as partial:
         shutil.copyfile(dataset.path / INFO, partial)
     run_locked(DecideRequest(out, policy))

@@ -60,7 +60,7 @@ class Sheet:
 
     @property
     def max_pictures(self) -> int:
-        """Pictures of the card that has most."""
+        """Largest number of pictures in a card."""
         return max((len(card.pictures) for card in self.cards), default=1)
 
     @property

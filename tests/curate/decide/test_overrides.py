@@ -1,8 +1,8 @@
-"""overrides.csv: human verdicts, read strictly and never lost."""
+"""overrides.csv: human verdicts, read strictly and never rewritten."""
 
 import pytest
 
-from curate.decide.overrides import create_overrides, read_overrides, unknown_overrides
+from curate.decide.overrides import create_overrides, read_overrides, unmatched_warnings
 from curate.errors import PolicyError
 
 
@@ -13,31 +13,34 @@ def read(tmp_path, text):
 
 
 def test_verdicts_with_and_without_a_note(tmp_path):
-    found = read(tmp_path, 'image_id,verdict,note\na/1.jpg,keep\n\n"a/2,b.jpg", Drop ,"blurred, I think"\n')
-    assert found.verdicts == {"a/1.jpg": "keep", "a/2,b.jpg": "drop"}
+    overrides = read(tmp_path, 'image_id,verdict,note\na/1.jpg,keep\n\n"a/2,b.jpg", Drop ,"blurred, I think"\n')
+    assert overrides.verdicts == {"a/1.jpg": "keep", "a/2,b.jpg": "drop"}
 
 
-def test_a_spreadsheets_byte_order_mark_is_accepted(tmp_path):
+def test_a_byte_order_mark_is_accepted(tmp_path):
     assert read(tmp_path, "\ufeffimage_id,verdict\r\na.jpg,keep\r\n").verdicts == {"a.jpg": "keep"}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("image_id,verdict\na.jpg,keep\nb.jpg,delete\n", "line 3: verdict 'delete' for b.jpg; write 'keep' or 'drop'"),
-        ("image_id,verdict\na.jpg\n", "line 2: verdict '' for a.jpg"),
+        ("image_id,verdict\na.jpg,keep\nb.jpg,delete\n", "line 3: unknown verdict 'delete' for b.jpg; write 'keep'"),
+        ("image_id,verdict\na.jpg\n", "line 2: unknown verdict '' for a.jpg"),
         ("image_id,verdict\n,keep\n", "line 2: no image_id"),
-        ("photo,what\n", "line 1: the header is 'photo,what'"),
-        ("image_id,verdict\na.jpg,keep\na.jpg,drop\n", "line 3: a.jpg is to drop, but line 2 says keep"),
+        ("photo,what\n", "line 1: the header is 'photo,what'; change it to 'image_id,verdict,note'"),
+        (
+            "image_id,verdict\na.jpg,keep\na.jpg,drop\n",
+            "line 3: verdict 'drop' for a.jpg contradicts 'keep' in line 2; remove one of the two lines",
+        ),
     ],
 )
-def test_a_mistake_is_named_with_its_line(tmp_path, text, said):
+def test_a_mistake_is_reported_with_its_line(tmp_path, text, message):
     with pytest.raises(PolicyError) as error:
         read(tmp_path, text)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_the_empty_file_is_made_once_and_not_again(tmp_path):
+def test_the_file_is_created_once(tmp_path):
     path = tmp_path / "overrides.csv"
     assert create_overrides(path)
     assert path.read_text() == "image_id,verdict,note\n"
@@ -46,12 +49,12 @@ def test_the_empty_file_is_made_once_and_not_again(tmp_path):
     assert read_overrides(path).verdicts == {"a.jpg": "keep"}
 
 
-def test_a_missing_file_is_no_overrides(tmp_path):
+def test_a_missing_file_has_no_overrides(tmp_path):
     assert read_overrides(tmp_path / "none.csv").verdicts == {}
 
 
-def test_overrides_of_unknown_photos_are_told_by_line(tmp_path):
-    found = read(tmp_path, "image_id,verdict\na.jpg,keep\ngone.jpg,drop\n")
-    assert unknown_overrides(found, {"gone.jpg"}) == [
-        "overrides.csv, line 3: no photo 'gone.jpg' in this dataset; the line is kept"
+def test_overrides_of_unknown_photos_are_reported_with_their_line(tmp_path):
+    overrides = read(tmp_path, "image_id,verdict\na.jpg,keep\ngone.jpg,drop\n")
+    assert unmatched_warnings(overrides, {"gone.jpg"}) == [
+        "overrides.csv, line 3: no photo 'gone.jpg' in this dataset; the line has no effect"
     ]

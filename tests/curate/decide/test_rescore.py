@@ -1,4 +1,4 @@
-"""Another calibration: the same statistics, another score, another verdict, and the manifest says which."""
+"""Another blur calibration: the same statistics, other scores and verdicts, recorded in the manifest's footer."""
 
 import dataclasses
 import shutil
@@ -22,19 +22,19 @@ SHIPPED = load_calibration()
 STRICTER = dataclasses.replace(SHIPPED, bias=SHIPPED.bias - 100)
 
 
-def test_rows_without_a_face_have_no_score_and_upscale_counts_at_224_px() -> None:
+def test_rows_without_a_face_have_no_score_and_upscale_is_scaled_to_224_px() -> None:
     schema = arrow_schema("measures")
     face = {column.name: 0.1 for column in FACE_NUMBERS if pa.types.is_floating(column.dtype)}
     rows = pa.Table.from_pylist([{**face, "upscale": 6.0}, {}, {**face, "upscale": 6.0 * 512 / 224}], schema)
-    small, none, _ = rescored(rows, SHIPPED, 224)["sharpness"].to_pylist()
-    assert none is None
+    small, missing, _ = rescored(rows, SHIPPED, 224)["sharpness"].to_pylist()
+    assert missing is None
     assert 0 <= small <= 1
     assert rescored(rows, SHIPPED, 512)["sharpness"].to_pylist()[2] == pytest.approx(small, abs=1e-6)
     assert rescored(rows, STRICTER, 224)["sharpness"][0].as_py() < small
     assert rescored(rows, SHIPPED, 224).schema == schema
 
 
-def test_a_calibration_is_told_by_its_numbers_not_by_its_file(tmp_path: Path) -> None:
+def test_the_hash_of_a_calibration_depends_on_its_values_alone(tmp_path: Path) -> None:
     SHIPPED.save(tmp_path / "copy.json")
     assert calibration_sha256(load_calibration(tmp_path / "copy.json")) == calibration_sha256(SHIPPED)
     assert calibration_sha256(STRICTER) != calibration_sha256(SHIPPED)
@@ -52,11 +52,11 @@ def test_deciding_by_another_calibration(cleaned: Cleaned, tmp_path: Path) -> No
     run(DecideRequest(out, Policy(), SHIPPED))
     pd.testing.assert_frame_equal(pd.read_parquet(out / "manifest.parquet"), as_measured)
 
-    found = run(DecideRequest(out, Policy(adapt_sharpness=False), STRICTER))
-    told = footer(out / "manifest.parquet") or {}
-    assert told[CALIBRATION_HASH] == calibration_sha256(STRICTER)
-    # A training run that goes by the policy's hash sees that these are other verdicts.
-    assert Dataset.open(out).policy_hash() == told[POLICY_HASH] != before[POLICY_HASH]
+    decided = run(DecideRequest(out, Policy(adapt_sharpness=False), STRICTER))
+    metadata = footer(out / "manifest.parquet") or {}
+    assert metadata[CALIBRATION_HASH] == calibration_sha256(STRICTER)
+    # A training run compares the policy hash, which must therefore differ.
+    assert Dataset.open(out).policy_hash() == metadata[POLICY_HASH] != before[POLICY_HASH]
     faces = pd.read_parquet(out / "manifest.parquet").query("face_id.notna()")
-    assert found.reasons["blurred"] == len(faces)
+    assert decided.reasons["blurred"] == len(faces)
     assert (faces.sharpness < 0.01).all()

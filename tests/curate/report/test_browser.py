@@ -1,4 +1,4 @@
-"""The report in a real browser: it draws something, and the browser has nothing to complain of."""
+"""The report in a real browser: it is rendered, and the console has no message."""
 
 import shutil
 import subprocess

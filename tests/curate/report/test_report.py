@@ -1,4 +1,4 @@
-"""The report: every reason with its numbers and pictures, whatever the photos are called and wherever they went."""
+"""The report: every reason with its numbers and pictures; hostile names; missing photos."""
 
 import re
 from html.parser import HTMLParser
@@ -21,7 +21,7 @@ HOSTILE = '<script>alert("x")</script> & co'
 
 
 class Page(HTMLParser):
-    """What the tests ask of a page: open tags, attributes by tag, and its text."""
+    """A parsed page: attributes by tag, its text, and tags that are not closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes something else at {self.getpos()}"
+        assert self.open.pop() == tag, f"</{tag}> does not match an open tag at {self.getpos()}"
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -50,13 +50,13 @@ def dataset(root: Path, photos: list[dict[str, Any]], source: Path | None = None
     """A decided dataset with these manifest rows; those with a face_id get a crop."""
     write_info(root, dataset_info(root=str(source) if source else None))
     keys = ("image_id", "identity", "face_id")
-    faces = [faces_of(one["identity"], 1)[0] | {key: one[key] for key in keys} for one in photos if one.get("face_id")]
+    faces = [faces_of(row["identity"], 1)[0] | {key: row[key] for key in keys} for row in photos if row.get("face_id")]
     with FacesWriter(root / "faces" / "b-000.parquet", {}) as writer:
         for identity in sorted({face["identity"] for face in faces}):
             writer.add([face for face in faces if face["identity"] == identity])
     where = {row["face_id"]: row for row in writer.offsets.to_pylist()} if writer.offsets is not None else {}
     rows = [
-        filled("manifest", {"verdict_source": "policy"} | one | where.get(one.get("face_id"), {}), 0) for one in photos
+        filled("manifest", {"verdict_source": "policy"} | row | where.get(row.get("face_id"), {}), 0) for row in photos
     ]
     policy = load_policy("default")
     footer = {POLICY: policy.canonical_json(), POLICY_HASH: policy.sha256()}
@@ -95,7 +95,7 @@ def page(tmp_path: Path) -> Page:
     return Page(run(dataset(tmp_path / "set", sorted(rows, key=lambda row: row["image_id"]), source)))
 
 
-def test_it_tells_every_reason_and_every_link_leads_somewhere(page: Page) -> None:
+def test_every_reason_has_a_section_and_every_link_a_target(page: Page) -> None:
     assert re.search(r"9\s*photos\s*3\s*kept\s*6\s*dropped \(66\.7%\)", page.text)
     sections = {attributes["id"] for attributes in page.all("h2")}
     assert {"undecodable", "no_face", "too_small", "blurred", "other_person", "near_duplicate", "keep"} < sections
@@ -108,7 +108,7 @@ def test_it_tells_every_reason_and_every_link_leads_somewhere(page: Page) -> Non
     assert not page.open
 
 
-def test_every_picture_exists_has_a_text_and_is_shown(page: Page) -> None:
+def test_every_picture_exists_and_has_an_alternative_text(page: Page) -> None:
     shown = page.all("img")
     assert all("alt" in image for image in shown)
     files = {image["src"] for image in shown}
@@ -116,27 +116,27 @@ def test_every_picture_exists_has_a_text_and_is_shown(page: Page) -> None:
     for name in files:
         with Image.open(page.folder / str(name)) as image:
             image.load()
-    # What cannot be shown says so: the broken file, and the one that is gone since.
+    # Without a picture: the damaged file, and the one that is missing now.
     assert [image["alt"] for image in shown if image["alt"] in ("ann/tree.jpg", "ann/gone.jpg")] == ["ann/tree.jpg"]
     assert page.text.count("no picture") == 2
 
 
-def test_a_wrong_person_stands_beside_the_folder_and_the_suggestion(page: Page) -> None:
+def test_a_wrong_person_is_shown_beside_its_identity_and_the_suggested_one(page: Page) -> None:
     titles = [image["alt"] for image in page.all("img") if image["alt"]]
-    at = [k for k, title in enumerate(titles) if title == "ann/2.jpg"][-1]
-    assert titles[at : at + 3] == ["ann/2.jpg", "ann", HOSTILE]
+    start = [k for k, title in enumerate(titles) if title == "ann/2.jpg"][-1]
+    assert titles[start : start + 3] == ["ann/2.jpg", "ann", HOSTILE]
     sources = {image["alt"]: image["src"] for image in page.all("img") if image["alt"]}
     assert sources["ann"] == sources["ann/best.jpg"]
 
 
-def test_hostile_names_stay_text_and_nothing_is_fetched_or_run(page: Page) -> None:
+def test_hostile_names_are_escaped_and_the_page_loads_nothing(page: Page) -> None:
     assert HOSTILE in page.text
     assert not page.all("script")
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not re.search(r"https?://", (page.folder / "index.html").read_text(encoding="utf-8"))
 
 
-def test_the_path_of_the_photos_is_not_told(page: Page, tmp_path: Path) -> None:
+def test_the_path_of_the_source_is_not_in_the_page(page: Page, tmp_path: Path) -> None:
     assert "Source: folder photos" in page.text
     assert str(tmp_path) not in (page.folder / "index.html").read_text(encoding="utf-8")
 
@@ -150,14 +150,14 @@ def test_a_large_sheet_is_a_sample_over_the_whole_range(tmp_path: Path) -> None:
     assert f"100 photos, {MAX_CARDS} shown" in page.text
 
 
-def test_photos_that_are_no_longer_there_leave_a_report_of_crops(tmp_path: Path) -> None:
+def test_without_the_source_the_report_shows_crops(tmp_path: Path) -> None:
     rows = [face("a/1.jpg", "a"), photo("a/2.jpg", "a", "no_face")]
     root = dataset(tmp_path / "set", rows, tmp_path / "vanished")
     assert "no picture" in Page(run(root)).text
     assert [path.name for path in (root / "report/pictures").iterdir()] == ["00000.jpg"]
 
 
-def test_a_new_report_replaces_the_former_one(tmp_path: Path) -> None:
+def test_a_new_report_replaces_the_previous_one(tmp_path: Path) -> None:
     root = dataset(tmp_path / "set", [face("a/1.jpg", "a")])
     first = run(root).read_bytes()
     (root / "report/pictures/old.jpg").write_bytes(b"")
@@ -166,6 +166,13 @@ def test_a_new_report_replaces_the_former_one(tmp_path: Path) -> None:
     assert not (root / ".report.partial").exists()
 
 
+def test_the_reason_of_a_rule_of_your_own_is_listed(tmp_path: Path) -> None:
+    rows = [face("a/1.jpg", "a", "profile", yaw=80.0), face("a/2.jpg", "a", "blurred", "profile", sharpness=0.1)]
+    page = Page(run(dataset(tmp_path / "set", rows)))
+    assert [section["id"] for section in page.all("h2")][1:3] == ["blurred", "profile"]
+    assert "a rule of your own: 2 photos" in page.text
+
+
 @pytest.mark.parametrize(("value", "text"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
-def test_numbers_are_told_without_exponents(value: float, text: str) -> None:
+def test_numbers_are_formatted_without_exponents(value: float, text: str) -> None:
     assert format_number(value) == text

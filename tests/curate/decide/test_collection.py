@@ -1,0 +1,38 @@
+"""decide_collection: one row per photo, overrides, and the same verdicts however a collection is split."""
+
+from curate.decide.collection import TablePart, decide_collection
+from curate.decide.policy import Policy
+from tests.samples.photos import AS_GIVEN, decided, tables
+
+
+def test_a_photo_is_represented_by_its_main_face():
+    group = {"image_id": "anna/group.jpg"}
+    rows = decided({**group, "main": False, "wrong_person": 0.9}, {**group, "face_id": "anna/group.jpg#1"})
+    assert [(row["face_id"], row["verdict"]) for row in rows] == [("anna/group.jpg#1", "keep")]
+
+
+def test_overrides_take_precedence_and_the_reasons_stay():
+    kept, dropped = decided({"sharpness": 0.1}, {}, human={"anna/0.jpg": "keep", "anna/1.jpg": "drop"})
+    assert (kept["verdict"], kept["verdict_source"], kept["reasons"]) == ("keep", "override", ["blurred"])
+    assert (dropped["verdict"], dropped["verdict_source"], dropped["reasons"]) == ("drop", "override", [])
+
+
+def test_parts_and_batches_do_not_change_verdicts(monkeypatch):
+    photos = [{"duplicate_group": k // 3, "eye_distance": 15.0 + k} for k in range(9)]
+    whole = TablePart(*tables(*photos))
+    measures, relations = whole.tables()
+    parts = [TablePart(measures.slice(k, 3), relations.slice(k, 3)) for k in (0, 3, 6)]
+    expected = decide_collection([whole], AS_GIVEN).table()
+    assert decide_collection(parts, AS_GIVEN).table().equals(expected)
+    monkeypatch.setattr("curate.decide.collection.BATCH_ROWS", 1)
+    collection = decide_collection(parts, AS_GIVEN)
+    assert [table.num_rows for table in collection.tables()] == [3, 3, 3]
+    assert collection.table().equals(expected)
+
+
+def test_the_sharpness_limit_adapts_to_the_whole_collection():
+    soft = [TablePart(*tables(*({"sharpness": 0.3 + k / 1000} for k in range(9))))] * 3
+    assert decide_collection(soft, AS_GIVEN).policy.min_sharpness == 0.5
+    adapted = decide_collection(soft, Policy())
+    assert 0 < adapted.policy.min_sharpness < 0.3
+    assert set(adapted.table()["verdict"].to_pylist()) == {"keep"}

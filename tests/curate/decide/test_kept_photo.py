@@ -1,0 +1,51 @@
+"""The photo that is kept of each duplicate group."""
+
+import pytest
+
+from tests.samples.photos import decided
+
+COPY = {"duplicate_group": 7}
+
+
+def test_the_best_copy_is_kept_and_the_others_refer_to_it():
+    small, best, same = decided(
+        {**COPY, "eye_distance": 30.0, "sha256": "a" * 64}, {**COPY, "sha256": "b" * 64}, {**COPY, "sha256": "b" * 64}
+    )
+    keys = ("reasons", "duplicate_of", "duplicate_kind")
+    assert [best[key] for key in keys] == [[], None, None]
+    assert [small[key] for key in keys] == [["near_duplicate"], "anna/1.jpg", "near"]
+    assert [same[key] for key in keys] == [["duplicate"], "anna/1.jpg", "exact"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ({}, {"eye_distance": 70.0}, "anna/1.jpg"),
+        ({}, {}, "anna/0.jpg"),
+        ({"own_similarity": 0.1}, {"identity": "bert", "own_similarity": 0.8, "eye_distance": 40.0}, "anna/1.jpg"),
+        ({"own_similarity": None}, {"identity": "bert", "own_similarity": 0.1}, "anna/1.jpg"),
+        ({"eye_distance": None}, {"eye_distance": 20.0}, "anna/1.jpg"),
+    ],
+    ids=["larger", "first by name", "similar to its identity", "measured similarity", "measured face"],
+)
+def test_the_better_photo_is_kept(first, second, kept):
+    rows = decided({**COPY, **first}, {**COPY, **second})
+    assert [row["image_id"] for row in rows if row["duplicate_of"] is None] == [kept]
+
+
+def test_where_another_reason_drops_the_best_copy_the_next_one_is_kept():
+    best, second = decided({**COPY, "sharpness": 0.1}, {**COPY, "eye_distance": 30.0})
+    assert (second["verdict"], second["duplicate_of"]) == ("keep", None)
+    assert (best["reasons"], best["duplicate_of"]) == (["blurred", "duplicate"], "anna/1.jpg")
+
+
+def test_where_other_reasons_drop_all_copies_none_is_kept():
+    rows = decided({**COPY, "sharpness": 0.1}, {**COPY, "sharpness": 0.2})
+    assert [row["verdict"] for row in rows] == ["drop", "drop"]
+    assert [row["duplicate_of"] for row in rows] == ["anna/1.jpg", None]
+
+
+def test_a_copy_with_an_override_to_keep_is_the_kept_one():
+    best, human = decided({**COPY}, {**COPY, "eye_distance": 10.0}, human={"anna/1.jpg": "keep"})
+    assert (best["reasons"], best["duplicate_of"]) == (["duplicate"], "anna/1.jpg")
+    assert (human["verdict"], human["verdict_source"]) == ("keep", "override")
