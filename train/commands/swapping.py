@@ -65,7 +65,9 @@ def swap(
     mask: Annotated[Part, typer.Option(help="Part of a face that is replaced.")] = Part.face,
     label: Annotated[
         Label,
-        typer.Option(help="Language of the visible label. Watermark, metadata and credentials are always written."),
+        typer.Option(
+            help="Language of the visible label. Watermark, metadata and, in photos, credentials are always written."
+        ),
     ] = Label.both,
     corner: Annotated[Corner, typer.Option(help="Corner of the visible label.")] = Corner.bottom_right,
     mark_id: Annotated[

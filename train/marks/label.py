@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from train.marks.containers import ALL_FORMATS, Container
 from train.marks.mark import FrameMark
 from train.marks.marking import Corner, Language, Marking
 
@@ -73,7 +72,6 @@ class VisibleLabel(FrameMark):
     """A text for people, in a corner of every frame; nothing is drawn for the language "none"."""
 
     name: ClassVar[str] = "label"
-    containers: ClassVar[frozenset[Container]] = ALL_FORMATS
     readable: ClassVar[bool] = False
 
     def __init__(self, marking: Marking, device: str) -> None:

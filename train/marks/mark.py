@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from train.marks.containers import Container
+from train.marks.containers import ALL_FORMATS, Container
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
 
@@ -45,15 +45,15 @@ class Finding:
 class _Mark(Protocol):
     """What both kinds of marks have.
 
-    An instance is built once per run, from the settings of the run and the torch device for its computations. It raises
-    MarkError or OutputError then where it cannot work, so that no swap is computed in vain.
+    An instance is built once per run, from the settings of the run and the torch device for its computations. The
+    constructor raises MarkError or OutputError where the mark cannot be applied, before anything is swapped.
     """
 
     name: ClassVar[str]
     """Unique; key in the output of `simswap verify`."""
 
     containers: ClassVar[frozenset[Container]]
-    """Formats that carry the mark; it is not applied to results of other formats."""
+    """Formats of results that carry the mark."""
 
     readable: ClassVar[bool] = True
     """Whether `read` can find it. The visible label is for people only."""
@@ -70,9 +70,10 @@ class _Mark(Protocol):
 
 
 class FrameMark(_Mark, Protocol):
-    """A mark in the pixels of photos and video frames."""
+    """A mark in the pixels of photos and video frames, which every format carries."""
 
     acts_on: ClassVar[Literal["frames"]] = "frames"
+    containers: ClassVar[frozenset[Container]] = ALL_FORMATS
 
     def apply(self, frames: Pixels) -> Pixels:
         """Mark frames, uint8 (N, H, W, 3) RGB; returns a new array of the same shape."""
@@ -80,7 +81,7 @@ class FrameMark(_Mark, Protocol):
 
 
 class FileMark(_Mark, Protocol):
-    """A mark in the encoded file, beside the pixels."""
+    """A mark in the encoded file, beside the pixels; it is not applied to formats other than its `containers`."""
 
     acts_on: ClassVar[Literal["file"]] = "file"
 

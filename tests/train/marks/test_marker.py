@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.samples.marks import FORMATS, MARK_ID, Pixels, decoded, encoded
 from train.errors import MarkError
-from train.marks.containers import ALL_FORMATS, VIDEO_FORMATS, Container
+from train.marks.containers import VIDEO_FORMATS, Container
 from train.marks.credentials.signature import check
 from train.marks.label import draw
 from train.marks.mark import FileMark, Finding, FrameMark, Provenance
@@ -87,7 +87,6 @@ class CornerPixel(FrameMark):
     """A toy: the first pixel is red."""
 
     name: ClassVar[str] = "corner"
-    containers: ClassVar[frozenset[Container]] = ALL_FORMATS
 
     def __init__(self, marking: Marking, device: str) -> None: ...
 

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import ClassVar
 
-from train.marks.containers import ALL_FORMATS, Container
 from train.marks.mark import Finding, FrameMark, Pixels
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
@@ -15,7 +14,6 @@ class InvisibleWatermark(FrameMark):
     """Carries the mark ID in the pixels; survives re-encoding."""
 
     name: ClassVar[str] = "watermark"
-    containers: ClassVar[frozenset[Container]] = ALL_FORMATS
 
     def __init__(self, marking: Marking, device: str) -> None:
         self._watermark = Watermark(marking.mark_id, device)
