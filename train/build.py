@@ -17,7 +17,14 @@ _NARROW = 32  # recipes of fewer channels use channels_last on the CPU too
 
 @dataclass
 class Networks:
-    """The networks of a training, on one device. centre: (D,), the latent centre; zeros where it is not subtracted."""
+    """The networks of a training, on one device.
+
+    Attributes:
+        recipe: the recipe that they were built from.
+        generator, discriminator: in training mode.
+        embedder: frozen, for the identity loss.
+        centre: (D,), the latent centre; zeros where it is not subtracted.
+    """
 
     recipe: Recipe
     generator: FaceGenerator

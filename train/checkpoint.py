@@ -30,8 +30,11 @@ FORMAT = "swapset-training-1"
 class RunFacts:
     """Recipe and data of a training, the same in all of its checkpoints and in its `run.json`.
 
-    policy_hash: of the policy that decided the dataset, None where it has none. embedder_id, latent_dim: the embedder
-    of the latents and their dimension.
+    Attributes:
+        recipe: what is trained.
+        policy_hash: of the policy that decided the dataset; None where it has none.
+        embedder_id: the embedder of the latents.
+        latent_dim: dimension of the latents.
     """
 
     recipe: Recipe
@@ -46,16 +49,24 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class CheckpointFacts(RunFacts):
-    """The facts of a training, and the number of target images that the generator was trained on so far."""
+    """The facts of a training, and its progress.
+
+    Attributes:
+        images: target images that the generator was trained on so far.
+    """
 
     images: int
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors on the CPU by `part.name`, and plain values.
+    """The state of a training.
 
-    optimisers: the parameter groups of each optimiser. loader: the state of the data loader.
+    Attributes:
+        tensors: by `part.name`, on the CPU.
+        facts: recipe, data and progress.
+        optimisers: the parameter groups of each optimiser.
+        loader: the state of the data loader.
     """
 
     tensors: dict[str, Tensor]

@@ -14,8 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 class Complexity:
     """Cost of a network.
 
-    parameters: number of parameters. macs: multiply-adds of the forward pass of one image. activation_bytes: memory
-    that a training step stores for the backward pass of one image.
+    Attributes:
+        parameters: number of parameters.
+        macs: multiply-adds of the forward pass of one image.
+        activation_bytes: memory that a training step stores for the backward pass of one image.
     """
 
     parameters: int

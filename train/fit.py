@@ -39,10 +39,15 @@ _SAMPLES = 6  # rows of a sample grid
 class FitRequest:
     """A training.
 
-    data: a curated dataset. out: the run's folder. device: "cpu", "cuda", "cuda:1", ...
-    workers: decoding threads of a process; None divides the cores among the processes, at most 16 each.
-    deterministic: the same numbers in every run with as many threads; CPU only.
-    compile: pass the networks through torch.compile. bfloat16: autocast; None enables it on a GPU.
+    Attributes:
+        data: a curated dataset.
+        recipe: what is trained.
+        out: the run's folder.
+        device: "cpu", "cuda", "cuda:1", ...
+        workers: decoding threads of a process; None divides the cores among the processes, at most 16 each.
+        deterministic: the same numbers in every run with as many threads; CPU only.
+        compile: compile the networks with torch.compile.
+        bfloat16: autocast to bfloat16; None enables it on a GPU.
     """
 
     data: Path
@@ -113,10 +118,15 @@ def describe(planned: FitPlan) -> list[str]:
 
 
 def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | None = None) -> Path:
-    """Train, from the newest checkpoint of the run's folder where there is one; returns the last checkpoint.
+    """Train, from the newest checkpoint of the run's folder where there is one.
 
-    Each line of the log is a note of the listener. `processes` (default: this one alone) divide each batch; the first
-    one writes.
+    Args:
+        planned: from `plan`.
+        listener: receives the images trained on, and each line of the log as a note.
+        processes: the processes that divide each batch, of which the first one writes; None for this one alone.
+
+    Returns:
+        Path of the last checkpoint.
 
     Raises:
         CheckpointError: the folder is of another recipe, policy or embedder, or its newest checkpoint is damaged.

@@ -17,7 +17,15 @@ from train.training import Training
 
 @dataclass(frozen=True)
 class LogLine:
-    """Averages since the last line. losses: means by name; memory_bytes: maximum so far, of the GPU or the process."""
+    """One line of the log.
+
+    Attributes:
+        images: trained on so far.
+        total: images of the recipe.
+        images_per_second: since the last line.
+        memory_bytes: maximum so far, allocated on the GPU or resident in the process.
+        losses: means since the last line, by name.
+    """
 
     images: int
     total: int

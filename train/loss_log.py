@@ -15,7 +15,7 @@ from train.errors import DivergedError
 
 @dataclass(frozen=True)
 class _Step:
-    """One step's losses, values[i] named names[i], with its batches; images: trained on when it ended."""
+    """Losses of one step: `values[i]` is the loss `names[i]` of `batches`; `images` were trained on when it ended."""
 
     names: list[str]
     values: Tensor

@@ -27,7 +27,13 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Loss:
-    """total: the weighted sum, with its graph. fake: the generated images (B, 3, S, S), detached."""
+    """One side's loss for a batch.
+
+    Attributes:
+        total: the weighted sum of the terms, with its graph.
+        terms: the terms by name.
+        fake: the generated images (B, 3, S, S), detached.
+    """
 
     total: Tensor
     terms: Terms
@@ -35,11 +41,13 @@ class Loss:
 
 
 class Objective(Protocol):
-    """The two losses of a training. The discriminator's fakes are generated anew where none are given."""
+    """The two losses of a training."""
 
-    def generator_loss(self, batch: Batch, a: float) -> Loss: ...
+    def generator_loss(self, batch: Batch, a: float) -> Loss:
+        """L_G of a batch, with the mask's weight `a`."""
 
-    def discriminator_loss(self, batch: Batch, a: float, fake: Tensor | None = None) -> Loss: ...
+    def discriminator_loss(self, batch: Batch, a: float, fake: Tensor | None = None) -> Loss:
+        """L_D of a batch on `fake`, detached images of the same batch, which are generated if None."""
 
 
 def build_objective(networks: Networks) -> Objective:

@@ -31,10 +31,12 @@ _BATCH = {"cpu": 8, "cuda": 64}  # crops of one forward pass
 class TrainedGenerator:
     """A checkpoint's generator with all that its inputs depend on, on the device of `centre`.
 
-    network: the moving average (EMA) of the weights, in eval mode, without gradients.
-    centre: (D,), the latent centre of its training.
-    sha256: of the checkpoint file, 64 hex digits.
-    loaded_embedder: the embedder of its latents; None where only the network was loaded.
+    Attributes:
+        network: the moving average (EMA) of the weights, in eval mode, without gradients.
+        centre: (D,), the latent centre of its training.
+        facts: recipe, data and progress of its training.
+        sha256: of the checkpoint file, 64 hex digits.
+        loaded_embedder: the embedder of its latents; None where only the network was loaded.
     """
 
     network: FaceGenerator

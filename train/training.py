@@ -45,9 +45,14 @@ def batch_kinds(recipe: Recipe) -> Callable[[int], Kind]:
 
 
 class Training:
-    """Networks, optimisers and progress; the same in each of the `processes` (default: this one alone).
+    """Networks, optimisers and progress, the same in each process.
 
-    compile: pass G and D through torch.compile. bfloat16: autocast of G and D; None enables it on a GPU.
+    Args:
+        networks: with the weights to start from.
+        out: the run's folder, for the batches of a step that diverges.
+        processes: None for this process alone.
+        compile: compile G and D with torch.compile.
+        bfloat16: autocast G and D to bfloat16; None enables it on a GPU.
     """
 
     def __init__(

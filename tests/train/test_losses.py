@@ -1,4 +1,4 @@
-"""Each loss against its formula written out, and the identity loss through a real warp to the pixels."""
+"""Each loss against its formula, and the gradient of the identity loss through the warp to the pixels."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_hinge() -> None:
     assert losses.hinge_g(fake).item() == pytest.approx((1.5 - 1) / 2)
 
 
-def test_discriminator_and_generator_pull_apart() -> None:
+def test_discriminator_and_generator_have_opposite_gradients() -> None:
     fake = torch.zeros(3, requires_grad=True)
     (down,) = torch.autograd.grad(losses.hinge_d([(torch.zeros(3), [])], [(fake, [])]), fake)
     (up,) = torch.autograd.grad(losses.hinge_g([(fake, [])]), fake)
@@ -44,7 +44,7 @@ def test_reconstruction_counts_same_person_rows_only() -> None:
     assert losses.reconstruction(fake, target, torch.tensor([False] * 3)).item() == 0
 
 
-def test_weak_feature_matching_sees_the_deep_layers_only_and_holds_the_target_fixed() -> None:
+def test_weak_feature_matching_uses_the_deep_layers_and_has_no_gradient_to_the_target() -> None:
     fake, real = verdicts(1), verdicts(2)
     for _, features in real:
         features[-1].requires_grad_()
@@ -116,7 +116,7 @@ def test_identity_loss_is_a_cosine_distance_on_the_aligned_chip(embedder: Embedd
     assert losses.identity_loss(embedder, fake, matrices, latents).item() == pytest.approx(0, abs=1e-5)
     assert losses.identity_loss(embedder, fake, matrices, -latents).item() == pytest.approx(2, abs=1e-5)
     centre = latents.mean(0)
-    # Two photos seen from their mean lie opposite each other, however alike they are.
+    # Relative to their mean, two embeddings are opposite, however similar they are.
     assert losses.identity_loss(embedder, fake, matrices, latents.flip(0), centre).item() == pytest.approx(2, abs=1e-3)
 
 

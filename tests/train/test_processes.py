@@ -1,4 +1,4 @@
-"""Two processes train as one does that takes their parts of the batch in turn, and continue where either stopped."""
+"""Two processes train as one that computes their parts of the batch in sequence, and continue where they stopped."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from train.config import Recipe, load_recipe
 from train.errors import RecipeError
 from train.processes import divide_batch
 
-# Randomness in a loss too: it has to come out alike. No checkpoint before the end: all have to wait for that one.
+# A loss with random numbers, which must be equal. No checkpoint before the end, for which all processes must wait.
 CHANGES = "images = 24\ngradient_penalty = 1e-3\ncheckpoint_images = 1000"
 
 
 def together(recipe: Path, cleaned: Cleaned, out: Path, images: int) -> str:
-    """Two processes train, as torchrun starts them; what they say."""
+    """Train in two processes, as torchrun starts them; returns their stdout."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train.cli"]
     arguments = ["--data", cleaned.out, "--recipe", recipe, "--out", out, "--images", images, "--device", "cpu"]
     done = subprocess.run(
@@ -38,7 +38,7 @@ def together(recipe: Path, cleaned: Cleaned, out: Path, images: int) -> str:
 
 def losses(out: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    # The schedule of the mask follows the total, which differs.
+    # The mask's weight depends on the total number of images, which differs.
     other = ("images_per_second", "memory_bytes", "alpha")
     return [{k: v for k, v in row.items() if k not in other} for row in rows]
 
@@ -47,21 +47,21 @@ def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Pat
     recipe = write_recipe(tmp_path, CHANGES)
     one = load_recipe(recipe, images=24, accumulate=2)
     fit.run(fit.plan(fit.FitRequest(cleaned.out, one, tmp_path / "one", "cpu", 1)))
-    said = together(recipe, cleaned, tmp_path / "two", images=16)
-    assert said.count("images/s") == 4  # one of them reports
+    output = together(recipe, cleaned, tmp_path / "two", images=16)
+    assert output.count("images/s") == 4  # one of them reports
     assert "continuing after 16 images" in together(recipe, cleaned, tmp_path / "two", images=24)
-    ours, theirs = losses(tmp_path / "two"), losses(tmp_path / "one")
-    assert len(ours) == 6
-    for mine, wanted in zip(ours, theirs, strict=True):
-        # Other threads add up in another order, and each step builds on the last.
-        assert mine == pytest.approx(wanted, rel=1e-2, abs=2e-3)
-    # Not because nothing changes: the identity loss moves by more than that from line to line.
-    assert abs(ours[0]["identity"] - ours[1]["identity"]) > 0.01
+    by_two, by_one = losses(tmp_path / "two"), losses(tmp_path / "one")
+    assert len(by_two) == 6
+    for line, expected in zip(by_two, by_one, strict=True):
+        # Sums in another order, whose differences accumulate over the steps.
+        assert line == pytest.approx(expected, rel=1e-2, abs=2e-3)
+    # The identity loss differs from line to line by more than that.
+    assert abs(by_two[0]["identity"] - by_two[1]["identity"]) > 0.01
     assert not list((tmp_path / "two").rglob("*.partial-*"))
 
 
-def test_a_batch_is_divided_so_that_each_process_has_as_many_parts() -> None:
+def test_a_batch_is_divided_into_parts_that_the_processes_share_equally() -> None:
     assert divide_batch(replace(Recipe(), batch=24, accumulate=3), 2).accumulate == 6
     assert divide_batch(Recipe(), 1) == Recipe()
-    with pytest.raises(RecipeError, match="batch = 16 cannot be computed in accumulate = 3 equal parts"):
+    with pytest.raises(RecipeError, match="batch = 16 cannot be divided into accumulate = 3 equal parts"):
         divide_batch(Recipe(), 3)

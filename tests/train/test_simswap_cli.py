@@ -1,4 +1,4 @@
-"""The `simswap` program: help at once, a dry run, and one line with its own exit code for each mistake."""
+"""The program `simswap`: light help, a dry run, and one line with an exit code for each mistake."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ COMMANDS = ("fit", "evaluate", "ablate", "swap", "export", "verify")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
-def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys, runpy; sys.argv = ['simswap', *{arguments!r}]\n"
         "try:\n    runpy.run_module('train.cli', run_name='__main__')\n"
@@ -36,7 +36,7 @@ def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     assert arguments == ["--help"] or "Example: simswap" in done.stdout
 
 
-def test_every_command_and_option_is_explained() -> None:
+def test_every_command_and_option_has_a_help_text() -> None:
     import typer
 
     from train.cli import app
@@ -47,14 +47,14 @@ def test_every_command_and_option_is_explained() -> None:
             assert parameter.name == "help" or parameter.help, f"{name}: {parameter.name}"
 
 
-def test_a_dry_run_tells_everything_and_writes_nothing(cleaned: Cleaned, tmp_path: Path) -> None:
+def test_a_dry_run_prints_recipe_data_and_cost_and_writes_nothing(cleaned: Cleaned, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = simswap("fit", "--data", cleaned.out, "--recipe", "baseline", "--batch", 4, "--out", out, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     assert lines["batch"].split()[1] == "4"
     assert "128 numbers" in lines["embedder"]
-    # 55,051,779 with 512-d latents, less 384 x 1024 x 18 numbers of the styles.
+    # 55,051,779 with 512-d latents, less 384 x 1024 x 18 weights of the styles.
     assert "47,973,891 parameters" in lines["generator"]
     assert float(lines["generator"].split()[3]) == pytest.approx(48.1, abs=0.2)  # G multiply-adds
     assert "13,924,738 parameters" in lines["discriminator"]
@@ -63,21 +63,21 @@ def test_a_dry_run_tells_everything_and_writes_nothing(cleaned: Cleaned, tmp_pat
 
 def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
-    other = write_recipe(tmp_path_of(tmp_path, "other"), 'template = "ffhq-512"')
+    other = write_recipe(make_folder(tmp_path, "other"), 'template = "ffhq-512"')
     empty, broken = tmp_path / "empty", tmp_path / "broken"
     write_dataset(empty, {"ann": 1})
     shutil.copytree(cleaned.out, broken)
     for shard in (broken / "faces").glob("*.parquet"):
         shard.unlink()
-    strange = tmp_path_of(tmp_path, "strange")
-    (strange / "thesis.txt").write_text("")
+    occupied = make_folder(tmp_path, "occupied")
+    (occupied / "thesis.txt").write_text("")
     for arguments, code, words in [
         (["--data", tmp_path], 7, "is not a curated dataset"),
         (["--data", cleaned.out, "--recipe", "basline"], 8, "did you mean 'baseline'"),
         (["--data", cleaned.out, "--recipe", other], 7, "aligned to simswap-224, this recipe trains on ffhq-512"),
         (["--data", empty, "--recipe", recipe], 7, "nothing to train on"),
         (["--data", broken, "--recipe", recipe], 7, "parquet is missing"),
-        (["--data", cleaned.out, "--recipe", recipe, "--out", strange], 4, "holds other files (thesis.txt)"),
+        (["--data", cleaned.out, "--recipe", recipe, "--out", occupied], 4, "holds other files (thesis.txt)"),
         (["--data", cleaned.out, "--recipe", recipe, "--out", cleaned.out / "run"], 4, "lies inside the dataset"),
         (["--data", cleaned.out, "--recipe", recipe, "--device", "tpu"], 6, "--device tpu"),
     ]:
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
         assert done.stderr.count("\n") == 1
 
 
-def tmp_path_of(folder: Path, name: str) -> Path:
-    made = folder / name
-    made.mkdir()
-    return made
+def make_folder(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir()
+    return folder

@@ -45,11 +45,11 @@ _SWAP_SEED = 5
 class DiffusionLosses(NamedTuple):
     """Results of one training pass.
 
-    noise: scalar, mean squared error of the predicted noise.
-    decoded: (N, 3, S, S), the truth passed through the autoencoder, for reconstruction and the adversary.
-    estimate: (N, 3, S, S), the swapped face estimated by one denoising step, for the identity loss; None if not asked
-        for.
-    signal: (N,), alpha-bar of each image, the weight of its identity loss; 0 where the identity was dropped.
+    Attributes:
+        noise: scalar, mean squared error of the predicted noise.
+        decoded: (N, 3, S, S), the truth passed through the autoencoder, for reconstruction and the adversary.
+        estimate: (N, 3, S, S), the face estimated by one denoising step, for the identity loss; None if not asked for.
+        signal: (N,), alpha-bar of each image, the weight of its identity loss; 0 where the identity was dropped.
     """
 
     noise: Tensor

@@ -23,9 +23,12 @@ G = TypeVar("G", bound=type[FaceGenerator])
 
 @dataclass(frozen=True)
 class GeneratorEntry:
-    """A registered generator. `keys`: recipe keys that change what it computes or learns.
+    """A registered generator.
 
-    The keys that are parameters of the constructor are passed to it by name.
+    Attributes:
+        name: value of the recipe key `generator`.
+        network: its class; the constructor's first argument is the dimension of the latents.
+        keys: recipe keys that it accepts; those that are parameters of the constructor are passed by name.
     """
 
     name: str

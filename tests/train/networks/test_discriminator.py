@@ -1,4 +1,4 @@
-"""The discriminator's size, its scales and what it hands to the losses."""
+"""The discriminator's size, scales, logits and features."""
 
 import pytest
 import torch
@@ -21,22 +21,21 @@ def test_logits_and_features_at_each_scale() -> None:
     assert [len(x) for x in fine_features] == [2] * 5
 
 
-def test_the_coarse_scale_sees_the_averaged_image() -> None:
-    """3x3 means with stride 2; at the border only what lies inside counts, so a flat image stays flat."""
+def test_the_input_of_the_coarse_scale_is_the_averaged_image() -> None:
+    """3x3 means with stride 2; padding is not counted, so that a flat image stays flat."""
     discriminator = MultiScalePatchGan(width=4).eval()
     image = torch.rand(1, 3, 96, 96)
-    seen: list[torch.Tensor] = []
-    discriminator.scales[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    inputs_of_scale: list[torch.Tensor] = []
+    discriminator.scales[1].register_forward_pre_hook(lambda _, inputs: inputs_of_scale.append(inputs[0]))
     discriminator(image)
     discriminator(torch.full((1, 3, 96, 96), 0.3))
-    torch.testing.assert_close(seen[0][0, :, 5, 7], image[0, :, 9:12, 13:16].mean((1, 2)))
-    torch.testing.assert_close(seen[0][0, :, 0, 0], image[0, :, :2, :2].mean((1, 2)))
-    torch.testing.assert_close(seen[1], torch.full((1, 3, 48, 48), 0.3))
+    torch.testing.assert_close(inputs_of_scale[0][0, :, 5, 7], image[0, :, 9:12, 13:16].mean((1, 2)))
+    torch.testing.assert_close(inputs_of_scale[0][0, :, 0, 0], image[0, :, :2, :2].mean((1, 2)))
+    torch.testing.assert_close(inputs_of_scale[1], torch.full((1, 3, 48, 48), 0.3))
 
 
 @pytest.mark.parametrize("scale", [0, 1])
-def test_each_patch_decides_for_itself(scale: int) -> None:
-    """What lies out of a logit's sight does not change it."""
+def test_a_logit_depends_on_its_receptive_field_only(scale: int) -> None:
     discriminator = MultiScalePatchGan(width=4).eval()
     image = torch.rand(1, 3, 256, 256)
     changed = image.clone()
