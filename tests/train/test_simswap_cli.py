@@ -94,3 +94,13 @@ def make_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()
     return folder
+
+
+def test_every_error_has_a_documented_exit_code() -> None:
+    from manifests.errors import SwapsetError
+    from train import errors
+    from train.cli import EXIT_CODES
+
+    types = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, SwapsetError)]
+    assert len({error.exit_code for error in types}) == len(types)
+    assert {error.exit_code for error in types} <= EXIT_CODES.keys()
