@@ -1,4 +1,4 @@
-"""Data that several tests share: the demo's photos, cleaned once; and where the test photos lie."""
+"""Fixtures that several tests share: the demo's photos, cleaned once, and the folder of test photos."""
 
 import os
 import subprocess
@@ -18,20 +18,20 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of test photos; the test is skipped where SWAPSET_DATA does not name one."""
-    where = os.environ.get("SWAPSET_DATA", "")
-    if not where or not Path(where).is_dir():
+    """The folder of test photos, $SWAPSET_DATA; skips the test if it is not set."""
+    folder = os.environ.get("SWAPSET_DATA", "")
+    if not folder or not Path(folder).is_dir():
         pytest.skip("needs the folder of test photos: set SWAPSET_DATA")
-    return Path(where)
+    return Path(folder)
 
 
 def command(*arguments: object) -> list[str]:
-    """The command line of `curate` with these arguments."""
+    """Return the command line of `curate` with these arguments."""
     return [sys.executable, "-m", "curate.cli", *map(str, arguments)]
 
 
 def run_curate(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
-    """Runs `curate` in a process of its own."""
+    """Run `curate` in another process."""
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False, **options
     )
@@ -39,17 +39,17 @@ def run_curate(*arguments: object, **options: object) -> "subprocess.CompletedPr
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The demo's photos, what is planted in them, and the dataset that `curate clean` made."""
+    """The demo's photos, the faults planted in them, the dataset of `curate clean`, and what it printed."""
 
     photos: Path
     planted: list[demo.PlantedPhoto]
     out: Path
-    said: str
+    printed: str
 
 
 @pytest.fixture(scope="session")
 def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Cleaned:
-    """A small demo folder cleaned with the built-in models, in four shards."""
+    """A small demo folder, cleaned with the built-in models in four shards."""
     folder = tmp_path_factory.mktemp("demo")
     photos, out = folder / "vggface2", folder / "curated"
     planted = demo.build(photos, limit=48)

@@ -1,4 +1,4 @@
-"""The whole product, small, as a user runs it: photos -> curate clean -> simswap fit -> simswap swap -> verify."""
+"""The whole product on a small set, as a user runs it: curate clean -> simswap fit -> simswap swap -> verify."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def test_from_photos_to_a_marked_swap(cleaned: Cleaned, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (swapped,) = out.glob("*.jpg")
 
-    # Something was swapped, in the face and not at the photo's corner.
+    # The swap changes the face and not the photo's corner.
     before, after = (cv2.imread(str(path)).astype(int) for path in (target, swapped))
     assert before.shape == after.shape
     change = np.abs(before - after).mean(2)
@@ -43,7 +43,7 @@ def test_from_photos_to_a_marked_swap(cleaned: Cleaned, tmp_path: Path) -> None:
 
     done = simswap("verify", swapped, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    assert told["marked"] is True, told
+    result = json.loads(done.stdout)
+    assert result["marked"] is True, result
     plain = shutil.copy(target, tmp_path / "plain.jpg")
     assert simswap("verify", plain).returncode == 12

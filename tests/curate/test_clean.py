@@ -1,4 +1,4 @@
-"""`curate clean` from end to end, on real faces whose faults are known."""
+"""`curate clean` end to end, on real faces with planted faults."""
 
 import hashlib
 import os
@@ -20,26 +20,26 @@ def manifest(cleaned: Cleaned) -> pd.DataFrame:
 
 
 def planted(cleaned: Cleaned, fault: str) -> list[str]:
-    found = [one.image_id for one in cleaned.planted if one.fault == fault]
-    assert found
-    return found
+    image_ids = [photo.image_id for photo in cleaned.planted if photo.fault == fault]
+    assert image_ids
+    return image_ids
 
 
 def test_every_photo_has_one_row_and_every_column(cleaned: Cleaned, manifest: pd.DataFrame) -> None:
-    assert sorted(manifest.index) == sorted(one.image_id for one in cleaned.planted)
+    assert sorted(manifest.index) == sorted(photo.image_id for photo in cleaned.planted)
     assert [manifest.index.name, *manifest.columns] == [column.name for column in MANIFEST]
     assert set(manifest.explode("reasons").reasons.dropna()) <= set(REASONS)
 
 
-def test_broken_files_and_photos_without_a_face_are_found_and_cost_no_clean_photo(
+def test_broken_files_and_photos_without_a_face_are_found_without_dropping_clean_photos(
     cleaned: Cleaned, manifest: pd.DataFrame
 ) -> None:
     for fault, reason in (("undecodable", "undecodable"), ("no face", "no_face"), ("exact duplicate", "duplicate")):
         by_reason = manifest.reasons.apply(lambda reasons, reason=reason: reason in reasons)
         flagged = set(manifest.index[by_reason])
-        clean = {one.image_id for one in cleaned.planted if not one.fault}
+        clean = {photo.image_id for photo in cleaned.planted if not photo.fault}
         if fault == "exact duplicate":
-            # Of two files with the same bytes either may be the one that is kept.
+            # Of two files with the same bytes either may be kept.
             assert len(flagged) == len(planted(cleaned, fault))
         else:
             assert flagged == set(planted(cleaned, fault))
@@ -51,13 +51,13 @@ def test_verdicts_follow_reasons(manifest: pd.DataFrame) -> None:
     assert set(manifest.verdict_source) == {"policy"}
 
 
-def test_pixels_lie_where_the_manifest_says(cleaned: Cleaned, manifest: pd.DataFrame) -> None:
+def test_the_manifest_has_the_offsets_of_crops_and_masks(cleaned: Cleaned, manifest: pd.DataFrame) -> None:
     dataset = Dataset.open(cleaned.out)
     for _, row in manifest[manifest.face_id.notna()].reset_index().head(12).iterrows():
         crop, mask = decode_crop(dataset.pixels.crop(row)), decode_mask(dataset.pixels.mask(row))
         assert crop.shape == (224, 224, 3)
         assert mask.shape == (224, 224)
-        # A face stands in the middle of its aligned crop.
+        # The face is in the middle of its aligned crop.
         assert (mask[80:180, 70:154] == 0).mean() < 0.2
 
 
@@ -79,15 +79,15 @@ def test_a_second_run_measures_nothing_and_gives_the_same_bytes(cleaned: Cleaned
     assert (out / "manifest.parquet").read_bytes() == (cleaned.out / "manifest.parquet").read_bytes()
 
 
-def test_an_override_comes_last_and_is_kept(cleaned: Cleaned, tmp_path: Path) -> None:
+def test_an_override_takes_precedence(cleaned: Cleaned, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(cleaned.out, out)
-    wrongly = planted(cleaned, "other person")[0]
+    image_id = planted(cleaned, "other person")[0]
     with (out / "overrides.csv").open("a") as file:
-        file.write(f"{wrongly},keep,looked at it\n")
+        file.write(f"{image_id},keep,looked at it\n")
     done = run_curate("decide", out, "--policy", "strict")
     assert done.returncode == 0, done.stderr
-    row = pd.read_parquet(out / "manifest.parquet").set_index("image_id").loc[wrongly]
+    row = pd.read_parquet(out / "manifest.parquet").set_index("image_id").loc[image_id]
     assert (row.verdict, row.verdict_source) == ("keep", "override")
 
 
@@ -98,7 +98,7 @@ def test_an_added_person_touches_one_shard_and_a_removed_one_disappears(cleaned:
     shutil.copytree(photos / "train" / "n000001", photos / "train" / "n000077")
     shutil.rmtree(photos / "train" / "n000002")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("measures/b-*.parquet")}
-    # The photos were copied elsewhere: the dataset follows them once the old place is gone.
+    # A dataset may be continued from another path of its source if the recorded path no longer exists.
     info = (out / "dataset.json").read_text().replace(str(cleaned.photos), str(tmp_path / "gone"))
     (out / "dataset.json").write_text(info)
     done = run_curate("clean", "vggface2", "--root", photos, "--out", out)
@@ -110,7 +110,7 @@ def test_an_added_person_touches_one_shard_and_a_removed_one_disappears(cleaned:
     assert "n000002" not in people
 
 
-def test_the_report_shows_every_reason(cleaned: Cleaned, manifest: pd.DataFrame) -> None:
+def test_the_report_has_a_section_for_every_reason(cleaned: Cleaned, manifest: pd.DataFrame) -> None:
     page = (cleaned.out / "report" / "index.html").read_text()
     for reason in set(manifest.explode("reasons").reasons.dropna()):
         assert f'id="{reason}"' in page
@@ -119,7 +119,7 @@ def test_the_report_shows_every_reason(cleaned: Cleaned, manifest: pd.DataFrame)
     assert all(f"pictures/{picture.name}" in page for picture in pictures)
 
 
-def test_verify_finds_a_photo_that_changed_behind_its_size_and_time(cleaned: Cleaned, tmp_path: Path) -> None:
+def test_verify_finds_a_photo_that_changed_without_changing_size_or_time(cleaned: Cleaned, tmp_path: Path) -> None:
     out, photos = tmp_path / "curated", tmp_path / "vggface2"
     shutil.copytree(cleaned.out, out)
     shutil.copytree(cleaned.photos, photos)
@@ -127,12 +127,12 @@ def test_verify_finds_a_photo_that_changed_behind_its_size_and_time(cleaned: Cle
     (out / "dataset.json").write_text(info)
     arguments = ["measure", "vggface2", "--root", photos, "--out", out]
     before = {path: path.stat().st_mtime_ns for path in out.rglob("measures/b-*.parquet")}
-    victim = next(iter(sorted(photos.rglob("*.jpg"))))
+    photo = next(iter(sorted(photos.rglob("*.jpg"))))
     changed: list[Path] = []
-    stat, data = victim.stat(), bytearray(victim.read_bytes())
+    stat, data = photo.stat(), bytearray(photo.read_bytes())
     data[-3] ^= 1
-    victim.write_bytes(data)
-    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    photo.write_bytes(data)
+    os.utime(photo, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     for options, expected in (([], 0), (["--verify"], 1), (["--verify"], 0)):
         done = run_curate(*arguments, *options)
@@ -141,5 +141,4 @@ def test_verify_finds_a_photo_that_changed_behind_its_size_and_time(cleaned: Cle
         assert len(touched) == expected, options
         before = {path: path.stat().st_mtime_ns for path in before}
         changed = touched or changed
-    told = pd.read_parquet(changed[0]).set_index("image_id").sha256
-    assert hashlib.sha256(data).hexdigest() in set(told)
+    assert hashlib.sha256(data).hexdigest() in set(pd.read_parquet(changed[0]).sha256)

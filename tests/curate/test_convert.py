@@ -1,4 +1,4 @@
-"""Converting to JPEG: right pixels, whole files, nothing lost, nothing of the originals touched."""
+"""Converting to JPEG: pixels, names, verification, reruns; the originals are not changed."""
 
 import csv
 import io
@@ -59,7 +59,7 @@ def report(out: Path) -> dict[str, tuple[str, str, str]]:
         return {row["path"]: (row["output"], row["status"], row["reason"]) for row in csv.DictReader(file)}
 
 
-def test_the_tree_is_converted_and_the_originals_stay(root: Path, tmp_path: Path, photo: Image.Image) -> None:
+def test_the_tree_is_converted_and_the_originals_do_not_change(root: Path, tmp_path: Path, photo: Image.Image) -> None:
     before = state(root)
     recorder = Recorder()
     counts = convert(root, tmp_path / "out", recorder)
@@ -77,7 +77,9 @@ def test_the_tree_is_converted_and_the_originals_stay(root: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("subsampling", "layers"), [("4:4:4", 0), ("4:2:2", 1), ("4:2:0", 2)])
-def test_quality_and_subsampling_are_those_asked_for(root: Path, tmp_path: Path, subsampling: str, layers: int) -> None:
+def test_quality_and_subsampling_are_those_of_the_request(
+    root: Path, tmp_path: Path, subsampling: str, layers: int
+) -> None:
     sizes = []
     for quality in (60, 95):
         out = tmp_path / f"out{quality}"
@@ -91,7 +93,7 @@ def test_quality_and_subsampling_are_those_asked_for(root: Path, tmp_path: Path,
     assert sizes[0] < sizes[1]
 
 
-def test_alpha_goes_on_the_stated_colour_and_orientation_is_applied(tmp_path: Path, photo: Image.Image) -> None:
+def test_alpha_and_orientation_are_applied(tmp_path: Path, photo: Image.Image) -> None:
     (tmp_path / "root/al").mkdir(parents=True)
     clear = photo.copy()
     clear.putalpha(0)
@@ -108,7 +110,7 @@ def test_alpha_goes_on_the_stated_colour_and_orientation_is_applied(tmp_path: Pa
     assert report(tmp_path / "out")["al/clear.png"][2] == "alpha flattened"
 
 
-def test_a_second_run_writes_nothing_and_changes_are_noticed(root: Path, tmp_path: Path, photo: Image.Image) -> None:
+def test_a_second_run_writes_nothing_and_detects_changes(root: Path, tmp_path: Path, photo: Image.Image) -> None:
     out = tmp_path / "out"
     convert(root, out)
     before = state(out)
@@ -119,7 +121,7 @@ def test_a_second_run_writes_nothing_and_changes_are_noticed(root: Path, tmp_pat
     os.utime(root / "al/1.png", ns=(1, 1))  # changed, by its time
     photo.resize((60, 48)).save(root / "bo/3.jpeg")  # changed, a copied one
     (out / "bo/2.jpg").write_bytes((out / "bo/2.jpg").read_bytes()[:-40])  # damaged output
-    (out / "bo/palette.jpg").write_bytes(b"someone else's file")
+    (out / "bo/palette.jpg").write_bytes(b"another file")
     convert(root, out)
     statuses = {path: status for path, (_, status, _) in report(out).items()}
     assert statuses == {
@@ -130,7 +132,7 @@ def test_a_second_run_writes_nothing_and_changes_are_noticed(root: Path, tmp_pat
     assert convert(root, out, quality=80) == {"converted": 4, "skipped": 1}
 
 
-def test_names_that_clash_lose_nothing(tmp_path: Path, photo: Image.Image) -> None:
+def test_originals_with_the_same_output_name_keep_their_whole_names(tmp_path: Path, photo: Image.Image) -> None:
     folder = tmp_path / "root/al"
     folder.mkdir(parents=True)
     for name in ("a.png", "a.bmp", "a.jpg", "a.png.png", "b.PNG", "b.png", "c.png"):
@@ -145,7 +147,7 @@ def test_names_that_clash_lose_nothing(tmp_path: Path, photo: Image.Image) -> No
     assert convert(tmp_path / "root", tmp_path / "out") == {"skipped": 7}
 
 
-def test_clashes_between_people_who_share_a_flat_folder(tmp_path: Path, photo: Image.Image) -> None:
+def test_name_collisions_between_identities_in_a_flat_folder(tmp_path: Path, photo: Image.Image) -> None:
     (tmp_path / "root").mkdir()
     for name in ("a_1.png", "a_1.bmp", "a_1.png.png"):
         photo.save(tmp_path / "root" / name)
@@ -155,7 +157,7 @@ def test_clashes_between_people_who_share_a_flat_folder(tmp_path: Path, photo: I
     assert all((tmp_path / "out" / output).is_file() for output in outputs)
 
 
-def test_bad_files_are_rows(root: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_rows_of_the_report(root: Path, tmp_path: Path) -> None:
     whole = (root / "al/1.png").read_bytes()
     bad = {
         "empty.png": (b"", "empty file"),
@@ -180,7 +182,7 @@ def test_bad_files_are_rows(root: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
-def test_an_output_that_differs_is_not_kept(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_unlike_its_original_is_not_kept(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encode = curate.convert.simplejpeg.encode_jpeg
     monkeypatch.setattr(
         curate.convert.simplejpeg, "encode_jpeg", lambda pixels, *rest, **more: encode(255 - pixels, *rest, **more)
@@ -203,7 +205,7 @@ def test_names_that_are_not_utf8_and_too_long(tmp_path: Path, photo: Image.Image
     assert report(tmp_path / "out")[f"ren%E9/{'x' * 250}.png"][2] == "output cannot be written: File name too long"
 
 
-def test_a_tar_is_converted_and_members_that_escape_are_not_written(tmp_path: Path, photo: Image.Image) -> None:
+def test_a_tar_is_converted_and_members_outside_it_are_not_written(tmp_path: Path, photo: Image.Image) -> None:
     file = io.BytesIO()
     photo.save(file, "PNG")
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
@@ -219,7 +221,7 @@ def test_a_tar_is_converted_and_members_that_escape_are_not_written(tmp_path: Pa
     }  # fmt: skip
 
 
-def test_out_must_lie_apart(root: Path, tmp_path: Path) -> None:
+def test_out_and_root_must_not_contain_each_other(root: Path, tmp_path: Path) -> None:
     before = state(tmp_path)
     for out in (root, root / "jpg", tmp_path, root / ".." / "root" / "al"):
         with pytest.raises(OutputError, match="lie inside one another: choose an --out outside the originals"):
@@ -230,7 +232,7 @@ def test_out_must_lie_apart(root: Path, tmp_path: Path) -> None:
     assert state(tmp_path) == before
 
 
-def test_a_link_in_out_that_leads_to_the_originals_is_not_followed(root: Path, tmp_path: Path) -> None:
+def test_a_link_in_out_to_the_originals_is_not_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/al").symlink_to(root / "al")
     before = state(root)
@@ -239,8 +241,8 @@ def test_a_link_in_out_that_leads_to_the_originals_is_not_followed(root: Path, t
     assert report(tmp_path / "out")["al/1.png"][2] == "output cannot be written: a link in OUT leads outside it"
 
 
-def test_out_that_cannot_be_written_is_one_error(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_an_unwritable_out_is_one_error(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("a file")
     with pytest.raises(OutputError, match=r"file.* cannot be written \(.*\): free space or choose another --out"):
         convert(root, tmp_path / "file")
 

@@ -1,4 +1,4 @@
-"""Kills, full disks, wrong paths: one clear line, a documented exit code, and nothing lost."""
+"""Kills, full disks, wrong paths: one line, a documented exit code, and no loss."""
 
 import hashlib
 import random
@@ -21,7 +21,7 @@ def clean(cleaned: Cleaned, out: Path) -> list[object]:
 
 
 def contents(out: Path) -> dict[str, str]:
-    """Every data file of a dataset and the hash of its bytes."""
+    """Return the hash of each data file of a dataset."""
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*.parquet"))
@@ -41,7 +41,7 @@ def test_killed_at_twenty_random_moments_it_continues_to_the_same_bytes(cleaned:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        # A shard with all its files is never measured again.
+        # A finished shard is never measured again.
         for path in out.glob("measures/b-*.parquet"):
             assert finished.setdefault(path.name, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
     assert run_curate(*clean(cleaned, out)).returncode == 0
@@ -49,7 +49,7 @@ def test_killed_at_twenty_random_moments_it_continues_to_the_same_bytes(cleaned:
     assert not list(out.rglob("*.partial*"))
 
 
-def test_ctrl_c_says_how_to_continue(cleaned: Cleaned, tmp_path: Path) -> None:
+def test_ctrl_c_prints_how_to_continue(cleaned: Cleaned, tmp_path: Path) -> None:
     out = tmp_path / "curated"
     process = subprocess.Popen(
         command(*clean(cleaned, out)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -57,9 +57,9 @@ def test_ctrl_c_says_how_to_continue(cleaned: Cleaned, tmp_path: Path) -> None:
     while not (out / "dataset.json").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "run the same command again to continue" in said.splitlines()[-1]
+    assert "run the same command again to continue" in stderr.splitlines()[-1]
     assert run_curate(*clean(cleaned, out)).returncode == 0
     assert contents(out) == contents(cleaned.out)
 
@@ -78,7 +78,7 @@ def test_two_runs_on_one_output(cleaned: Cleaned, tmp_path: Path) -> None:
 
 def test_a_full_disk(cleaned: Cleaned, tmp_path: Path) -> None:
     out = tmp_path / "curated"
-    limit = 60_000  # bytes a file may have: the system refuses the rest as it does on a full disk
+    limit = 60_000  # bytes per file: the system refuses more as it does on a full disk
     done = run_curate(
         *clean(cleaned, out), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     )
@@ -90,7 +90,7 @@ def test_a_full_disk(cleaned: Cleaned, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "root", "out", "code", "words"),
+    ("source", "root", "out", "code", "message"),
     [
         ("folder", "missing", "out", 3, "cannot be opened"),
         ("folder", "empty", "out", 3, "photo"),
@@ -100,14 +100,14 @@ def test_a_full_disk(cleaned: Cleaned, tmp_path: Path) -> None:
         ("celeba", "photos", "out", 2, "vggface2, sjtu, folder"),
     ],
 )
-def test_wrong_paths(tmp_path: Path, source: str, root: str, out: str, code: int, words: str) -> None:
+def test_wrong_paths(tmp_path: Path, source: str, root: str, out: str, code: int, message: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "photos" / "anna").mkdir(parents=True)
     (tmp_path / "photos" / "anna" / "1.jpg").write_text("no image")
-    (tmp_path / "file.txt").write_text("mine")
+    (tmp_path / "file.txt").write_text("content")
     done = run_curate("clean", source, "--root", tmp_path / root, "--out", tmp_path / out)
     assert done.returncode == code, done.stderr
-    assert words in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert (tmp_path / "file.txt").read_text() == "mine"
+    assert (tmp_path / "file.txt").read_text() == "content"
     assert sorted(path.name for path in (tmp_path / "photos").rglob("*")) == ["1.jpg", "anna"]

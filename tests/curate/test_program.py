@@ -6,7 +6,9 @@ import sys
 import pytest
 import torch
 
-from curate.program import OUT_OF_MEMORY, run
+from curate.cli import EXIT_CODES
+from curate.errors import SwapsetError
+from curate.program import INTERRUPTED, OUT_OF_MEMORY, run
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,11 @@ def test_a_closed_pipe_is_no_error() -> None:
     program = "from curate.program import run\ndef app(): raise BrokenPipeError\nrun(app, 'curate', '', '')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_exit_code_is_documented() -> None:
+    def errors(kind: type[SwapsetError]) -> set[type[SwapsetError]]:
+        return {kind}.union(*(errors(subclass) for subclass in kind.__subclasses__()))
+
+    codes = {error.exit_code for error in errors(SwapsetError) if error.__module__.startswith(("curate", "manifests"))}
+    assert {*codes, OUT_OF_MEMORY, INTERRUPTED} <= EXIT_CODES.keys()

@@ -45,9 +45,9 @@ def test_links_are_followed_once_and_loops_refused(tmp_path: Path) -> None:
 
 def test_folders_that_link_to_each_other_are_listed_once(tmp_path: Path) -> None:
     make_directory(tmp_path, *(f"al/{name}/{name}.jpg" for name in "abcdefgh"))
-    for one in "abcdefgh":
+    for name in "abcdefgh":
         for other in "abcdefgh":
-            (tmp_path / "al" / one / f"to_{other}").symlink_to(tmp_path / "al" / other)
+            (tmp_path / "al" / name / f"to_{other}").symlink_to(tmp_path / "al" / other)
     entries = open_source("folder", tmp_path).entries("al")
     assert sum(entry.refusal is None for entry in entries) == 8
     assert len(entries) == 8 + 64

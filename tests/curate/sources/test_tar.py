@@ -15,8 +15,8 @@ from tests.samples.sources import listed, make_directory, make_tar, only
 def test_a_wrapping_folder_is_not_an_identity(tmp_path: Path) -> None:
     wrapped = make_tar(tmp_path / "a.tar", "set/al/1.jpg", "set/bo/1.jpg")
     assert listed(open_source("folder", wrapped)) == {"al": ["set/al/1.jpg"], "bo": ["set/bo/1.jpg"]}
-    one = make_tar(tmp_path / "b.tar", "al/1.jpg", "al/old/2.jpg")
-    assert listed(open_source("folder", one)) == {"al": ["al/1.jpg", "al/old/2.jpg"]}
+    unwrapped = make_tar(tmp_path / "b.tar", "al/1.jpg", "al/old/2.jpg")
+    assert listed(open_source("folder", unwrapped)) == {"al": ["al/1.jpg", "al/old/2.jpg"]}
 
 
 def test_members_outside_the_tar_and_special_members_are_refused(tmp_path: Path) -> None:
