@@ -1,8 +1,8 @@
 """Landmarks -> source-to-crop matrices -> aligned crops, in batches.
 
-Points, pixel centres and the direction of a matrix follow manifests/landmarks.py. A crop shows black where it reaches
-beyond its photo. Shrinking is antialiased: a face that becomes k times smaller, k >= 2, averages over int(k) x int(k)
-places of the photo for each of its pixels.
+Points, pixel centres and the direction of a matrix follow manifests/landmarks.py. A crop is black beyond its photo.
+Shrinking is antialiased: at a scale of 1 / k, k >= 2, each pixel of a crop averages int(k) x int(k) samples of the
+photo.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,15 @@ _MIN_SPREAD = 1e-9  # px^2; below it five points count as equal
 
 
 def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
-    """Landmarks (N, 5, 2) -> (matrices float64 (N, 2, 3), residuals float64 (N,)).
+    """Fit similarity transforms (rotation, one scale, translation; no reflection) in least squares.
 
-    The similarity (rotation, one scale, shift; no reflection) that brings the five points nearest to the template's
-    in least squares; of several poses the one that is met best. The residual is the root mean square distance that
-    is left, in crop px. Points that fix no similarity (all equal, NaN or infinite) give NaN in both.
+    Args:
+        landmarks: (N, 5, 2), px of the photo.
+        template: target points; of several poses the one with the smallest residual is used.
+
+    Returns:
+        Matrices float64 (N, 2, 3) and residuals float64 (N,), the root mean square distance in crop px. Both are NaN
+        for points that are not alignable (all equal, NaN or infinite).
     """
     points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
     points = np.where(is_alignable(points)[:, None, None], points, np.nan)
@@ -42,7 +46,7 @@ def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
     z_mean, w_mean = source.mean(1), poses.mean(1)
     z, w = source - z_mean[:, None], poses - w_mean[:, None]
     spread = (np.abs(z) ** 2).sum(1)
-    with np.errstate(invalid="ignore"):  # NaN in, NaN out, and no warning about it
+    with np.errstate(invalid="ignore"):  # NaN in, NaN out
         a = z.conj() @ w.T / spread[:, None]  # (N, P)
         error = np.sqrt((np.abs(a[..., None] * z[:, None] - w[None]) ** 2).mean(2))  # (N, P)
     rows = np.arange(len(points))
@@ -85,7 +89,7 @@ def rescale_matrices(matrices: Matrices, scale: float) -> Matrices:
 
 
 def invert(matrices: Matrices) -> Matrices:
-    """Matrices (N, 2, 3) -> those of the way back (N, 2, 3); NaN where there is none."""
+    """Inverses (N, 2, 3) of matrices (N, 2, 3); NaN for a singular one."""
     linear, shift = matrices[:, :, :2], matrices[:, :, 2]
     determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
     determinant = np.where(np.abs(determinant) > 1e-12, determinant, np.nan)
@@ -101,15 +105,21 @@ def invert(matrices: Matrices) -> Matrices:
 
 
 def transform_points(points: Floats, matrices: Matrices) -> Matrices:
-    """Points (N, P, 2) and matrices (N, 2, 3) -> float64 (N, P, 2), where each matrix takes its points."""
+    """Apply matrices (N, 2, 3) to points (N, P, 2): float64 (N, P, 2)."""
     moved = np.asarray(points, np.float64) @ matrices[:, :, :2].transpose(0, 2, 1)
     return np.asarray(moved + matrices[:, None, :, 2], np.float64)
 
 
 def inside_fraction(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.ArrayLike) -> Matrices:
-    """Share (N,) of each crop of `size` (height, width) that shows photo, 0 to 1, to about 1/32; NaN matrices give 0.
+    """Share of each crop that lies inside its photo.
 
-    photo_sizes: (N, 2) height and width of the photo that each matrix reads from.
+    Args:
+        matrices: (N, 2, 3), photo -> crop.
+        size: (height, width) of the crops.
+        photo_sizes: (N, 2), height and width of each matrix's photo.
+
+    Returns:
+        float64 (N,), 0 to 1, with a resolution of about 1/32; 0 for a matrix with NaN.
     """
     y, x = ((np.arange(_GRID) + 0.5) * side / _GRID - 0.5 for side in size)
     points = np.stack(np.meshgrid(x, y), 2).reshape(1, -1, 2)
@@ -120,35 +130,47 @@ def inside_fraction(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.
 
 def warp(
     photos: Sequence[Photo],
-    which: npt.ArrayLike,
+    photo_of: npt.ArrayLike,
     matrices: Matrices,
     size: tuple[int, int],
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Photos -> aligned crops uint8 (N, 3, h, w) on `device`, RGB, channels last in memory.
+    """Warp faces to aligned crops.
 
-    photos: uint8 (H, W, 3), any sizes; which: int (N,), the photo of each face; matrices: (N, 2, 3); size: (h, w).
-    A matrix with NaN gives a black crop.
+    Args:
+        photos: uint8 (H, W, 3) RGB, any sizes.
+        photo_of: int (N,), index of each face's photo.
+        matrices: (N, 2, 3), photo -> crop; one with NaN gives a black crop.
+        size: (h, w) of the crops.
+        device: where the crops are returned.
+
+    Returns:
+        uint8 (N, 3, h, w) RGB on `device`, channels last in memory.
     """
-    faces = np.asarray(which, np.int64).reshape(-1)
-    crops = np.zeros((len(faces), *size, 3), np.uint8)
+    indices = np.asarray(photo_of, np.int64).reshape(-1)
+    crops = np.zeros((len(indices), *size, 3), np.uint8)
     shrinks = _shrink(matrices)
     for face in np.flatnonzero(np.isfinite(matrices).all((1, 2))):
-        _warp_one(photos[int(faces[face])], matrices[face], int(shrinks[face]), crops[face])
-    # Crops are small: warped here, by tenths of a millisecond each, they are the same on every device, and the photos,
-    # a hundred times as large, stay where they were decoded.
+        _warp_face(photos[int(indices[face])], matrices[face], int(shrinks[face]), crops[face])
+    # Warped on the CPU, in tenths of a millisecond each, crops are equal on every device, and photos, a hundred times
+    # as large, are not copied to it.
     return torch.from_numpy(crops).to(device).permute(0, 3, 1, 2)
 
 
 def warp_crops(crops: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crops float (N, 3, H, W) -> other crops (N, 3, h, w) of the same faces, differentiable in the pixels.
+    """Warp crops to another alignment; differentiable with respect to the pixels.
 
-    matrices: (N, 2, 3) from crop to other crop. Antialiased by the ratio of the two sizes: 224 -> 112 averages 2 x 2
-    samples. Beyond the crop is 0.
+    Args:
+        crops: float (N, 3, H, W).
+        matrices: (N, 2, 3), crop -> new crop.
+        size: (h, w) of the new crops.
+
+    Returns:
+        (N, 3, h, w), 0 beyond the crop. Antialiased by the ratio of the heights: 224 -> 112 averages 2 x 2 samples.
     """
     height, width = crops.shape[2:]
     fine = max(1, round(height / size[0]))
-    # Neither this inverse nor what follows makes a GPU wait for the CPU.
+    # inv_ex does not synchronise a GPU with the CPU; neither does the rest of this function.
     back = torch.linalg.inv_ex(matrices[:, :, :2].double()).inverse
     y = (torch.arange(size[0] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
     x = (torch.arange(size[1] * fine, device=crops.device, dtype=torch.float64) + 0.5) / fine - 0.5
@@ -161,33 +183,33 @@ def warp_crops(crops: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor
 
 
 def _shrink(matrices: Matrices) -> npt.NDArray[np.int64]:
-    """By how much each matrix makes a face smaller, as a whole number, at least 1."""
+    """Reciprocal of each matrix's scale, rounded down, at least 1."""
     scale = np.sqrt(np.abs(matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]))
-    # The hair's breadth lets an exact 1/2 count as 2 whatever its last bit.
+    # The tolerance makes a scale of 1/2 count as 2 whatever its last bit.
     shrink = np.floor(1 / np.maximum(scale, 1 / _MAX_SHRINK) + 1e-6)
     return np.where(np.isfinite(shrink), np.maximum(shrink, 1), 1).astype(np.int64)
 
 
-def _warp_one(photo: Photo, matrix: Matrices, shrink: int, crop: Photo) -> None:
-    """Fills `crop` (h, w, 3) from `photo`: the part it shows, averaged shrink x shrink, then bilinear."""
+def _warp_face(photo: Photo, matrix: Matrices, shrink: int, crop: Photo) -> None:
+    """Fill `crop` (h, w, 3): the part of `photo` in it is averaged over shrink x shrink px, then sampled bilinearly."""
     height, width = crop.shape[:2]
     matrix = matrix.copy()
     if shrink > 1:
         corners = np.array([[[-1, -1], [width, -1], [-1, height], [width, height]]], np.float64)
-        seen = transform_points(corners, invert(matrix[None]))[0]
+        extent = transform_points(corners, invert(matrix[None]))[0]
         sides = np.array(photo.shape[1::-1])
-        low = np.clip(np.floor(seen.min(0)) - shrink, 0, sides).astype(int)
-        high = np.clip(np.ceil(seen.max(0)) + shrink + 1, 0, sides).astype(int)
+        low = np.clip(np.floor(extent.min(0)) - shrink, 0, sides).astype(int)
+        high = np.clip(np.ceil(extent.max(0)) + shrink + 1, 0, sides).astype(int)
         if (high <= low).any():
             return
         part = photo[low[1] : high[1], low[0] : high[0]]
-        short = -(high - low) % shrink  # so that whole blocks of shrink x shrink px cover the part
-        if short.any():
-            black = cv2.copyMakeBorder(part, 0, int(short[1]), 0, int(short[0]), cv2.BORDER_CONSTANT)
-            part = np.asarray(black, np.uint8)
+        missing = -(high - low) % shrink  # px by which the part is extended to whole blocks of shrink x shrink px
+        if missing.any():
+            extended = cv2.copyMakeBorder(part, 0, int(missing[1]), 0, int(missing[0]), cv2.BORDER_CONSTANT)
+            part = np.asarray(extended, np.uint8)
         blocks = part.shape[1] // shrink, part.shape[0] // shrink
         photo = np.asarray(cv2.resize(part, blocks, interpolation=cv2.INTER_AREA), np.uint8)
-        # Block X covers photo px from low + shrink X on; its centre lies (shrink - 1) / 2 further.
+        # Block X covers photo px from low + shrink X; its centre lies (shrink - 1) / 2 further.
         matrix[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
         matrix[:, :2] *= shrink
     cv2.warpAffine(photo, matrix, (width, height), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

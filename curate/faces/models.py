@@ -151,7 +151,7 @@ def find_embedder(
         first: names or files to search first, such as those of `embedders_of`.
 
     Raises:
-        ModelError: none of them has the id; the message lists theirs.
+        ModelError: none of them has the id; the message lists the ids that were found.
     """
     if named is not None:
         _source(named)  # raises for an unknown name or a missing file

@@ -96,8 +96,8 @@ def register(weights: Weights) -> Weights:
 
 def models_folder() -> Path:
     """Folder of the model files that no package contains: $SWAPSET_MODELS, else ~/.insightface/models."""
-    chosen = os.environ.get("SWAPSET_MODELS")
-    return Path(chosen) if chosen else Path.home() / ".insightface" / "models"
+    folder = os.environ.get("SWAPSET_MODELS")
+    return Path(folder) if folder else Path.home() / ".insightface" / "models"
 
 
 def place(weights: Weights) -> Path:
@@ -128,10 +128,10 @@ def locate(weights: Weights) -> Path:
             advice += " (the model folder is $SWAPSET_MODELS, else ~/.insightface/models)"
         raise ModelError(f"{weights.name}: {path} does not exist; {advice}")
     if weights.sha256 is not None:
-        found = file_sha256(path)
-        if found != weights.sha256:
+        sha256 = file_sha256(path)
+        if sha256 != weights.sha256:
             raise ModelError(
-                f"{weights.name}: {path} has sha256 {found}, but {weights.sha256} is recorded; "
+                f"{weights.name}: {path} has sha256 {sha256}, but {weights.sha256} is recorded; "
                 "the file is damaged or another version: remove it and install it again"
             )
     return path
@@ -230,7 +230,7 @@ MOBILEFACENET = register(
         file="mobilefacenet-casia.ckpt",
         package=None,
         sha256="e839247cdbdfc023fb7cadeaf53a4549d50c8fc24ad154c02e35920ea8910d99",
-        licence="not redistributable: bring your own file",
+        licence="not redistributable: supply your own file",
         source="Chen et al. 2018, MobileFaceNets, arxiv.org/abs/1804.07573; trained on CASIA-WebFace",
         size=(112, 96),
         mean=(127.5, 127.5, 127.5),

@@ -1,4 +1,4 @@
-"""Networks of the shapes of insightface's packs, with random weights, for `test_packs.py` to export to ONNX."""
+"""Networks with the architectures of insightface's packs and random weights, which tests export to ONNX."""
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,7 @@ def _conv(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: i
 
 
 class MobileFaceNet(nn.Module):
-    """(N, 3, 112, 112) -> (N, 512); flattens with `view`, which an export at batch 1 writes down as 1."""
+    """(N, 3, 112, 112) -> (N, 512); flattens with `view`, which an export at batch 1 stores as a leading 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def _relu(inside: int, outside: int, kernel: int = 3, stride: int = 1, groups: i
 
 
 class _ResidualStage(nn.Module):
-    """ResNet-D: the shortcut averages before it is projected; the average leaves out what lies beyond the edge."""
+    """ResNet-D: the shortcut is averaged before it is projected; the average excludes pixels beyond the edge."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class _Depthwise(nn.Sequential):
 class ScrfdNetwork(nn.Module):
     """SCRFD with landmarks: (N, 3, H, W) -> scores, boxes and landmarks at strides 8, 16 and 32, flattened.
 
-    kind "10g" has residual stages, a plain head and a learnt scale on its boxes, "500m" depthwise ones throughout.
-    `layout` is how the exporter flattened: "position-first", permute(2, 3, 0, 1), as in the published packs; with
-    more than one photo that interleaves them. Or "batched", (N, -1, k), as newer exports do.
+    kind "10g" has residual stages, a plain head and a learnt scale of its boxes, "500m" depthwise ones throughout.
+    layout "position-first" flattens with permute(2, 3, 0, 1), as the published packs do, which interleaves photos;
+    "batched" flattens to (N, -1, k), as newer exports do.
     """
 
     def __init__(self, kind: str = "10g", layout: str = "position-first") -> None:
@@ -164,7 +164,7 @@ class ScrfdNetwork(nn.Module):
 
 
 def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and running statistics that keep activations near 1, so that differences are what they seem."""
+    """Set random weights and running statistics that keep activations near 1."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -1,18 +1,18 @@
-"""dlib's face ResNet in torch, its weights read from the `.dat` file: normalised RGB (N, 3, 150, 150) -> (N, 128).
+"""dlib's face ResNet in torch, with weights from its `.dat` file: normalised RGB (N, 3, 150, 150) -> (N, 128).
 
-The network is that of dlib's `dnn_face_recognition_ex.cpp` (King 2017), trained so that photos of one person lie
-within 0.6 of each other in Euclidean distance. Each convolution's affine layer (a frozen batch normalisation) is folded
-into it, so what remains is 29 convolutions and a matrix.
+The network is that of dlib's `dnn_face_recognition_ex.cpp` (King 2017), trained so that photos of one person are within
+a Euclidean distance of 0.6. Each convolution's affine layer (a frozen batch normalisation) is folded into it, which
+leaves 29 convolutions and a matrix.
 
 Measured during the search for the template, on 396 photos of lfw-gray and 192 of celebs-112, facenet-pytorch's MTCNN,
-best threshold of the same pairs (balanced pair accuracy / TAR at FAR 1e-3; bench/embedders.py --compare does the like):
-- Unit vectors or dlib's own distance between raw ones: .978/.845 and .952/.788 against .979/.833 and .959/.787. A draw;
-  unit vectors are what everything downstream compares.
+best threshold of the same pairs (balanced pair accuracy / TAR at FAR 1e-3; compare bench/embedders.py --compare):
+- Unit vectors or dlib's own distance between raw vectors: .978/.845 and .952/.788 against .979/.833 and .959/.787.
+  Equal within noise; unit vectors are used because all later steps compare them.
 - Mean of crop and mirrored crop against the crop alone: .978/.845 against .977/.832, .952/.788 against .951/.775. Used.
 - All vectors share a large component: different people have a cosine of .85, not 0. Subtracting it spreads the
-  similarities but costs TAR (.726 on lfw-gray), so it stays, and thresholds come from the calibration.
-- The template is dlib's own chip geometry, found as the median place of our five points on chips that dlib cut, then
-  shifted and scaled by a search on photos; eyes 61 px apart instead of 55 lose .017 and .10 on lfw-gray.
+  similarities but lowers TAR (.726 on lfw-gray), so it is kept, and thresholds come from the calibration.
+- The template is dlib's own chip geometry: the median position of our five points on chips cut by dlib, then shifted
+  and scaled by a search on photos. An eye distance of 61 px instead of 55 loses .017 and .10 on lfw-gray.
 """
 
 from pathlib import Path
@@ -37,11 +37,11 @@ _BLOCKS = (
     *((256, 256, 1),) * 2,
     (256, 256, 2),
 )
-_TAIL = 72
-"""Bytes after the last matrix: its two alias tensors, learning-rate multipliers and the empty outer layers' state."""
+_TAIL_BYTES = 72
+"""Bytes after the last matrix: its two alias tensors, learning-rate multipliers, state of the empty outer layers."""
 
-_GAP = 1024
-"""A layer's tag follows the previous tensor within this many bytes: sizes of layers without parameters."""
+_MAX_GAP = 1024
+"""Largest distance in bytes of a layer's tag from the previous tensor: between them are layers without parameters."""
 
 
 class Block(nn.Module):
@@ -63,17 +63,17 @@ class Block(nn.Module):
             return F.relu(y + x)
         x = F.avg_pool2d(x, 2, 2)
         _, channels, height, width = (max(sizes) for sizes in zip(x.shape, y.shape, strict=True))
-        return F.relu(_filled(x, channels, height, width) + _filled(y, channels, height, width))
+        return F.relu(_padded(x, channels, height, width) + _padded(y, channels, height, width))
 
 
-def _filled(x: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """`x` with zeros after its last column, row and channel, to the sizes given."""
+def _padded(x: Tensor, channels: int, height: int, width: int) -> Tensor:
+    """Pad `x` with zeros after its last column, row and channel to the given sizes."""
     missing = (width - x.shape[3], height - x.shape[2], channels - x.shape[1])
     return F.pad(x, (0, missing[0], 0, missing[1], 0, missing[2])) if any(missing) else x
 
 
 class DlibResnet(nn.Module):
-    """Normalised RGB (N, 3, 150, 150) -> (N, 128), dlib's own descriptor, not of unit norm."""
+    """Normalised RGB (N, 3, 150, 150) -> (N, 128), dlib's descriptor, not of unit norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,64 +93,67 @@ class DlibResnet(nn.Module):
 
 
 class DatReader:
-    """Reads tensors one after another from the bytes of a dlib network file; anything unexpected is a ModelError.
+    """Reads the tensors of a dlib network file in order; every method raises ModelError for unexpected bytes.
 
-    dlib writes an integer as one byte (bit 7: negative, the rest: how many bytes follow) and its bytes, lowest
+    dlib writes an integer as one byte (bit 7: negative, the rest: number of bytes that follow) and its bytes, lowest
     first; a string as its length and its bytes; a tensor as its version (2), four sizes and little-endian float32.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
         self.data, self.name, self.at = data, name, 0
 
-    def refuse(self, found: str) -> ModelError:
+    def error(self, problem: str) -> ModelError:
+        """The error for a problem at the current position."""
         return ModelError(
-            f"{self.name}: {found} at byte {self.at}; this is not dlib_face_recognition_resnet_model_v1.dat "
-            "as face_recognition_models 0.3.0 ships it: install that package again"
+            f"{self.name}: {problem} at byte {self.at}; this is not dlib_face_recognition_resnet_model_v1.dat "
+            "of face_recognition_models 0.3.0: reinstall that package"
         )
 
     def take(self, count: int) -> bytes:
+        """Read `count` bytes."""
         if self.at + count > len(self.data):
-            raise self.refuse(f"the file ends, {self.at + count - len(self.data)} bytes short,")
+            raise self.error(f"the file ends {self.at + count - len(self.data)} bytes early,")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def integer(self) -> int:
+        """Read an integer."""
         head = self.take(1)[0]
         if not 1 <= head & 0x7F <= 8:
-            raise self.refuse(f"no integer but a byte {head:#04x}")
+            raise self.error(f"byte {head:#04x} instead of an integer")
         value = int.from_bytes(self.take(head & 0x7F), "little")
         return -value if head & 0x80 else value
 
     def expect(self, what: str, *values: int) -> None:
-        """Reads as many integers as `values` holds, and they must be these."""
+        """Read integers that must equal `values`."""
         for value in values:
-            if (found := self.integer()) != value:
-                raise self.refuse(f"{what} is {found} instead of {value}")
+            if (integer := self.integer()) != value:
+                raise self.error(f"{what} is {integer} instead of {value}")
 
     def enter(self, tag: str) -> None:
-        """Goes to just after the next `tag` of any parametrised layer, and it must be this one."""
-        known = [bytes((1, len(name), *name.encode())) for name in ("con_4", "affine_", "fc_2")]
-        places = [(place, name) for name in known if (place := self.data.find(name, self.at, self.at + _GAP)) >= 0]
-        if not places:
-            raise self.refuse(f"no layer {tag} within {_GAP} bytes")
-        self.at, name = min(places)
+        """Move behind the tag of the next layer with parameters, which must be `tag`."""
+        tags = [bytes((1, len(name), *name.encode())) for name in ("con_4", "affine_", "fc_2")]
+        found = [(place, name) for name in tags if (place := self.data.find(name, self.at, self.at + _MAX_GAP)) >= 0]
+        if not found:
+            raise self.error(f"no layer {tag} within {_MAX_GAP} bytes")
+        self.at, name = min(found)
         if name[2:].decode() != tag:
-            raise self.refuse(f"layer {name[2:].decode()} instead of {tag}")
+            raise self.error(f"layer {name[2:].decode()} instead of {tag}")
         self.at += len(name)
 
     def tensor(self, *sizes: int) -> Tensor:
-        """float32 of these four sizes."""
+        """Read a float32 tensor of these four sizes."""
         self.expect("a tensor's version", 2)
         self.expect("a tensor's size", *sizes)
         count = sizes[0] * sizes[1] * sizes[2] * sizes[3]
         values = torch.from_numpy(np.frombuffer(self.take(4 * count), "<f4").astype(np.float32))
         if not values.isfinite().all():
-            raise self.refuse("a value that is no finite number")
+            raise self.error("a value that is not finite")
         return values.view(sizes)
 
 
 def read_dat(data: bytes, name: str) -> DlibResnet:
-    """The network whose bytes are `data`; `name` stands in the messages. Anything unexpected is a ModelError."""
+    """Read the network from the bytes of a file; `name` is used in messages. Raises ModelError for unexpected bytes."""
     reader, network = DatReader(data, name), DlibResnet()
     with torch.no_grad():
         for convolution in network.convolutions():
@@ -170,13 +173,16 @@ def read_dat(data: bytes, name: str) -> DlibResnet:
         reader.enter("fc_2")
         reader.expect("the last layer's width", 128, 256)
         network.head.weight.copy_(reader.tensor(256, 128, 1, 1).view(256, 128).T)
-    if (rest := len(data) - reader.at) != _TAIL:
-        raise reader.refuse(f"{rest} bytes instead of {_TAIL} after the last layer")
+    if (rest := len(data) - reader.at) != _TAIL_BYTES:
+        raise reader.error(f"{rest} bytes instead of {_TAIL_BYTES} after the last layer")
     return network.eval()
 
 
 def load_dlib_resnet(path: Path | None = None) -> Embedder:
-    """The built-in embedder (N, 128), from the installed face_recognition_models, or from `path`, unpinned."""
+    """Load the built-in embedder, (N, 128), from the installed face_recognition_models, or from `path` (any sha256).
+
+    Raises ModelError if the file is missing or another one.
+    """
     file = path or locate(DLIB_RESNET)
     network = read_dat(file.read_bytes(), str(file))
     # float16 moves a similarity by at most 2e-4 (bfloat16: 1.4e-3, of a spread of 0.02); activations stay below 20.

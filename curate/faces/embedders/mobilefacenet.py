@@ -1,7 +1,7 @@
-"""MobileFaceNet (Chen et al. 2018): normalised RGB (N, 3, 112, 96) -> (N, 128), from a checkpoint the user brings.
+"""MobileFaceNet (Chen et al. 2018): normalised RGB (N, 3, 112, 96) -> (N, 128), from a checkpoint file.
 
 Checkpoints are those of the common PyTorch implementation: a dict with `net_state_dict`, or the state itself. They are
-loaded strictly, then each batch normalisation is folded into the convolution before it.
+loaded strictly; then each batch normalisation is folded into the convolution before it.
 """
 
 import struct
@@ -41,26 +41,26 @@ class ConvBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Inverted residual: widen 1x1, depthwise 3x3, narrow 1x1; the input is added where the shapes agree."""
+    """Inverted residual: 1x1 expansion, depthwise 3x3, 1x1 projection; with a shortcut where the shapes agree."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
         super().__init__()
-        wide = channels_in * expansion
-        self.adds = stride == 1 and channels_in == channels_out
+        expanded = channels_in * expansion
+        self.shortcut = stride == 1 and channels_in == channels_out
         self.conv = nn.Sequential(
-            nn.Conv2d(channels_in, wide, 1, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.PReLU(wide),
-            nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.PReLU(wide),
-            nn.Conv2d(wide, channels_out, 1, bias=False),
+            nn.Conv2d(channels_in, expanded, 1, bias=False),
+            nn.BatchNorm2d(expanded),
+            nn.PReLU(expanded),
+            nn.Conv2d(expanded, expanded, 3, stride, 1, groups=expanded, bias=False),
+            nn.BatchNorm2d(expanded),
+            nn.PReLU(expanded),
+            nn.Conv2d(expanded, channels_out, 1, bias=False),
             nn.BatchNorm2d(channels_out),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(x)
-        return x + y if self.adds else y
+        return x + y if self.shortcut else y
 
 
 class MobileFaceNet(nn.Module):
@@ -85,7 +85,7 @@ class MobileFaceNet(nn.Module):
         return self.linear1(self.linear7(self.conv2(x))).flatten(1)  # type: ignore[no-any-return]
 
     def fold(self) -> None:
-        """Folds every batch normalisation into the convolution before it; for inference and pixel gradients only."""
+        """Fold every batch normalisation into the convolution before it, for inference and gradients of pixels only."""
         for module in self.modules():
             if isinstance(module, ConvBlock):
                 assert isinstance(module.bn, nn.BatchNorm2d)
@@ -99,7 +99,7 @@ class MobileFaceNet(nn.Module):
 
 
 def load_mobilefacenet(path: Path) -> Embedder:
-    """The embedder (N, 128) of a MobileFaceNet checkpoint. Any other file is a ModelError that names it."""
+    """Load a MobileFaceNet checkpoint, (N, 128). Raises ModelError for any other file."""
     expected = (
         "expected a PyTorch checkpoint of a MobileFaceNet: `net_state_dict`, or the state itself, with the keys "
         "conv1.conv.weight ... blocks.14.conv.6.weight ... linear1.conv.weight, loadable with weights_only=True"
@@ -111,7 +111,7 @@ def load_mobilefacenet(path: Path) -> Embedder:
     state = content.get("net_state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or "conv1.conv.weight" not in state or "linear7.conv.weight" not in state:
         keys = ", ".join(map(str, list(state)[:3])) if isinstance(state, Mapping) else type(content).__name__
-        raise ModelError(f"{path} holds no MobileFaceNet (found: {keys}); {expected}")
+        raise ModelError(f"{path} contains no MobileFaceNet (found: {keys}); {expected}")
     network = MobileFaceNet().eval()
     try:
         network.load_state_dict(state, strict=True)

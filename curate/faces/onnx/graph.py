@@ -1,9 +1,9 @@
-"""A network's ONNX file -> a torch module that computes the same: batched, on any device, differentiable.
+"""An ONNX file as a torch module: batched, on any device, differentiable with respect to the input.
 
-Read once, into a list of torch calls in the file's order. What does not depend on the input is computed while
-reading; a normalisation behind a convolution or a linear layer is folded into it; values nobody needs are dropped.
-Parameters are frozen (`requires_grad` False) and gradients flow to the input. `.to(device)`, `.half()` and
-`.to(memory_format=torch.channels_last)` work as for any module.
+The file is compiled once into a list of torch calls in its order. Values that do not depend on the input are computed
+at that time, a normalisation after a convolution or linear layer is folded into it, and unused values are dropped.
+Parameters are frozen (`requires_grad` False). `.to(device)`, `.half()` and `.to(memory_format=torch.channels_last)`
+work as for any module.
 """
 
 from collections import Counter
@@ -19,11 +19,12 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from curate.errors import ModelError
-from curate.faces.onnx.operators import ON_HOST, Operator, build
+from curate.faces.onnx.operators import HOST_INPUTS, build
+from curate.faces.onnx.registry import Operator
 
 _LAYOUT = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 _POINTWISE = ("Sigmoid",)
-_BATCH = "#batch"  # a name no file can use: ONNX names of values are identifiers
+_BATCH = "#batch"  # cannot collide: names of ONNX values are identifiers
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,23 @@ class _Step:
     run: Operator
     inputs: tuple[str, ...]
     output: str
-    done_with: tuple[str, ...]
+    last_reads: tuple[str, ...]  # values that no later step reads
 
 
 class OnnxGraph(nn.Module):
     """The network in `path`. `forward`: float (N, C, H, W) -> a tuple with each output of the file, in its order.
 
-    A file exported at batch 1 runs at any N: its spatial sizes may be fixed, its batch never is. One thing cannot be
-    told from the file: an output flattened to (-1, 4) has mixed photos and positions in an order of the exporter's
-    choosing. With `maps=True` the transposing and reshaping at the file's outputs is left out (a sigmoid in its midst
-    is kept), so that each output is the (N, channels, h, w) map it was made from.
+    A file exported at batch 1 runs at any N; its spatial sizes may be fixed. An output that the file flattens to
+    (-1, 4) interleaves photos and positions in an order that the file does not determine. With `maps=True`, the
+    transpositions and reshapes before the file's outputs are omitted (a sigmoid among them is kept), so that each
+    output is the (N, channels, h, w) map from which it was computed.
 
-    `input_shape` is what the file declares, None for an axis it leaves open; `output_names` are the file's.
-    Raises `ModelError` for a file that is missing, not ONNX, or uses an operator, attribute or domain not known here.
+    Attributes:
+        input_shape: as the file declares it, None for a free axis.
+        output_names: the file's.
+
+    Raises:
+        ModelError: the file is missing, not ONNX, or uses an unsupported operator, attribute or domain.
     """
 
     def __init__(self, path: Path, *, maps: bool = False) -> None:
@@ -63,7 +68,7 @@ class OnnxGraph(nn.Module):
         constants = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in constants]
         if len(inputs) != 1:
-            raise ModelError(f"{path}: {len(inputs)} inputs where one image was expected")
+            raise ModelError(f"{path}: {len(inputs)} inputs, expected one image")
         self.input_name: str = inputs[0].name
         self.input_shape = tuple(
             axis.dim_value if axis.HasField("dim_value") and axis.dim_value > 0 else None
@@ -87,19 +92,19 @@ class OnnxGraph(nn.Module):
             values[name] = getattr(self, parameter)
         for step in self._steps:
             values[step.output] = step.run(*(values[name] for name in step.inputs))
-            for name in step.done_with:
+            for name in step.last_reads:
                 del values[name]
         return tuple(values[name] for name in self._results)
 
     def __len__(self) -> int:
-        """How many operators it takes, after folding."""
+        """Number of operators after folding."""
         return len(self._steps)
 
     def _compile(self, nodes: list[_Node], constants: dict[str, Tensor], opset: int) -> list[_Step]:
-        """Nodes in order -> steps; constants become frozen parameters, or stay on the host where they are sizes."""
+        """Nodes in order -> steps; constants become frozen parameters, or stay on the host if they are sizes."""
         self._parameter_names: dict[str, str] = {}
         self._host: dict[str, Any] = {}
-        host: set[str] = set()  # values computed from shapes alone: on the CPU wherever the network runs
+        host: set[str] = set()  # values computed from shapes alone, which stay on the CPU
         steps: list[_Step] = []
         nodes = _evaluate_constants(self.path, nodes, constants, opset)
         for node in _fold_normalisations(nodes, constants, self._results):
@@ -108,11 +113,11 @@ class OnnxGraph(nn.Module):
             on_host = node.operator == "Shape" or (bool(from_input) and host.issuperset(from_input))
             names = []
             for position, name in enumerate(node.inputs):
-                if name in constants and (on_host or position in ON_HOST.get(node.operator, ())):
+                if name in constants and (on_host or position in HOST_INPUTS.get(node.operator, ())):
                     self._host["host:" + name] = constants[name]
                     names.append("host:" + name)
                 elif name in constants:
-                    self._keep(name, constants[name])
+                    self._add_parameter(name, constants[name])
                     names.append(name)
                 else:
                     names.append(name)
@@ -126,11 +131,11 @@ class OnnxGraph(nn.Module):
                 raise ModelError(f"{self.path}: output {name} does not depend on the input")
         return steps
 
-    def _keep(self, name: str, value: Tensor) -> None:
+    def _add_parameter(self, name: str, value: Tensor) -> None:
         if name not in self._parameter_names:
             self._parameter_names[name] = f"constant_{len(self._parameter_names)}"
-            real = value.float() if value.is_floating_point() else value
-            self.register_parameter(self._parameter_names[name], nn.Parameter(real, requires_grad=False))
+            value = value.float() if value.is_floating_point() else value
+            self.register_parameter(self._parameter_names[name], nn.Parameter(value, requires_grad=False))
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -141,7 +146,7 @@ def _load(path: Path) -> onnx.ModelProto:
     except (DecodeError, OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as ONNX ({error}); fetch the file again") from error
     if not model.graph.node:
-        raise ModelError(f"{path}: holds no network; fetch the file again")
+        raise ModelError(f"{path}: contains no network; fetch the file again")
     return model
 
 
@@ -169,15 +174,15 @@ def _build(path: Path, node: _Node, opset: int) -> Operator:
 
 
 def _before_layout(nodes: list[_Node], outputs: tuple[str, ...]) -> tuple[list[_Node], tuple[str, ...]]:
-    """Outputs -> the values before the layout operators that end in them, pointwise operators moved ahead of those."""
-    makers = {node.output: node for node in nodes}
+    """Replace the outputs by the values before their final layout operators; pointwise operators move before those."""
+    producers = {node.output: node for node in nodes}
     added, results = [], []
     for output in outputs:
         name, pointwise = output, []
-        while name in makers and makers[name].operator in _LAYOUT + _POINTWISE:
-            if makers[name].operator in _POINTWISE:
-                pointwise.append(makers[name])
-            name = makers[name].inputs[0]
+        while name in producers and producers[name].operator in _LAYOUT + _POINTWISE:
+            if producers[name].operator in _POINTWISE:
+                pointwise.append(producers[name])
+            name = producers[name].inputs[0]
         for position, node in enumerate(reversed(pointwise)):
             moved = f"{output}#map{position}"
             added.append(replace(node, inputs=(name,), output=moved))
@@ -188,17 +193,17 @@ def _before_layout(nodes: list[_Node], outputs: tuple[str, ...]) -> tuple[list[_
 
 def _needed(nodes: list[_Node], outputs: tuple[str, ...]) -> list[_Node]:
     """The nodes that the outputs depend on, in order."""
-    wanted = set(outputs)
+    required = set(outputs)
     kept = []
     for node in reversed(nodes):
-        if node.output in wanted:
-            wanted.update(node.inputs)
+        if node.output in required:
+            required.update(node.inputs)
             kept.append(node)
     return kept[::-1]
 
 
 def _evaluate_constants(path: Path, nodes: list[_Node], constants: dict[str, Tensor], opset: int) -> list[_Node]:
-    """Compute what does not depend on the input; `constants` grows, the other nodes come back."""
+    """Add values that do not depend on the input to `constants`; return the other nodes."""
     rest = []
     for node in nodes:
         if node.operator == "Constant":
@@ -223,7 +228,7 @@ def _constant(path: Path, node: _Node) -> Tensor:
 
 
 def _fold_normalisations(nodes: list[_Node], constants: dict[str, Tensor], outputs: tuple[str, ...]) -> list[_Node]:
-    """A Conv or Gemm whose only reader is a BatchNormalization takes its scale and shift; `constants` grows.
+    """Fold a BatchNormalization into the Conv or Gemm that only it reads; the new weights are added to `constants`.
 
     y = s (W x + b - mean) + shift with s = scale / sqrt(variance + eps), so W' = s W and b' = s (b - mean) + shift.
     """
@@ -256,9 +261,9 @@ def _fold_normalisations(nodes: list[_Node], constants: dict[str, Tensor], outpu
 
 
 def _with_lifetimes(steps: list[_Step], outputs: tuple[str, ...]) -> Iterator[_Step]:
-    """Steps -> the same, each saying which values it is the last to read."""
+    """Set `last_reads` of each step."""
     last = {name: index for index, step in enumerate(steps) for name in step.inputs}
-    made = {step.output for step in steps}
+    computed = {step.output for step in steps}
     for index, step in enumerate(steps):
-        done = {name for name in step.inputs if last[name] == index and name in made and name not in outputs}
-        yield replace(step, done_with=tuple(sorted(done)))
+        last_reads = {name for name in step.inputs if last[name] == index and name in computed and name not in outputs}
+        yield replace(step, last_reads=tuple(sorted(last_reads)))

@@ -1,4 +1,4 @@
-"""A pack's files on real photos: what ours says against what onnxruntime and insightface say of the same pixels."""
+"""Comparison of a pack's networks in torch with onnxruntime and insightface, on real photos."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +20,12 @@ from curate.faces.weights import file_sha256
 
 _SIZE = 640
 _THRESHOLD = 0.5
-_CROPS = 16  # of one photo
+_MAX_CROPS = 16  # of one photo
 
 
 @dataclass(frozen=True)
 class Parity:
-    """One file's comparison: `compared` faces, the largest absolute difference and what is allowed, in `unit`."""
+    """Comparison of one file: number of faces, largest absolute difference and its limit, both in `unit`."""
 
     file: str
     sha256: str
@@ -36,6 +36,7 @@ class Parity:
 
     @property
     def agrees(self) -> bool:
+        """Whether the difference is within the limit."""
         return self.difference <= self.allowed
 
     def __str__(self) -> str:
@@ -47,12 +48,21 @@ class Parity:
 
 
 def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch.device = "cpu") -> list[Parity]:
-    """Run the pack's detector and embedder both ways on `photos` (uint8 RGB; None: photos in insightface's wheel).
+    """Compare the pack's detector and embedder with insightface's `SCRFD` and `ArcFaceONNX` in onnxruntime on the CPU.
 
-    Detector: corners, landmarks (px) and scores of all faces found at 640 px against insightface's `SCRFD`; a face
-    that only one of them finds is an infinite difference. Embedder: components of the unit vectors of the same
-    aligned crops against insightface's `ArcFaceONNX`. Both of those run in onnxruntime on the CPU; ours in float32.
-    Raises ModelError where the pack is not complete or no face was found to compare.
+    Detector: corners, landmarks (px) and scores of all faces at 640 px; a face that only one of them detects is an
+    infinite difference. Embedder: components of the unit vectors of the same aligned crops. Ours compute in float32.
+
+    Args:
+        name: the pack.
+        photos: uint8 (H, W, 3) RGB; None for the photos in insightface's wheel.
+        device: where our networks run.
+
+    Returns:
+        The comparisons of the detector's and the embedder's file.
+
+    Raises:
+        ModelError: the pack is incomplete, or there is no face in the photos.
     """
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
     from insightface.model_zoo.scrfd import SCRFD
@@ -64,51 +74,53 @@ def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch
     cpu = ["CPUExecutionProvider"]
 
     detector = Scrfd(detector_file, device, ScrfdSettings(10_000, (_SIZE,), _THRESHOLD))
-    theirs = SCRFD(str(detector_file), session=InferenceSession(str(detector_file), providers=cpu))
-    theirs.prepare(-1, det_thresh=_THRESHOLD, nms_thresh=detector.settings.overlap, input_size=(_SIZE, _SIZE))
-    found, apart, crops = 0, 0.0, []
-    with _exact():
+    reference_detector = SCRFD(str(detector_file), session=InferenceSession(str(detector_file), providers=cpu))
+    reference_detector.prepare(
+        -1, det_thresh=_THRESHOLD, nms_thresh=detector.settings.overlap, input_size=(_SIZE, _SIZE)
+    )
+    count, difference, crops = 0, 0.0, []
+    with _without_tf32():
         ours = detector(photos)
     for index, photo in enumerate(photos):
         faces = ours.in_photo(index)
         bgr = np.ascontiguousarray(photo[..., ::-1])
-        boxes, points = theirs.detect(bgr, input_size=(_SIZE, _SIZE))
-        found += len(boxes)
-        apart = max(apart, _apart(faces, boxes, points))
-        crops += [norm_crop(bgr, landmark, 112) for landmark in points[:_CROPS]]
+        boxes, points = reference_detector.detect(bgr, input_size=(_SIZE, _SIZE))
+        count += len(boxes)
+        difference = max(difference, _difference(faces, boxes, points))
+        crops += [norm_crop(bgr, landmark, 112) for landmark in points[:_MAX_CROPS]]
     if not crops:
-        raise ModelError(f"{name}: no face found in {len(photos)} photos; verify with photos that show faces")
+        raise ModelError(f"{name}: no face found in {len(photos)} photos; use photos that show faces")
 
     embedder = load_arcface(name, device)
     reference = ArcFaceONNX(str(embedder_file), session=InferenceSession(str(embedder_file), providers=cpu))
     expected = np.concatenate([reference.get_feat(crop) for crop in crops])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     pixels = torch.from_numpy(np.stack(crops)[..., ::-1].copy()).permute(0, 3, 1, 2).to(device)
-    with _exact(), torch.inference_mode():
+    with _without_tf32(), torch.inference_mode():
         vectors = embedder(pixels.float() / 255).cpu().numpy()
-    difference = float(np.abs(vectors - expected).max())
+    distance = float(np.abs(vectors - expected).max())
     return [
-        Parity(detector_file.name, file_sha256(detector_file), found, apart, 0.5, "px"),
-        Parity(embedder_file.name, file_sha256(embedder_file), len(crops), difference, 2e-5, "of a unit vector"),
+        Parity(detector_file.name, file_sha256(detector_file), count, difference, 0.5, "px"),
+        Parity(embedder_file.name, file_sha256(embedder_file), len(crops), distance, 2e-5, "of a unit vector"),
     ]
 
 
-def _apart(ours: Faces, boxes: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
-    """Largest difference of two lists of the same faces, each of ours against the nearest of theirs, each used once."""
+def _difference(ours: Faces, boxes: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
+    """Largest difference between two lists of faces; each of ours is matched with the nearest unmatched one."""
     if len(ours) != len(boxes):
         return float("inf")
-    left, worst = list(range(len(boxes))), 0.0
+    unmatched, largest = list(range(len(boxes))), 0.0
     for box, landmarks, score in zip(ours.box, ours.landmarks, ours.score, strict=True):
-        gaps = [float(np.abs(boxes[index, :4] - box).max()) for index in left]
-        nearest = left.pop(int(np.argmin(gaps)))
-        worst = max(worst, min(gaps), float(np.abs(points[nearest] - landmarks).max()))
-        worst = max(worst, float(abs(boxes[nearest, 4] - score)))
-    return worst
+        gaps = [float(np.abs(boxes[index, :4] - box).max()) for index in unmatched]
+        nearest = unmatched.pop(int(np.argmin(gaps)))
+        largest = max(largest, min(gaps), float(np.abs(points[nearest] - landmarks).max()))
+        largest = max(largest, float(abs(boxes[nearest, 4] - score)))
+    return largest
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
-    """While it lasts, convolutions and products on CUDA keep all of float32's digits."""
+def _without_tf32() -> Iterator[None]:
+    """Disable TF32 for convolutions and matrix products on CUDA."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -118,7 +130,7 @@ def _exact() -> Iterator[None]:
 
 
 def _sample() -> list[Photo]:
-    """The photos of faces that come with insightface."""
+    """Photos of faces in insightface's wheel."""
     folder = files("insightface") / "data" / "images"
     photos = []
     for name in ("t1.jpg", "Tom_Hanks_54745.png"):

@@ -1,4 +1,4 @@
-"""curate/faces/align.py: fits, their inverses, and crops that look the same by either way of making them."""
+"""Alignment: fits, inverse matrices, and crops from photos and from crops."""
 
 import os
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ SIMILARITIES = np.stack([similarity(0.3, 25, 10, -4), similarity(1.7, -170, 300,
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
-def test_fit_undoes_any_similarity_of_any_pose(template):
+def test_fit_inverts_any_similarity_of_any_pose(template):
     for pose in template.points:
         landmarks = align.transform_points(np.repeat(pose[None], 3, 0), align.invert(SIMILARITIES))
         matrices, residuals = align.fit(landmarks, template)
@@ -43,17 +43,17 @@ def test_fit_undoes_any_similarity_of_any_pose(template):
         np.testing.assert_allclose(residuals, 0, atol=1e-6)
 
 
-def test_fit_is_the_least_squares_optimum_and_takes_the_best_pose():
+def test_fit_is_the_least_squares_optimum_over_all_poses():
     template = TEMPLATES["simswap-224"]
     landmarks = template.points[[0, 2, 3]] * 1.3 + RNG.normal(0, 4, (3, 5, 2))
     matrices, residuals = align.fit(landmarks, template)
     for points, matrix, residual in zip(landmarks, matrices, residuals, strict=True):
-        left = []
+        solutions = []
         for pose in template.points:  # unknowns: c, s, tx, ty
             rows = [[x, -y, 1, 0] for x, y in points] + [[y, x, 0, 1] for x, y in points]
             solution, *_ = np.linalg.lstsq(np.array(rows), pose.T.ravel(), rcond=None)
-            left.append((np.sqrt(((np.array(rows) @ solution - pose.T.ravel()) ** 2).sum() / 5), solution))
-        best, (c, s, tx, ty) = min(left, key=lambda one: one[0])
+            solutions.append((np.sqrt(((np.array(rows) @ solution - pose.T.ravel()) ** 2).sum() / 5), solution))
+        best, (c, s, tx, ty) = min(solutions, key=lambda solution: solution[0])
         np.testing.assert_allclose(residual, best, rtol=1e-9)
         np.testing.assert_allclose(matrix, [[c, -s, tx], [s, c, ty]], atol=1e-9)
 
@@ -69,7 +69,7 @@ def test_a_mirrored_face_is_not_reflected_back():
 
 
 @pytest.mark.parametrize("value", [7.0, np.nan, np.inf])
-def test_points_that_fix_nothing_give_nan_and_a_black_crop(value):
+def test_points_that_are_not_alignable_give_nan_and_a_black_crop(value):
     landmarks = np.stack([np.full((5, 2), value), TEMPLATES["arcface-112"].points[0] + 100])
     matrices, residuals = align.fit(landmarks, TEMPLATES["arcface-112"])
     assert np.isnan(matrices[0]).all()
@@ -81,7 +81,7 @@ def test_points_that_fix_nothing_give_nan_and_a_black_crop(value):
     assert align.inside_fraction(matrices, (112, 112), [ASTRONAUT.shape[:2]] * 2).tolist() == [0, 1]
 
 
-def test_no_faces_no_crops():
+def test_no_faces_give_no_crops():
     matrices, residuals = align.fit(np.zeros((0, 5, 2)), TEMPLATES["arcface-112"])
     assert matrices.shape == (0, 2, 3)
     assert residuals.shape == (0,)
@@ -89,7 +89,7 @@ def test_no_faces_no_crops():
     assert align.inside_fraction(matrices, (8, 9), np.zeros((0, 2))).shape == (0,)
 
 
-def test_a_whole_number_shift_copies_pixels_and_the_outside_is_black():
+def test_an_integer_translation_copies_pixels_and_the_outside_is_black():
     matrix = np.array([[[1.0, 0, -500], [0, 1, -20]]])
     crop = align.warp([ASTRONAUT], [0], matrix, (30, 40))[0].permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(crop[:, :12], ASTRONAUT[20:50, 500:512])
@@ -108,11 +108,11 @@ def test_a_shrunken_checkerboard_is_grey_not_moire():
     board = np.kron(np.indices((200, 200)).sum(0) % 2, np.ones((2, 2)))[..., None].repeat(3, 2) * 255
     crop = align.warp([board.astype(np.uint8)], [0], similarity(1 / 6.5, 10, 0, -8)[None], (40, 40))
     assert crop[..., 12:28, 12:28].float().std() < 12
-    naive = cv2.warpAffine(board, similarity(1 / 6.5, 10, 0, -8), (40, 40))
-    assert naive[12:28, 12:28].std() > 60
+    aliased = cv2.warpAffine(board, similarity(1 / 6.5, 10, 0, -8), (40, 40))
+    assert aliased[12:28, 12:28].std() > 60
 
 
-def test_a_crop_does_not_depend_on_its_neighbours():
+def test_a_crop_does_not_depend_on_the_batch():
     photos, matrices = [ASTRONAUT, GROUP], np.stack([similarity(0.3, 5, 0, 0), similarity(0.11, 3, 0, 0)])
     together = align.warp(photos, [0, 1], matrices, (64, 64))
     for index in (0, 1):
@@ -120,7 +120,7 @@ def test_a_crop_does_not_depend_on_its_neighbours():
         assert torch.equal(together[index], alone[0])
 
 
-def test_landmarks_land_on_the_template_in_pixels():
+def test_landmarks_in_the_pixels_of_a_crop_are_at_the_template():
     template = TEMPLATES["arcface-112"]
     landmarks = align.transform_points(template.points, similarity(2.2, 12, 90, 60)[None])
     photo = np.zeros((400, 400, 3), np.float64)
@@ -136,10 +136,10 @@ def test_landmarks_land_on_the_template_in_pixels():
         np.testing.assert_allclose(centre, (x, y), atol=0.1)
 
 
-def test_invert_goes_back_and_a_flat_matrix_has_no_way_back():
+def test_inverse_matrices_and_nan_for_a_singular_one():
     points = RNG.normal(0, 50, (3, 7, 2))
-    there = align.transform_points(points, SIMILARITIES)
-    np.testing.assert_allclose(align.transform_points(there, align.invert(SIMILARITIES)), points, atol=1e-9)
+    transformed = align.transform_points(points, SIMILARITIES)
+    np.testing.assert_allclose(align.transform_points(transformed, align.invert(SIMILARITIES)), points, atol=1e-9)
     assert np.isnan(align.invert(np.zeros((1, 2, 3)))).all()
 
 
@@ -153,11 +153,20 @@ def test_warp_crops_matches_warp_and_passes_gradients():
     warped[0].sum().backward()
     assert crops.grad is not None
     assert crops.grad[1].abs().max() == 0
-    # Every source px that the crop shows counts: 2 x 2 samples leave no holes.
+    # Every source px in the crop has a gradient: 2 x 2 samples leave no gaps.
     assert (crops.grad[0, 0, 60:160, 60:160] > 0).all()
 
 
-def test_warp_crops_by_the_identity_changes_nothing():
+def test_warp_crops_by_the_identity_keeps_the_crops():
     crops = torch.rand(2, 3, 20, 30)
     identity = torch.eye(2, 3).repeat(2, 1, 1)
     torch.testing.assert_close(align.warp_crops(crops, identity, (20, 30)), crops, atol=1e-5, rtol=0)
+
+
+def test_rescaled_points_and_matrices_agree():
+    """Pixel centres are at integers: the edge of an image, at -0.5, is the fixed point."""
+    points = RNG.normal(50, 20, (3, 5, 2))
+    rescaled = align.transform_points(points, align.rescale_matrices(SIMILARITIES, 0.25))
+    expected = align.rescale_points(align.transform_points(points, SIMILARITIES), 0.25)
+    np.testing.assert_allclose(rescaled, expected, atol=1e-9)
+    assert align.rescale_points(np.array([-0.5, 7.5]), 0.5).tolist() == [-0.5, 3.5]

@@ -1,4 +1,4 @@
-"""curate/faces/faces.py: the faces of a batch of photos."""
+"""`Faces`: selection, concatenation, crops and embeddings."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_concat_keeps_the_order_of_its_parts_and_their_types() -> None:
         assert (array.dtype, array.shape[1:], len(empty)) == (empty.dtype, empty.shape[1:], 0)
 
 
-def test_photos_of_a_part_are_renamed_to_those_of_the_whole_batch() -> None:
+def test_photo_indices_of_a_part_become_those_of_the_batch() -> None:
     assert faces(0, 0, 1).with_photos([3, 7]).photo.tolist() == [3, 3, 7]
     assert len(Faces.empty().with_photos([])) == 0
 

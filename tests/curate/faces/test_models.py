@@ -1,4 +1,4 @@
-"""curate/faces/models.py: resolving, identifying and finding networks."""
+"""Resolving, identifying and finding networks."""
 
 import subprocess
 import sys

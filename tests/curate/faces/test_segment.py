@@ -1,4 +1,4 @@
-"""The built-in segmenter: refusals, preprocessing, batches, binary and box masks."""
+"""The built-in segmenter: damaged files, preprocessing, batches, binary and box masks."""
 
 import json
 import os
@@ -29,7 +29,9 @@ from manifests.landmarks import MASK_CLASSES, flip_mask
 from train.perception.crops import split_names, warp
 from train.perception.segmenter import SPEC
 
-shipped = pytest.mark.skipif(not place(SEGMENTER).is_file(), reason="curate/weights/segmenter.safetensors is not there")
+shipped = pytest.mark.skipif(
+    not place(SEGMENTER).is_file(), reason="curate/weights/segmenter.safetensors does not exist"
+)
 data = pytest.mark.skipif("SWAPSET_DATA" not in os.environ, reason="SWAPSET_DATA (folder with celebamask) is not set")
 
 
@@ -80,14 +82,14 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
         Segmenter.load("cpu", tmp_path / "segmenter.safetensors")
 
 
-def test_bytes_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "segmenter.safetensors"
     path.write_bytes(b"GIF89a" * 100)
     with pytest.raises(ModelError, match="not a safetensors file"):
         Segmenter.load("cpu", path)
 
 
-def test_a_flipped_bit_is_found(weights_file: Path) -> None:
+def test_a_flipped_bit_is_detected(weights_file: Path) -> None:
     content = bytearray(weights_file.read_bytes())
     content[-1000] ^= 1
     weights_file.write_bytes(content)
@@ -136,7 +138,7 @@ def test_the_network_is_that_of_segmentation_models_pytorch() -> None:
 def test_fusion_keeps_the_outputs() -> None:
     torch.manual_seed(0)
     network = DeepLabV3Plus(SPEC, len(CLASSES))
-    network(torch.randn(4, 3, 64, 64))  # one training step's statistics, so that folding has something to do
+    network(torch.randn(4, 3, 64, 64))  # updates the running statistics
     network.eval()
     photo = torch.randn(2, 3, 96, 96)
     with torch.inference_mode():
@@ -147,7 +149,7 @@ def test_fusion_keeps_the_outputs() -> None:
     torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
 
 
-def test_preprocessing_is_the_recorded_one(weights_file: Path) -> None:
+def test_preprocessing_is_that_of_the_file(weights_file: Path) -> None:
     segmenter = Segmenter.load("cpu", weights_file)
     crops = torch.randint(0, 256, (2, 3, SPEC.size, SPEC.size), dtype=torch.uint8)
     mean, std = (torch.tensor(values)[:, None, None] for values in (SPEC.mean, SPEC.std))
@@ -168,7 +170,7 @@ def test_no_crops_give_no_maps(weights_file: Path) -> None:
 
 
 @shipped
-def test_the_committed_file_is_small_and_says_what_it_is() -> None:
+def test_the_record_of_the_committed_file() -> None:
     path = locate(SEGMENTER)
     _, record = read_weights(path)
     assert path.stat().st_size <= 12 * 2**20
@@ -182,7 +184,7 @@ def test_the_committed_file_is_small_and_says_what_it_is() -> None:
 @shipped
 @data
 @pytest.mark.parametrize("size", [224, 512])
-def test_it_finds_faces_and_hair(segmenter: Segmenter, size: int) -> None:
+def test_faces_and_hair_are_segmented(segmenter: Segmenter, size: int) -> None:
     photos, truth = celebamask(6, size)
     labels = segmenter.label_maps(photos).numpy()
     assert labels.shape == truth.shape
@@ -192,7 +194,7 @@ def test_it_finds_faces_and_hair(segmenter: Segmenter, size: int) -> None:
 
 @shipped
 @data
-def test_a_batch_gives_what_single_crops_give(segmenter: Segmenter) -> None:
+def test_label_maps_do_not_depend_on_the_batch(segmenter: Segmenter) -> None:
     photos, _ = celebamask(3, 224)
     together = segmenter.label_maps(photos)
     alone = torch.cat([segmenter.label_maps(photo[None]) for photo in photos])
@@ -202,7 +204,7 @@ def test_a_batch_gives_what_single_crops_give(segmenter: Segmenter) -> None:
 @shipped
 @data
 def test_a_mirrored_photo_gives_the_mirrored_map(segmenter: Segmenter) -> None:
-    """Left and right classes are told apart by side, so they change places."""
+    """Left and right classes are distinguished by side, so they are exchanged."""
     photos, _ = celebamask(4, 224)
     labels = segmenter.label_maps(photos).numpy()
     mirrored = segmenter.label_maps(photos.flip(-1)).numpy()
@@ -240,8 +242,8 @@ def test_an_unknown_mask_kind_is_refused() -> None:
         binary_mask(np.zeros((2, 2), np.uint8), "nose")  # type: ignore[call-overload]
 
 
-def test_box_mask_follows_pixel_centres() -> None:
-    """Integer corners lie on pixel centres: a box from 2 to 5 holds four columns."""
+def test_a_box_mask_contains_pixel_centres() -> None:
+    """Integer corners are pixel centres: a box from 2 to 5 contains four columns."""
     upright = np.array([[[1.0, 0, 0], [0, 1, 0]]])
     mask = box_mask(np.array([[2.0, 1, 5, 3]]), upright, 8)
     assert mask.shape == (1, 8, 8)
@@ -250,7 +252,7 @@ def test_box_mask_follows_pixel_centres() -> None:
     assert mask.sum() == 12
 
 
-def test_box_mask_scales_shifts_and_covers_a_turned_box() -> None:
+def test_a_box_mask_is_scaled_translated_and_contains_a_rotated_box() -> None:
     half = np.array([[0.5, 0, 10], [0, 0.5, 20]])
     c = np.sqrt(0.5)
     turned = np.array([[c, -c, 32], [c, c, 32]])  # 45 degrees about (32, 32)

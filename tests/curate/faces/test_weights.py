@@ -1,4 +1,4 @@
-"""The weights table: complete, unambiguous, and true of the files that the dependencies bring."""
+"""The weights table: complete entries, unique names, and hashes of the files in installed packages."""
 
 import hashlib
 import math
@@ -38,21 +38,21 @@ def test_embedding_entry_names_a_template_of_its_own_size(entry: Weights) -> Non
 
 @every_entry
 def test_calibration_is_ordered(entry: Weights) -> None:
-    found = entry.calibration
-    if found is None:
+    calibration = entry.calibration
+    if calibration is None:
         assert entry.task != "embedding" or entry.package is None, "a built-in embedder needs a calibration"
         return
-    assert found.different_mean < found.equal_error < found.same_mean
-    assert -1 <= found.different_mean < found.far_1e2 < found.far_1e3 < found.far_1e4 < 1
-    assert all(math.isfinite(value) and value > 0 for value in (found.same_std, found.different_std))
-    assert found.measured_on
+    assert calibration.different_mean < calibration.equal_error < calibration.same_mean
+    assert -1 <= calibration.different_mean < calibration.far_1e2 < calibration.far_1e3 < calibration.far_1e4 < 1
+    assert all(math.isfinite(value) and value > 0 for value in (calibration.same_std, calibration.different_std))
+    assert calibration.measured_on
 
 
 @pytest.mark.parametrize("entry", BUNDLED, ids=lambda entry: entry.name)
 def test_bundled_file_has_the_recorded_hash(entry: Weights) -> None:
     path = weights.place(entry)
     if entry.sha256 is None and not path.exists():
-        pytest.skip(f"{entry.name} is not pinned yet and {path.name} is not there yet")
+        pytest.skip(f"{entry.name} is not pinned and {path.name} does not exist")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
     assert locate(entry) == path
 
@@ -62,14 +62,14 @@ def test_a_name_is_registered_once() -> None:
         register(DLIB_RESNET)
 
 
-def test_a_changed_file_is_refused_by_both_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_refused_with_both_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWAPSET_MODELS", str(tmp_path))
     content = b"other weights"
     (tmp_path / "face.onnx").write_bytes(content)
-    entry = replace(DLIB_RESNET, name="mine", package=None, file="face.onnx", sha256="0" * 64)
+    entry = replace(DLIB_RESNET, name="custom", package=None, file="face.onnx", sha256="0" * 64)
     with pytest.raises(ModelError) as error:
         locate(entry)
-    for part in ("mine", str(tmp_path / "face.onnx"), hashlib.sha256(content).hexdigest(), "0" * 64):
+    for part in ("custom", str(tmp_path / "face.onnx"), hashlib.sha256(content).hexdigest(), "0" * 64):
         assert part in str(error.value)
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_changes_is_hashed_again(tmp_path: Path, monkeypatch: pytest
         locate(entry)
 
 
-def test_missing_files_say_what_to_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_names_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWAPSET_MODELS", str(tmp_path))
     entry = replace(DLIB_RESNET, package=None, file="pack/face.onnx", url="https://example.org/pack.zip")
     with pytest.raises(

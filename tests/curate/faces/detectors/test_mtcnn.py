@@ -1,4 +1,4 @@
-"""curate/faces/detectors/mtcnn.py: parity with the original, batches, full frames, odd photos."""
+"""MTCNN: agreement with facenet-pytorch, batches, faces that fill the frame, unusual photos."""
 
 import os
 from dataclasses import replace
@@ -41,7 +41,7 @@ def eye_distance(landmarks: np.ndarray) -> float:
 ASTRONAUT = wheel_photo("skimage", "data/astronaut.png")  # one face, 512 x 512
 GROUP = wheel_photo("insightface", "data/images/t1.jpg")  # six people, 886 x 1280
 SMALL = cv2.resize(GROUP, (640, 443), interpolation=cv2.INTER_AREA)
-MOTLEY = [SMALL, ASTRONAUT, ASTRONAUT[:300, 100:400], ASTRONAUT[20:201, 150:333], np.zeros((90, 70, 3), np.uint8)]
+MIXED = [SMALL, ASTRONAUT, ASTRONAUT[:300, 100:400], ASTRONAUT[20:201, 150:333], np.zeros((90, 70, 3), np.uint8)]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def full() -> Mtcnn:
 
 @pytest.fixture(scope="module")
 def cascade() -> Mtcnn:
-    """The original's steps and no more."""
+    """Without the refinement of landmarks, which the original does not have."""
     return Mtcnn("cpu", MtcnnSettings("full", max_faces=20, refine_landmarks=False))
 
 
@@ -70,12 +70,12 @@ def sample(folder: str, count: int) -> list[np.ndarray]:
     """`count` photos spread evenly over a folder of $SWAPSET_DATA."""
     root = os.environ.get("SWAPSET_DATA")
     if not root:
-        pytest.skip("SWAPSET_DATA is not set: no collection of real photos to test on")
+        pytest.skip("SWAPSET_DATA (folder with collections of photos) is not set")
     paths = sorted(path for path in Path(root, folder).rglob("*") if path.suffix in (".jpg", ".png"))
     return [read(path) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
-def assert_as_original(ours: Faces, photo: np.ndarray, original) -> None:
+def assert_equals_original(ours: Faces, photo: np.ndarray, original) -> None:
     boxes, scores, landmarks = original.detect(photo, landmarks=True)
     if boxes is None:
         assert len(ours) == 0
@@ -87,50 +87,50 @@ def assert_as_original(ours: Faces, photo: np.ndarray, original) -> None:
 
 
 @pytest.mark.parametrize("photo", [ASTRONAUT, SMALL, ASTRONAUT[:211, 90:391]], ids=["astronaut", "group", "odd size"])
-def test_full_mode_is_the_original(photo, cascade, original):
-    assert_as_original(cascade([photo]), photo, original)
+def test_full_mode_agrees_with_the_original(photo, cascade, original):
+    assert_equals_original(cascade([photo]), photo, original)
 
 
-def test_full_mode_is_the_original_on_collected_photos(cascade, original):
+def test_full_mode_agrees_with_the_original_on_collected_photos(cascade, original):
     photos = sample("celebs-color", 4) + sample("web-raw", 2) + sample("celebs-112", 6)
     ours = cascade(photos)
     for index, photo in enumerate(photos):
-        assert_as_original(ours.in_photo(index), photo, original)
+        assert_equals_original(ours.in_photo(index), photo, original)
 
 
 @pytest.mark.parametrize("mode", ["full", "coarse"])
-def test_a_photo_does_not_depend_on_its_batch(mode):
+def test_faces_do_not_depend_on_the_batch(mode):
     detector = Mtcnn("cpu", MtcnnSettings(mode))
-    together = detector(MOTLEY)
+    together = detector(MIXED)
     assert [len(together.in_photo(index)) for index in (0, 1)] == [4, 1]
     assert (np.diff(together.photo) >= 0).all()
-    for index, photo in enumerate(MOTLEY):
-        found, alone = together.in_photo(index), detector([photo])
-        assert len(alone) == len(found)
-        np.testing.assert_allclose(alone.box, found.box, atol=1e-3)
-        # The second look's crops are whole grey levels, so that the last bit of a point can move the next by more.
-        np.testing.assert_allclose(alone.landmarks, found.landmarks, atol=0.02)
+    for index, photo in enumerate(MIXED):
+        faces, alone = together.in_photo(index), detector([photo])
+        assert len(alone) == len(faces)
+        np.testing.assert_allclose(alone.box, faces.box, atol=1e-3)
+        # Crops for the refinement are rounded to integers, which amplifies differences in the last bit.
+        np.testing.assert_allclose(alone.landmarks, faces.landmarks, atol=0.02)
 
 
-def test_coarse_finds_the_main_face_of_full(coarse, full):
+def test_coarse_detects_the_main_face_of_full(coarse, full):
     photos = [ASTRONAUT, SMALL] + (sample("celebs-color", 10) if "SWAPSET_DATA" in os.environ else [])
     found = coarse(photos).largest(), full(photos).largest()
     assert all(faces.photo.tolist() == list(range(len(photos))) for faces in found)
     for index in range(len(photos)):
-        quick, slow = (faces.in_photo(index) for faces in found)
-        assert iou(quick.box[0], slow.box[0]) > 0.7
-        off = np.linalg.norm(quick.landmarks[0] - slow.landmarks[0], axis=1).mean()
-        assert off < 0.03 * eye_distance(slow.landmarks[0])
+        coarse_faces, full_faces = (faces.in_photo(index) for faces in found)
+        assert iou(coarse_faces.box[0], full_faces.box[0]) > 0.7
+        off = np.linalg.norm(coarse_faces.landmarks[0] - full_faces.landmarks[0], axis=1).mean()
+        assert off < 0.03 * eye_distance(full_faces.landmarks[0])
 
 
-def test_coarse_finds_several_faces_of_like_size(coarse, full):
-    quick, slow = coarse([GROUP]), full([SMALL])
-    assert len(quick) == 4
-    for box in quick.box:
-        assert max(iou(box / 2, other) for other in slow.box) > 0.6
+def test_coarse_detects_several_faces_of_similar_size(coarse, full):
+    coarse_faces, full_faces = coarse([GROUP]), full([SMALL])
+    assert len(coarse_faces) == 4
+    for box in coarse_faces.box:
+        assert max(iou(box / 2, other) for other in full_faces.box) > 0.6
 
 
-def test_a_small_face_in_a_large_photo_is_found(coarse):
+def test_a_small_face_in_a_large_photo_is_detected(coarse):
     photo = np.full((1400, 2100, 3), 90, np.uint8)
     photo[900:1028, 1500:1628] = cv2.resize(ASTRONAUT, (128, 128), interpolation=cv2.INTER_AREA)
     found = coarse([photo])
@@ -139,7 +139,7 @@ def test_a_small_face_in_a_large_photo_is_found(coarse):
     assert iou(found.box[0], truth) > 0.7
 
 
-def test_a_face_that_fills_the_frame_is_found(coarse):
+def test_a_face_that_fills_the_frame_is_detected(coarse):
     whole = coarse([ASTRONAUT])
     x0, y0, x1, y1 = whole.box[0].round().astype(int)
     tight = np.ascontiguousarray(ASTRONAUT[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4])
@@ -149,7 +149,7 @@ def test_a_face_that_fills_the_frame_is_found(coarse):
     assert off.max() < 0.12 * eye_distance(whole.landmarks[0])
 
 
-def test_points_of_a_cut_or_turned_face_are_mended_by_a_second_look(coarse, cascade):
+def test_refinement_corrects_landmarks_of_a_cropped_or_rotated_face(coarse, cascade):
     whole = coarse([ASTRONAUT])
     x0, y0, x1, y1 = whole.box[0].round().astype(int)
     cut = np.ascontiguousarray(ASTRONAUT[y0 + 10 : y1, x0:x1])
@@ -157,41 +157,41 @@ def test_points_of_a_cut_or_turned_face_are_mended_by_a_second_look(coarse, casc
     turned = cv2.warpAffine(ASTRONAUT, turn, (512, 512))
     points = whole.landmarks[0]
     for photo, truth in ((cut, points - [x0, y0 + 10]), (turned, points @ turn[:, :2].T + turn[:, 2])):
-        rough, better = (
+        error, refined_error = (
             np.linalg.norm(detector([photo]).landmarks[0] - truth, axis=1).mean() / eye_distance(truth)
             for detector in (cascade, coarse)
         )
-        assert better < 0.03
-        assert better < 0.3 * rough
+        assert refined_error < 0.03
+        assert refined_error < 0.3 * error
 
 
-def test_a_face_that_the_second_look_does_not_confirm_keeps_its_points():
+def test_a_face_with_a_low_score_in_the_refinement_keeps_its_landmarks():
     device = torch.device("cpu")
     points = np.array([[[30, 30], [60, 30], [45, 50], [33, 65], [57, 65]]], np.float64)
     grey = np.full((90, 90, 3), 127, np.uint8)
-    again = refine_landmarks(load(device)[2], [grey], np.array([0]), points, device)
-    assert np.array_equal(again, points)
+    refined = refine_landmarks(load(device)[2], [grey], np.array([0]), points, device)
+    assert np.array_equal(refined, points)
 
 
-def test_faces_that_fill_the_frame_in_a_collection(coarse):
+def test_faces_that_fill_the_frame_are_detected_in_a_collection(coarse):
     found = coarse(sample("celebs-112", 60))
     assert len(found.largest()) / 60 >= 0.95
 
 
 @pytest.mark.parametrize("mode", ["full", "coarse"])
 @pytest.mark.parametrize("shape", [(1, 1), (10, 5000), (5000, 1), (12, 12), (19, 400), (20, 20), (37, 38)])
-def test_photos_without_a_face_give_empty_results(mode, shape):
+def test_photos_without_a_face_give_no_faces(mode, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 1), np.uint8).repeat(3, 2)
     found = Mtcnn("cpu", MtcnnSettings(mode))([noise])
     for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
         assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
 
-def test_nothing_gives_nothing(coarse):
+def test_no_photos_give_no_faces(coarse):
     assert len(coarse([])) == 0
 
 
-def test_grey_and_read_only_and_strided_photos_are_searched(coarse):
+def test_grey_read_only_and_strided_photos_are_accepted(coarse):
     grey = cv2.cvtColor(ASTRONAUT, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
     grey.setflags(write=False)
     mirrored = ASTRONAUT[:, ::-1]
@@ -205,7 +205,7 @@ def test_grey_and_read_only_and_strided_photos_are_searched(coarse):
     assert (found.landmarks[:, 3, 0] < found.landmarks[:, 4, 0]).all()
 
 
-def test_the_largest_face_comes_first_and_max_faces_holds(full):
+def test_faces_are_sorted_by_size_and_limited(full):
     found = full([SMALL])
     sizes = (found.box[:, 2:] - found.box[:, :2]).prod(1)
     assert len(sizes) >= 6
@@ -214,7 +214,7 @@ def test_the_largest_face_comes_first_and_max_faces_holds(full):
     np.testing.assert_array_equal(two.box, found.box[:2])
 
 
-def test_the_fingerprint_is_that_of_the_settings():
+def test_the_fingerprint_depends_on_each_setting():
     default = MtcnnSettings()
     assert Mtcnn().fingerprint == default.fingerprint()
     changes = ({"refine_landmarks": False}, {"mode": "full"}, {"max_faces": 3}, {"min_face": 40})
@@ -227,20 +227,20 @@ def test_resampling_is_area_interpolation():
     photo = np.random.default_rng(1).integers(0, 256, (61, 47, 3), np.uint8)
     canvas = Canvas([ASTRONAUT, photo], torch.device("cpu"))
     boxes = torch.tensor([[0, 0, 47, 61], [5, 7, 46, 20]])
-    ours = canvas.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
-    for (x0, y0, x1, y1), one in zip(boxes.tolist(), ours, strict=True):
+    resampled = canvas.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
+    for (x0, y0, x1, y1), pixels in zip(boxes.tolist(), resampled, strict=True):
         part = torch.from_numpy(photo[y0:y1, x0:x1]).permute(2, 0, 1)[None].float()
-        theirs = torch.nn.functional.interpolate(part, size=(24, 24), mode="area")
-        torch.testing.assert_close(one, (theirs[0] - 127.5) / 128, atol=1e-5, rtol=0)
+        expected = torch.nn.functional.interpolate(part, size=(24, 24), mode="area")
+        torch.testing.assert_close(pixels, (expected[0] - 127.5) / 128, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(12, 12), (31, 44), (40, 53)])
-def test_a_picture_in_a_larger_frame_gives_the_same_cells(size):
+def test_an_image_in_a_larger_frame_gives_the_same_cells(size):
     pnet = load(torch.device("cpu"))[0]
-    picture = torch.rand(1, 3, *size) * 2 - 1
+    image = torch.rand(1, 3, *size) * 2 - 1
     frame = torch.rand(1, 3, 60, 70)
-    frame[..., : size[0], : size[1]] = picture
-    alone, _ = pnet(picture)
+    frame[..., : size[0], : size[1]] = image
+    alone, _ = pnet(image)
     framed, _ = pnet(frame, outside(torch.tensor([size]) - 2, 58, 68))
     rows, columns = (PNet.cells(side) for side in size)
     assert alone.shape == (1, rows, columns)

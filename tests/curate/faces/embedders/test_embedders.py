@@ -1,4 +1,4 @@
-"""Embedders: equal to dlib's own, indifferent to the batch, differentiable, and clear about files they cannot use."""
+"""Embedders: agreement with dlib, batches, gradients, ids, and refusal of other files."""
 
 from collections import OrderedDict
 from dataclasses import replace
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from curate.errors import ModelError
-from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.embedder import Embedder
 from curate.faces.embedders.dlib_resnet import read_dat
 from curate.faces.embedders.mobilefacenet import MobileFaceNet
+from curate.faces.faces import Faces
 from curate.faces.models import load_embedder
 from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, embedder_id, locate
 
@@ -29,20 +29,18 @@ def builtin() -> Embedder:
 
 
 @cache
-def people() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """insightface's photo of six people and their landmarks (K, 5, 2)."""
+def people() -> tuple[npt.NDArray[np.uint8], Faces]:
+    """insightface's photo of six people and their faces."""
     path = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
     photo = np.ascontiguousarray(np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1])
-    return photo, Mtcnn("cpu", MtcnnSettings(max_faces=6))([photo]).landmarks
+    return photo, Mtcnn("cpu", MtcnnSettings(max_faces=6))([photo])
 
 
 @cache
 def chips() -> Tensor:
-    """uint8 (K, 3, 150, 150) of the six."""
-    photo, landmarks = people()
-    template = builtin().template
-    matrices, _ = align.fit(landmarks, template)
-    return align.warp([photo], np.zeros(len(matrices), int), matrices, template.size)
+    """Crops of the six people, uint8 (K, 3, 150, 150)."""
+    photo, faces = people()
+    return faces.crop([photo], builtin().template)
 
 
 @cache
@@ -58,13 +56,13 @@ def test_equals_dlib_on_real_chips() -> None:
     mean, std = torch.tensor(DLIB_RESNET.mean), torch.tensor(DLIB_RESNET.std)
     normalised = ((torch.from_numpy(arrays).float() - mean) / std).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        found = builtin().network(normalised).numpy()
-    assert np.abs(found - expected).max() < 1e-3
+        descriptors = builtin().network(normalised).numpy()
+    assert np.abs(descriptors - expected).max() < 1e-3
     unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     assert np.abs(builtin()(chips()[:3].float() / 255).numpy() - unit).max() < 1e-3
 
 
-def test_tells_six_people_apart_and_knows_them_in_other_light() -> None:
+def test_six_people_are_distinguished_also_in_other_light() -> None:
     embedder = builtin()
     clean = embedder.embed(chips())
     similarity = clean @ embedder.embed((chips().float() * 0.6 + 10).to(torch.uint8)).T
@@ -81,7 +79,7 @@ def test_batch_of_n_equals_n_batches_of_one() -> None:
     assert (builtin().embed(chips(), batch=4) - together).abs().max() < 1e-5
 
 
-def test_embeddings_are_unit_and_indifferent_to_a_flip() -> None:
+def test_embeddings_have_unit_norm_and_are_invariant_to_a_flip() -> None:
     vectors = builtin().embed(chips())
     assert vectors.dtype == torch.float32
     assert vectors.shape == (6, 128)
@@ -101,7 +99,7 @@ def test_gradients_reach_the_pixels_and_raise_the_similarity() -> None:
     before = (embedder(x) * target).sum()
     (gradient,) = torch.autograd.grad(before, x)
     assert gradient.isfinite().all()
-    assert (gradient.abs().amax((0, 1)) > 0).float().mean() > 0.9  # the whole face counts
+    assert (gradient.abs().amax((0, 1)) > 0).float().mean() > 0.9  # the gradient covers the whole face
     step = 0.5 * gradient / gradient.norm()
     assert (embedder(x + step) * target).sum() > before
     assert all(not parameter.requires_grad for parameter in embedder.parameters())
@@ -121,7 +119,7 @@ def test_channel_order_is_applied() -> None:
 
 
 class _Reversed(torch.nn.Module):
-    """A network that wants BGR, made of one that wants RGB."""
+    """A network with BGR input, made of one with RGB input."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
@@ -132,7 +130,7 @@ class _Reversed(torch.nn.Module):
         return y
 
 
-def test_identity_changes_with_everything_that_changes_vectors() -> None:
+def test_the_id_depends_on_everything_that_changes_embeddings() -> None:
     base = embedder_id(DLIB_RESNET, "a" * 64)
     others = [
         embedder_id(DLIB_RESNET, "b" * 64),
@@ -148,9 +146,9 @@ def test_identity_changes_with_everything_that_changes_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "message"),
     [
-        (lambda data: data[:1_000_000], "the file ends, .* bytes short"),
+        (lambda data: data[:1_000_000], "the file ends .* bytes early"),
         (lambda data: data[:-1], "71 bytes instead of 72 after the last layer"),
         (lambda data: data + b"more", "76 bytes instead of 72 after the last layer"),
         (lambda data: b"\x01\x01" * 40, "no layer con_4"),
@@ -158,30 +156,30 @@ def test_identity_changes_with_everything_that_changes_vectors() -> None:
         (lambda data: data.replace(b"\x01\x07affine_", b"\x01\x07AFFINE_", 1), "layer con_4 instead of affine_"),
         (lambda data: data.replace(b"\x02\x80\x12\x01", b"\x02\x81\x12\x01", 1), "size is 4737 instead of 4736"),
         (lambda data: data.replace(b"con_4\x01\x02", b"con_4\x01\x01", 1), "version is 1 instead of 2"),
-        (lambda data: data.replace(b"con_4\x01\x02", b"con_4\x00\x02", 1), "no integer but a byte 0x00"),
-        (lambda data: data[:360] + b"\xff" * 8 + data[368:], "no finite number"),
+        (lambda data: data.replace(b"con_4\x01\x02", b"con_4\x00\x02", 1), "byte 0x00 instead of an integer"),
+        (lambda data: data[:360] + b"\xff" * 8 + data[368:], "a value that is not finite"),
     ],
 )  # fmt: skip
-def test_damaged_dat_is_refused_with_the_place(damage, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_dat_file_is_refused_with_the_position(damage, message: str) -> None:  # type: ignore[no-untyped-def]
     data = damage(dat())
     assert data != dat()
-    with pytest.raises(ModelError, match=f"mine.dat: .*{words}.* at byte .*face_recognition_models"):
-        read_dat(data, "mine.dat")
+    with pytest.raises(ModelError, match=f"damaged.dat: .*{message}.* at byte .*face_recognition_models"):
+        read_dat(data, "damaged.dat")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MobileFaceNet with random weights and live statistics, as a user would bring one."""
+    """A checkpoint of a MobileFaceNet with random weights and updated running statistics."""
     torch.manual_seed(0)
     network = MobileFaceNet().train()
     with torch.no_grad():
         network(torch.randn(4, 3, 112, 96))
-    path = tmp_path_factory.mktemp("checkpoint") / "mine.ckpt"
+    path = tmp_path_factory.mktemp("checkpoint") / "face.ckpt"
     torch.save({"epoch": 1, "net_state_dict": network.state_dict()}, path)
     return path
 
 
-def test_mobilefacenet_checkpoint_loads_and_folding_changes_nothing(checkpoint: Path) -> None:
+def test_folding_a_mobilefacenet_checkpoint_keeps_its_embeddings(checkpoint: Path) -> None:
     embedder = load_embedder(checkpoint)
     assert (embedder.name, embedder.dim, embedder.template.size) == ("mobilefacenet", 128, (112, 96))
     assert embedder.embedder_id != embedder_id(MOBILEFACENET, MOBILEFACENET.sha256 or "")
@@ -190,12 +188,12 @@ def test_mobilefacenet_checkpoint_loads_and_folding_changes_nothing(checkpoint: 
     plain.load_state_dict(torch.load(checkpoint, weights_only=True)["net_state_dict"])
     x = torch.rand(2, 3, 112, 96, requires_grad=True)
     expected = torch.nn.functional.normalize(plain((x * 255 - 127.5) / 128))
-    found = embedder(x)
-    assert (found - expected).abs().max() < 1e-4
-    assert torch.autograd.grad(found[:, 0].sum(), x)[0].abs().sum() > 0
+    vectors = embedder(x)
+    assert (vectors - expected).abs().max() < 1e-4
+    assert torch.autograd.grad(vectors[:, 0].sum(), x)[0].abs().sum() > 0
 
 
-def test_a_bare_state_loads_too(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_bare_state_dict_is_accepted(checkpoint: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.pt"
     torch.save(torch.load(checkpoint, weights_only=True)["net_state_dict"], bare)
     crops = torch.randint(0, 256, (2, 3, 112, 96), dtype=torch.uint8)
@@ -226,7 +224,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
         load_embedder(tmp_path / "code.ckpt")
 
 
-def test_unknown_choice_names_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ModelError, match="'arcfase' is neither auto, builtin, buffalo_l, buffalo_s nor a file"):
         load_embedder("arcfase")
 

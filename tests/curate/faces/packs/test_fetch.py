@@ -1,4 +1,4 @@
-"""Bringing a pack: over a server on this machine that cuts, refuses and lies; the packs' files are stand-ins."""
+"""Fetching a pack from a local server that interrupts, refuses and ignores ranges; the files are placeholders."""
 
 import io
 import json
@@ -28,23 +28,23 @@ def archive(members: dict[str, bytes]) -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `body` at any path. `cut`: bytes after which one answer ends; `ranges`: whether Range is heeded."""
+    """Serves `body` at any path. `cut`: bytes after which the next response ends; `ranges`: support of Range."""
 
     body = archive(FILES)
     cut: int | None = None
     ranges = True
-    asked: list[str | None]
+    ranges_requested: list[str | None]
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
+        requested = self.headers.get("Range")
+        self.server.ranges_requested.append(requested)
         body, start = self.server.body, 0
-        if wanted and self.server.ranges:
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
+        if requested and self.server.ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", requested)[1])  # type: ignore[index]
             if start >= len(body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(body)}")
@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.asked = []
+        server.ranges_requested = []
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
@@ -83,7 +83,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_fetch_brings_every_model_and_leaves_nothing_else(url: str, models: Path) -> None:
+def test_fetch_unpacks_every_model_and_leaves_no_other_file(url: str, models: Path) -> None:
     recorder = Recorder()
     assert not packs.is_present("buffalo_s")
     assert packs.fetch("buffalo_s", recorder, url) == models / "buffalo_s"
@@ -94,51 +94,49 @@ def test_fetch_brings_every_model_and_leaves_nothing_else(url: str, models: Path
     assert recorder.steps == [Step("downloading buffalo_s.zip", size, "B", done=size, finished=True)]
 
 
-def test_fetch_continues_where_it_was_cut_off(server: Server, url: str, models: Path) -> None:
+def test_fetch_continues_an_interrupted_download(server: Server, url: str, models: Path) -> None:
     server.cut = 300_000
-    with pytest.raises(ModelError, match=r"cut off after 300,000 of [\d,]+ bytes; fetch again, it continues"):
+    with pytest.raises(ModelError, match=r"interrupted after 300,000 of [\d,]+ bytes; fetch again to continue"):
         packs.fetch("buffalo_s", url=url)
     assert not packs.is_present("buffalo_s")
     packs.fetch("buffalo_s", url=url)
-    assert server.asked == [None, "bytes=300000-"]
+    assert server.ranges_requested == [None, "bytes=300000-"]
     assert (models / "buffalo_s" / "w600k_mbf.onnx").read_bytes() == FILES["w600k_mbf.onnx"]
 
 
-def test_a_part_that_is_whole_already_is_not_fetched_again(server: Server, url: str, models: Path) -> None:
+def test_a_complete_part_is_not_downloaded_again(server: Server, url: str, models: Path) -> None:
     models.mkdir()
     (models / "buffalo_s.zip.part").write_bytes(server.body)
     packs.fetch("buffalo_s", url=url)
-    assert server.asked == [f"bytes={len(server.body)}-"]
+    assert server.ranges_requested == [f"bytes={len(server.body)}-"]
 
 
-def test_a_server_that_ignores_ranges_sends_all_of_it_and_all_of_it_is_taken(
-    server: Server, url: str, models: Path
-) -> None:
+def test_a_server_without_ranges_sends_the_whole_file(server: Server, url: str, models: Path) -> None:
     server.ranges = False
     models.mkdir()
-    (models / "buffalo_s.zip.part").write_bytes(b"what another server sent")
+    (models / "buffalo_s.zip.part").write_bytes(b"part of another file")
     packs.fetch("buffalo_s", url=url)
     assert packs.is_present("buffalo_s")
 
 
-def test_fetching_what_is_there_asks_nobody(server: Server, url: str) -> None:
+def test_a_complete_pack_is_not_downloaded_again(server: Server, url: str) -> None:
     packs.fetch("buffalo_s", url=url)
     packs.fetch("buffalo_s", url=url)
-    assert len(server.asked) == 1
+    assert len(server.ranges_requested) == 1
 
 
-def test_offline_says_in_one_line_what_to_bring_and_where(models: Path) -> None:
+def test_without_a_network_the_error_names_file_and_folder_in_one_line(models: Path) -> None:
     with pytest.raises(ModelError) as error:
         packs.fetch("buffalo_s", url="http://127.0.0.1:9/buffalo_s.zip")
     message = str(error.value)
     assert "\n" not in message
-    assert f"bring buffalo_s.zip ({packs.PACKS['buffalo_s'].url}) to {models} and fetch again" in message
+    assert f"copy buffalo_s.zip ({packs.PACKS['buffalo_s'].url}) to {models} and fetch again" in message
     assert "refused" in message
 
 
-def test_a_zip_brought_by_hand_is_unpacked_and_kept(models: Path) -> None:
+def test_a_zip_in_the_model_folder_is_unpacked_and_kept(models: Path) -> None:
     models.mkdir()
-    # As some tools pack it: inside a folder.
+    # Some tools pack the files inside a folder.
     (models / "buffalo_s.zip").write_bytes(archive({f"buffalo_s/{name}": body for name, body in FILES.items()}))
     packs.fetch("buffalo_s", url="http://127.0.0.1:9/")
     assert packs.is_present("buffalo_s")
@@ -146,9 +144,7 @@ def test_a_zip_brought_by_hand_is_unpacked_and_kept(models: Path) -> None:
 
 
 @pytest.mark.parametrize("member", ["../escaped.onnx", "/escaped.onnx", "a/../../escaped.onnx", "..\\escaped.onnx"])
-def test_a_zip_that_would_leave_its_folder_is_refused_whole(
-    server: Server, url: str, models: Path, member: str
-) -> None:
+def test_a_zip_with_a_member_outside_the_folder_is_refused(server: Server, url: str, models: Path, member: str) -> None:
     server.body = archive({**FILES, member: b"!"})
     with pytest.raises(ModelError, match=re.escape("leaves the folder")):
         packs.fetch("buffalo_s", url=url)
@@ -157,20 +153,20 @@ def test_a_zip_that_would_leave_its_folder_is_refused_whole(
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
-        (b"<html>not found</html>", "not a whole zip file"),
-        (archive({"det_500m.onnx": b"x"}), "holds no w600k_mbf.onnx; it is not the pack buffalo_s"),
-        (archive(FILES).replace(b"embedder", b"Embedder", 1), "not a whole zip file (Bad CRC-32"),
+        (b"<html>not found</html>", "not a complete zip file"),
+        (archive({"det_500m.onnx": b"x"}), "contains no w600k_mbf.onnx; it is not the pack buffalo_s"),
+        (archive(FILES).replace(b"embedder", b"Embedder", 1), "not a complete zip file (Bad CRC-32"),
     ],
 )
-def test_what_is_not_the_pack_is_refused(server: Server, url: str, body: bytes, words: str) -> None:
+def test_another_file_is_refused(server: Server, url: str, body: bytes, message: str) -> None:
     server.body = body
-    with pytest.raises(ModelError, match=re.escape(words)):
+    with pytest.raises(ModelError, match=re.escape(message)):
         packs.fetch("buffalo_s", url=url)
     assert not packs.is_present("buffalo_s")
     server.body = archive(FILES)
-    packs.fetch("buffalo_s", url=url)  # nothing of the wrong one stands in the way of the right one
+    packs.fetch("buffalo_s", url=url)  # no remainder of the refused file
 
 
 def test_an_incomplete_folder_is_not_a_pack(url: str, models: Path) -> None:
@@ -185,7 +181,7 @@ def test_an_incomplete_folder_is_not_a_pack(url: str, models: Path) -> None:
     assert packs.is_present("buffalo_s")
 
 
-def test_a_file_is_trusted_on_first_use_and_held_to_it(models: Path) -> None:
+def test_the_hash_of_a_file_is_recorded_on_first_use_and_checked_afterwards(models: Path) -> None:
     folder = models / "buffalo_s"
     folder.mkdir(parents=True)
     for name, content in FILES.items():
@@ -202,7 +198,7 @@ def test_a_file_is_trusted_on_first_use_and_held_to_it(models: Path) -> None:
     assert json.loads((models / packs.PINS).read_text())["buffalo_s/w600k_mbf.onnx"] == first
 
 
-def test_an_unknown_pack_names_the_known_ones() -> None:
+def test_an_unknown_pack_lists_the_known_ones() -> None:
     with pytest.raises(ModelError, match="unknown pack 'buffalo_xl'; one of buffalo_l, buffalo_s"):
         packs.fetch("buffalo_xl")
 

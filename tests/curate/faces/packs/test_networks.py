@@ -1,4 +1,4 @@
-"""Packs in torch against onnxruntime and insightface, on networks of the packs' shapes with random weights."""
+"""Packs in torch against onnxruntime and insightface, on networks of the packs' architectures with random weights."""
 
 import warnings
 from dataclasses import replace
@@ -28,9 +28,9 @@ CPU = ["CPUExecutionProvider"]
 
 
 def export(network: torch.nn.Module, path: Path, size: int, **dynamic: dict[int, str]) -> Path:
-    """As the packs were: traced at batch 1, opset 11, IR 6."""
+    """Export as the packs were exported: traced at batch 1, opset 11, IR 6."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter is deprecated; the files in the world come from it
+        warnings.simplefilter("ignore")  # the exporter is deprecated, but the published files come from it
         torch.onnx.export(
             network, (torch.zeros(1, 3, size, size),), str(path), input_names=["input.1"],
             opset_version=11, dynamo=False, dynamic_axes={"input.1": dynamic["free"]} if dynamic else None,
@@ -42,7 +42,7 @@ def detector(kind: str, layout: str = "position-first") -> ScrfdNetwork:
     network = randomise(ScrfdNetwork(kind, layout))
     with torch.no_grad():
         for _, box, _ in network.outputs:
-            box.bias.fill_(2.5)  # faces some 5 cells wide, rather than boxes inside out
+            box.bias.fill_(2.5)  # boxes about 5 cells wide, none with negative sides
     return network
 
 
@@ -66,7 +66,7 @@ def model_folder(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def photos() -> list[Photo]:
-    """Three sizes: a landscape of six faces, its portrait-shaped middle, and one photo smaller than the network."""
+    """Three sizes: a landscape photo of six faces, its middle in portrait format, and one smaller than the input."""
     data = np.frombuffer((files("insightface") / "data/images/t1.jpg").read_bytes(), np.uint8)
     image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return [image, image[:, 400:800].copy(), image[100:333, 500:687].copy()]
@@ -76,7 +76,7 @@ def session(path: Path) -> InferenceSession:
     return InferenceSession(str(path), providers=CPU)
 
 
-def test_the_stand_ins_are_files_of_the_packs_vintage(models: Path) -> None:
+def test_exports_have_the_format_of_the_published_packs(models: Path) -> None:
     for path in models.glob("*/*.onnx"):
         model = onnx.load(path)
         assert (model.opset_import[0].version, model.ir_version) == (11, 6)
@@ -84,17 +84,17 @@ def test_the_stand_ins_are_files_of_the_packs_vintage(models: Path) -> None:
 
 
 @pytest.mark.parametrize("name", packs.PACKS)
-def test_embedders_agree_with_onnxruntime_and_batch_though_exported_at_batch_1(models: Path, name: str) -> None:
+def test_embedders_agree_with_onnxruntime_at_any_batch_size(models: Path, name: str) -> None:
     path = packs.PACKS[name].files[1]
     pixels = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
     runtime = session(path)
     expected = np.concatenate([runtime.run(None, {"input.1": one[None].numpy()})[0] for one in pixels])
-    assert np.abs(expected).max() > 0.5  # far from nothing
+    assert np.abs(expected).max() > 0.5  # not close to zero
     graph = OnnxGraph(path)
-    (all_at_once,) = graph(pixels)
-    np.testing.assert_allclose(all_at_once, expected, atol=1e-4)
+    (together,) = graph(pixels)
+    np.testing.assert_allclose(together, expected, atol=1e-4)
     alone = torch.cat([graph(one[None])[0] for one in pixels])
-    torch.testing.assert_close(all_at_once, alone, atol=2e-5, rtol=0)
+    torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
 
 
 def test_gradients_reach_the_pixels_and_no_parameter() -> None:
@@ -104,8 +104,8 @@ def test_gradients_reach_the_pixels_and_no_parameter() -> None:
     (similarity,) = torch.autograd.grad((embedder(pixels) * target).sum(), pixels)
     step = 1e-2 * similarity / similarity.norm()
     with torch.no_grad():
-        gained = (embedder(pixels + step) * target).sum() - (embedder(pixels) * target).sum()
-    assert float(gained) == pytest.approx(float(similarity.norm()) * 1e-2, rel=0.1)  # the slope it promised
+        increase = (embedder(pixels + step) * target).sum() - (embedder(pixels) * target).sum()
+    assert float(increase) == pytest.approx(float(similarity.norm()) * 1e-2, rel=0.1)  # the directional derivative
     assert not any(parameter.requires_grad for parameter in embedder.parameters())
 
 
@@ -118,7 +118,7 @@ def test_a_pack_is_an_embedder_with_its_own_template() -> None:
 
 
 @pytest.mark.parametrize("layout", ["position-first", "batched"])
-def test_maps_of_two_photos_are_those_of_each(tmp_path: Path, layout: str) -> None:
+def test_maps_do_not_depend_on_the_batch(tmp_path: Path, layout: str) -> None:
     path = export(detector("500m", layout), tmp_path / "detector.onnx", 64, free={2: "?", 3: "?"})
     pixels = torch.randn(2, 3, 96, 160, generator=torch.Generator().manual_seed(2))
     graph, runtime = OnnxGraph(path, maps=True), session(path)
@@ -130,34 +130,34 @@ def test_maps_of_two_photos_are_those_of_each(tmp_path: Path, layout: str) -> No
 
 
 @pytest.mark.parametrize("name", packs.PACKS)
-def test_scrfd_measures_what_insightface_measures(photos: list[Photo], name: str) -> None:
-    """All candidates, none suppressed: black around photos scores the same everywhere, so their order is chance."""
+def test_candidates_agree_with_insightface(photos: list[Photo], name: str) -> None:
+    """All candidates, without suppression; cells in the black margin have equal scores, so their order is arbitrary."""
     path = packs.PACKS[name].files[0]
-    theirs = SCRFD(str(path), session=session(path))
+    reference = SCRFD(str(path), session=session(path))
     threshold = between_scores(path, photos[0])
-    theirs.prepare(-1, det_thresh=threshold, nms_thresh=1.0)
+    reference.prepare(-1, det_thresh=threshold, nms_thresh=1.0)
     ours = Scrfd(path, "cpu", ScrfdSettings(10_000, (128, 320), threshold, overlap=1.0))(photos)
     assert np.bincount(ours.photo)[0] > 50
     for index, photo in enumerate(photos):
         found = ours.in_photo(index)
-        boxes, points = theirs.detect(np.ascontiguousarray(photo[..., ::-1]), input_size=[(128, 128), (320, 320)])
+        boxes, points = reference.detect(np.ascontiguousarray(photo[..., ::-1]), input_size=[(128, 128), (320, 320)])
         expected = np.concatenate([boxes, points.reshape(-1, 10)], 1)
         got = np.concatenate([found.box, found.score[:, None], found.landmarks.reshape(-1, 10)], 1)
         apart = np.abs(got[:, None] - expected[None]).max(2)
         assert got.shape == expected.shape
-        assert len(set(apart.argmin(1))) == len(expected)  # each of theirs is one of ours
+        assert len(set(apart.argmin(1))) == len(expected)  # a one-to-one match
         assert apart.min(1).max() < 0.01
 
 
 @pytest.mark.parametrize("name", packs.PACKS)
-def test_scrfd_keeps_what_insightface_keeps(photos: list[Photo], name: str) -> None:
+def test_detections_agree_with_insightface(photos: list[Photo], name: str) -> None:
     path = packs.PACKS[name].files[0]
-    theirs = SCRFD(str(path), session=session(path))
+    reference = SCRFD(str(path), session=session(path))
     square = photos[0][:800, 200:1000].copy()
     threshold = between_scores(path, square)
-    theirs.prepare(-1, det_thresh=threshold, nms_thresh=0.4)
+    reference.prepare(-1, det_thresh=threshold, nms_thresh=0.4)
     found = Scrfd(path, "cpu", ScrfdSettings(10_000, (320,), threshold))([square])
-    boxes, points = theirs.detect(np.ascontiguousarray(square[..., ::-1]), input_size=(320, 320))
+    boxes, points = reference.detect(np.ascontiguousarray(square[..., ::-1]), input_size=(320, 320))
     assert 5 < len(boxes) < 100
     by_score = np.argsort(-found.score, kind="stable")
     np.testing.assert_allclose(found.score[by_score], boxes[:, 4], atol=1e-5)
@@ -166,7 +166,7 @@ def test_scrfd_keeps_what_insightface_keeps(photos: list[Photo], name: str) -> N
 
 
 def between_scores(path: Path, photo: Photo) -> float:
-    """A threshold in the widest gap near the 150 best scores, so that rounding decides for no face."""
+    """A threshold in the widest gap near the 150 best scores, so that rounding changes no decision."""
     square = np.zeros((320, 320, 3), np.uint8)
     letterbox(photo, square)
     blob = cv2.dnn.blobFromImage(square, 1 / 128, mean=(127.5,) * 3)
@@ -176,7 +176,7 @@ def between_scores(path: Path, photo: Photo) -> float:
     return float(near[widest] + near[widest + 1]) / 2
 
 
-def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list[Photo]) -> None:
+def test_detections_do_not_depend_on_the_batch_and_are_sorted_by_size(photos: list[Photo]) -> None:
     path = packs.PACKS["buffalo_s"].files[0]
     scrfd = Scrfd(path, "cpu", ScrfdSettings(sizes=(320,), threshold=between_scores(path, photos[0])))
     together = scrfd(photos)
@@ -190,13 +190,13 @@ def test_detections_do_not_depend_on_company_and_come_largest_first(photos: list
     assert len(scrfd([])) == 0
 
 
-def test_no_face_is_an_empty_detection(photos: list[Photo]) -> None:
+def test_photos_without_a_face_give_no_faces(photos: list[Photo]) -> None:
     found = Scrfd(packs.PACKS["buffalo_s"].files[0], "cpu", ScrfdSettings(sizes=(128,), threshold=1.1))(photos[2:])
     for array, empty in zip(vars(found).values(), vars(Faces.empty()).values(), strict=True):
         assert (array.shape, array.dtype) == (empty.shape, empty.dtype)
 
 
-def test_fingerprint_tells_settings_and_files_apart() -> None:
+def test_the_fingerprint_depends_on_settings_and_file() -> None:
     large, small = (pack.files[0] for pack in packs.PACKS.values())
     default, strict = ScrfdSettings(), ScrfdSettings(threshold=0.6)
     assert Scrfd(small).fingerprint == default.fingerprint(small)
@@ -204,7 +204,7 @@ def test_fingerprint_tells_settings_and_files_apart() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (50, 999), (7, 7)])
-def test_letterbox_keeps_the_shape_and_fills_with_black(height: int, width: int) -> None:
+def test_letterbox_keeps_the_aspect_ratio_and_pads_with_black(height: int, width: int) -> None:
     square = np.zeros((128, 128, 3), np.uint8)
     scale = letterbox(np.full((height, width, 3), 200, np.uint8), square)
     filled = square[..., 0].any(1).sum(), square[..., 0].any(0).sum()
@@ -213,7 +213,7 @@ def test_letterbox_keeps_the_shape_and_fills_with_black(height: int, width: int)
     assert filled[1] / width == pytest.approx(scale, abs=1.01 / min(height, width))
 
 
-def test_an_embedder_is_no_detector() -> None:
+def test_the_file_of_an_embedder_is_not_a_detector() -> None:
     with pytest.raises(ModelError, match="1 outputs where a SCRFD with landmarks has 9"):
         Scrfd(packs.PACKS["buffalo_s"].files[1])
 
@@ -223,13 +223,13 @@ def test_verify_compares_both_files_with_onnxruntime(monkeypatch: pytest.MonkeyP
     threshold = between_scores(packs.PACKS["buffalo_s"].files[0], square)
     monkeypatch.setattr("curate.faces.packs.parity._THRESHOLD", threshold)
     monkeypatch.setattr("curate.faces.packs.parity._SIZE", 320)
-    monkeypatch.setattr("curate.faces.packs.parity._CROPS", 4)
+    monkeypatch.setattr("curate.faces.packs.parity._MAX_CROPS", 4)
     detection, embedding = verify("buffalo_s", [square])
     assert detection.agrees
     assert embedding.agrees
     assert detection.compared > 0
     assert embedding.compared > 0
-    assert embedding.difference > 0  # two implementations, not one twice
+    assert embedding.difference > 0  # two implementations
 
     pack = packs.PACKS["buffalo_s"]
     wrong = replace(pack, embedder=replace(pack.embedder, std=(128.0, 128.0, 128.0)))

@@ -1,4 +1,4 @@
-"""Each operator in the forms of several opsets against onnxruntime; what is not known is refused by name."""
+"""Operators of several opsets against onnxruntime; unsupported ones are refused by name."""
 
 from pathlib import Path
 from typing import Any
@@ -111,19 +111,19 @@ CASES: list[tuple[str, int, tuple[int, ...], list[np.ndarray], dict[str, Any]]] 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
 def test_operator_agrees_with_onnxruntime(tmp_path: Path, case: tuple) -> None:
-    operator, opset, shape, others, attributes = case
-    constants = {f"c{index}": np.asarray(value) for index, value in enumerate(others)}
+    operator, opset, shape, inputs, attributes = case
+    constants = {f"c{index}": np.asarray(value) for index, value in enumerate(inputs)}
     node = helper.make_node(operator, ["x", *constants], ["y"], **attributes)
     path = write(tmp_path / "case.onnx", opset, [node], constants, shape)
     x = floats(*shape)
     (expected,) = InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
-    (got,) = OnnxGraph(path)(torch.from_numpy(x))
-    assert got.shape == expected.shape
-    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+    (result,) = OnnxGraph(path)(torch.from_numpy(x))
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-5)
 
 
-def test_sizes_are_computed_from_the_photo_and_constants_while_reading(tmp_path: Path) -> None:
-    """Twice the size by way of Shape, Gather, Mul, Unsqueeze and Concat, as a dynamic export writes it."""
+def test_sizes_are_computed_on_the_host(tmp_path: Path) -> None:
+    """Doubling the size with Shape, Gather, Mul, Unsqueeze and Concat, as in a dynamic export."""
     nodes = [
         helper.make_node("Shape", ["x"], ["shape"]),
         helper.make_node("Slice", ["shape", "zero", "two"], ["head"]),
@@ -141,12 +141,12 @@ def test_sizes_are_computed_from_the_photo_and_constants_while_reading(tmp_path:
     assert graph.input_shape == (1, 2, None, None)
     assert graph(torch.zeros(3, 2, 5, 6))[0].shape == (3, 2, 10, 8)
     assert not list(graph.parameters())
-    elsewhere = torch.zeros(3, 2, 5, 6, device="meta", dtype=torch.half)  # sizes stay numbers on the host
-    assert graph.to("meta")(elsewhere)[0].shape == (3, 2, 10, 8)
+    on_meta = torch.zeros(3, 2, 5, 6, device="meta", dtype=torch.half)  # without values on the device
+    assert graph.to("meta")(on_meta)[0].shape == (3, 2, 10, 8)
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
-def test_normalisation_is_folded_into_what_feeds_it_alone(tmp_path: Path, transposed: int) -> None:
+def test_normalisation_is_folded_into_a_layer_that_only_it_reads(tmp_path: Path, transposed: int) -> None:
     norm = {f"n{index}": np.abs(floats(6)) + 0.1 for index in range(4)}
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
@@ -164,10 +164,10 @@ def test_normalisation_is_folded_into_what_feeds_it_alone(tmp_path: Path, transp
     (expected,) = InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
     graph = OnnxGraph(path)
     np.testing.assert_allclose(graph(torch.from_numpy(x))[0].numpy(), expected, atol=1e-4)
-    assert len(graph) == len(nodes) - 2  # the third has a Gemm's output twice, through f: it stays
+    assert len(graph) == len(nodes) - 2  # the output of the second is read twice, so the third remains
 
 
-def test_batch_survives_a_reshape_written_at_batch_1(tmp_path: Path) -> None:
+def test_a_reshape_exported_at_batch_1_keeps_the_batch(tmp_path: Path) -> None:
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     path = write(tmp_path / "case.onnx", 11, [node], {"shape": ints(1, -1)}, (1, 4, 2, 2))
     x = torch.randn(3, 4, 2, 2)
@@ -175,7 +175,7 @@ def test_batch_survives_a_reshape_written_at_batch_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "words"),
+    ("node", "message"),
     [
         (helper.make_node("Erf", ["x"], ["y"], name="odd_one"), "node odd_one: Erf is not supported"),
         (helper.make_node("Resize", ["x", "", "s"], ["y"], mode="cubic"), "mode=cubic"),
@@ -184,19 +184,21 @@ def test_batch_survives_a_reshape_written_at_batch_1(tmp_path: Path) -> None:
         (helper.make_node("Relu", ["x"], ["y"], domain="com.microsoft"), "com.microsoft.Relu is not supported"),
     ],
 )
-def test_what_is_not_known_is_refused_while_reading(tmp_path: Path, node: onnx.NodeProto, words: str) -> None:
+def test_an_unsupported_feature_is_refused_when_the_file_is_read(
+    tmp_path: Path, node: onnx.NodeProto, message: str
+) -> None:
     path = write(tmp_path / "case.onnx", 11, [node], {"s": reals(1, 1, 2, 2)}, IMAGE)
     with pytest.raises(ModelError) as error:
         OnnxGraph(path)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"<html>404</html>", "cannot be read as ONNX"), (b"", "no network")])
-def test_a_file_that_is_no_network_says_so(tmp_path: Path, content: bytes, words: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(b"<html>404</html>", "cannot be read as ONNX"), (b"", "no network")])
+def test_a_file_without_a_network_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=message):
         OnnxGraph(path)
     with pytest.raises(ModelError, match="no such file"):
         OnnxGraph(tmp_path / "absent.onnx")
