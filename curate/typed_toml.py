@@ -134,11 +134,15 @@ class Presets(Generic[T]):
             **changes: values that replace those of the file; None leaves a key as it is.
 
         Raises `cls.error` with the file, the key and a remedy: no such preset or file, invalid TOML, a cycle of
-        `extends`, an unknown key, a value of another type or out of range.
+        `extends`, an unknown key, a value of another type or out of range, values that the class refuses together.
         """
         changes = {key: value for key, value in changes.items() if value is not None}
         self._check(changes, f"{self.noun} {name_or_path}")
-        return replace(self.cls(), **self._values(str(name_or_path), folder=Path(), path=()) | changes)
+        values = self._values(str(name_or_path), folder=Path(), path=()) | changes
+        try:
+            return replace(self.cls(), **values)
+        except self.cls.error as error:  # values that are accepted one by one, but not together
+            raise self.cls.error(f"{self.noun} {name_or_path}: {error}") from error
 
     def _values(self, name: str, folder: Path, path: tuple[str, ...]) -> dict[str, Any]:
         """Keys set by `name` and by everything that it extends. `path`: the places that led here, for cycles."""

@@ -77,7 +77,8 @@ class DecidedCollection:
     """A decided collection, whose manifest is computed batch by batch.
 
     Attributes:
-        policy: the policy that was applied, its min_sharpness adapted to the collection.
+        policy: the policy that is applied, its min_sharpness adapted to the collection.
+        overrides, rules: as given to `decide_collection`.
         duplicates: the copies of the collection.
         batches: the parts, grouped as they are decided.
     """

@@ -25,6 +25,11 @@ class Oven(TypedToml):
     note: str = choice("", (), "free text")
     light: int = number(1, 0, 1, "lamp", affects_result=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fan and self.heat > 200:
+            raise OvenError(f"heat = {self.heat:g} is too hot with fan = true: set heat to 200 or less")
+
 
 @pytest.fixture
 def ovens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Presets[Oven]:
@@ -57,10 +62,10 @@ def test_changes_replace_the_values_of_the_file(ovens: Presets[Oven]) -> None:
 
 def test_extends_is_relative_to_the_file(ovens: Presets[Oven]) -> None:
     Path("deep").mkdir()
-    Path("my.toml").write_text('extends = "deep/my.toml"\nfan = true\n')
-    Path("deep/my.toml").write_text('extends = "base.toml"\nminutes = 9\nfan = false\n')
+    Path("my.toml").write_text('extends = "deep/my.toml"\nlight = 0\n')
+    Path("deep/my.toml").write_text('extends = "base.toml"\nminutes = 9\nlight = 1\n')
     Path("deep/base.toml").write_text('extends = "pizza"\n')
-    assert ovens.load("my.toml") == Oven(heat=230, rack="bottom", minutes=9, fan=True)
+    assert ovens.load("my.toml") == Oven(heat=230, rack="bottom", minutes=9, light=0)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,7 @@ def test_extends_is_relative_to_the_file(ovens: Presets[Oven]) -> None:
         ('heat = "high"', "my.toml: heat = 'high' must be a number"),
         ("heat = true", "my.toml: heat = True must be a number"),
         ("minutes = 1.5", "my.toml: minutes = 1.5 must be an integer"),
+        ("fan = true\nheat = 240", "oven my.toml: heat = 240 is too hot with fan = true"),
         ("fan = 1", "my.toml: fan = 1 must be true or false"),
         ('rack = "botom"', "my.toml: rack = 'botom' must be top, middle or bottom; did you mean 'bottom'?"),
         ("note = 1", "my.toml: note = 1 must be text"),

@@ -170,7 +170,7 @@ def test_the_reason_of_a_rule_of_your_own_is_listed(tmp_path: Path) -> None:
     rows = [face("a/1.jpg", "a", "profile", yaw=80.0), face("a/2.jpg", "a", "blurred", "profile", sharpness=0.1)]
     page = Page(run(dataset(tmp_path / "set", rows)))
     assert [section["id"] for section in page.all("h2")][1:3] == ["blurred", "profile"]
-    assert "a rule of your own: 2 photos" in page.text
+    assert "A rule of your own: 2 photos" in page.text
 
 
 @pytest.mark.parametrize(("value", "text"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
