@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Cleaned
+from tests.samples.tiny_training import write_recipe
 
 
 def run_example(name: str, *arguments: object) -> str:
@@ -40,3 +41,10 @@ def test_own_measure_and_policy(dataset: Path) -> None:
     assert again.splitlines()[-2] == printed.splitlines()[-2]
     overrides = pd.read_csv(dataset / "overrides.csv")
     assert overrides.image_id.is_unique
+
+
+def test_train_on_manifest(cleaned: Cleaned, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, "held_out = 0.5")
+    arguments = ("--data", cleaned.out, "--out", tmp_path / "run", "--recipe", recipe, "--images", 8)
+    printed = run_example("train_on_manifest.py", *arguments)
+    assert "64 px, trained on 8 images" in printed
