@@ -53,7 +53,7 @@ class FitRequest:
     data: Path
     recipe: Recipe
     out: Path
-    device: str
+    device: str = "cpu"
     workers: int | None = None
     deterministic: bool = False
     compile: bool = False
