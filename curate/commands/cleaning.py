@@ -31,10 +31,10 @@ def clean(
     exclude: Exclude = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Turn a folder of face photos into a training manifest: measure, relate, decide, report.
+    """Clean a collection of photos: measure, relate, decide, report.
 
-    Every photo gets a verdict, keep or drop, with its reasons. Photos are only read. Interrupted or killed, the same
-    command continues where it stopped.
+    Writes a dataset of aligned crops, label maps, embeddings and a manifest with a verdict, keep or drop, and its
+    reasons for every photo. Photos are only read. Interrupted or killed, the same command continues where it stopped.
 
     Example: curate clean vggface2 --root /data/VGGFace2 --out curated/vggface2
     """
@@ -54,7 +54,9 @@ def clean(
 
 @with_options
 def measure(options: MeasureOptions, dry_run: DryRun = False) -> None:
-    """Step 1: decode, detect, align, segment, embed and score every photo. Slow, done once per photo.
+    """Step 1: measure every photo.
+
+    Decodes, detects, aligns, segments, embeds and scores. Slow; finished shards are not measured again.
 
     Example: curate measure folder --root photos --out curated/photos
     """
@@ -72,7 +74,9 @@ def measure(options: MeasureOptions, dry_run: DryRun = False) -> None:
 
 
 def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> None:
-    """Step 2: compare every face with its own identity and with all others; find duplicates.
+    """Step 2: compare faces with identities and find duplicates.
+
+    Writes relations.parquet: similarities to identity centroids, nearest other identities, duplicate groups.
 
     Example: curate relate curated/photos --exclude photos-of-people-who-opted-out
     """
@@ -86,7 +90,9 @@ def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> 
 
 
 def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: CalibrationOption = None) -> None:
-    """Step 3: decide what to keep by a policy; verdicts in overrides.csv take precedence. Takes seconds.
+    """Step 3: decide what to keep, by a policy.
+
+    Writes manifest.parquet. Verdicts in overrides.csv take precedence. Takes seconds; nothing is measured again.
 
     Example: curate decide curated/photos --policy strict
     """
@@ -102,7 +108,9 @@ def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: Cali
 
 
 def report(dataset: Dataset) -> None:
-    """Step 4: write report/index.html, which shows what was dropped and why, with pictures.
+    """Step 4: write report/index.html.
+
+    The report shows what was dropped and why, with pictures.
 
     Example: curate report curated/photos
     """

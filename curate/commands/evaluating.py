@@ -1,6 +1,6 @@
 """Commands that try the program on known faults: demo, evaluate, calibrate."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +35,10 @@ def calibrate(
     detection: Detection = "coarse",
     device: Device = None,
 ) -> None:
-    """Calibrate the sharpness score to your own photos, by degrading them in known ways.
+    """Calibrate the sharpness score to your own photos.
 
-    Small faces, and faces that the built-in calibration scores as blurred, are left out.
+    The photos are degraded in known ways. Small faces, and faces that the built-in calibration scores as blurred, are
+    left out.
 
     Example: curate calibrate folder --root photos --out blur.json; curate decide curated/folder --calibration blur.json
     """
@@ -58,12 +59,18 @@ def calibrate(
     print(f"calibration: {calibrated.path}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(SourceOptions):
+    """The options of `curate evaluate`."""
+
+    out: Annotated[Path | None, typer.Option(help="Folder of measurements and results. Default: evaluated/SOURCE.")] = (
+        None
+    )
+
+
 @with_options
 def evaluate(
-    options: SourceOptions,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for measurements and the table. Default: evaluated/SOURCE.")
-    ] = None,
+    options: EvaluateOptions,
     rates: Annotated[str, typer.Option(help="Shares of the photos that get each fault.")] = "0.01,0.05,0.2",
     seeds: Annotated[int, typer.Option(min=1, help="Number of random repetitions at each rate.")] = 5,
     faults: Annotated[
@@ -73,11 +80,11 @@ def evaluate(
     policy: PolicyOption = "default",
     calibration: CalibrationOption = None,
 ) -> None:
-    """Measure how right the verdicts are on your photos: plant known faults in a clean folder and count what is found.
+    """Measure how right the verdicts are on your photos.
 
-    Prints precision, recall and F1 of each reason and the share of good photos lost, with 95% intervals, and writes
-    them to OUT/evaluation.parquet. Photos are measured once; other rates, seeds or policies then take seconds. ROOT is
-    only read.
+    Plants known faults in a clean folder and counts what is found. Prints precision, recall and F1 of each reason and
+    the share of good photos lost, with 95% intervals, and writes them to OUT/evaluation.parquet. Photos are measured
+    once; other rates, seeds or policies then take seconds. ROOT is only read.
 
     Example: curate evaluate folder --root photos --limit 2000
     """
@@ -85,8 +92,7 @@ def evaluate(
         shares = tuple(float(rate) for rate in rates.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{rates!r}; give numbers such as 0.01,0.05", param_hint="--rates") from error
-    out = out or Path("evaluated") / options.source
-    source = options.request(out)
+    source = options.request(options.out or Path("evaluated") / options.source)
 
     from curate.evaluate.evaluate import EvaluateRequest, plan, run
     from curate.evaluate.outcome import render
@@ -113,10 +119,11 @@ def demo(
     limit: Annotated[int | None, typer.Option(min=1, help="About this many photos instead of 150.")] = None,
     device: Device = None,
 ) -> None:
-    """Try everything in two minutes: clean real faces with planted faults and compare the verdicts with the truth.
+    """Try it in two minutes, on real faces with planted faults.
 
     Photos of eight people that ship with the dependencies become a small folder in VGGFace2's layout, OUT/vggface2,
-    with planted blur, wrong persons, copies and broken files. It is cleaned into OUT/curated.
+    with planted blur, wrong persons, copies and broken files. It is cleaned into OUT/curated, and the verdicts are
+    compared with the truth.
 
     Example: curate demo --out demo
     """

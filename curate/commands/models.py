@@ -8,7 +8,10 @@ from curate.commands.progress import ProgressBar
 
 
 def list_models() -> None:
-    """List all networks: task, whether the file is on this machine, licence."""
+    """List all networks.
+
+    Prints task, whether the file is on this machine, and licence.
+    """
     from curate.faces.packs import insightface as packs
     from curate.faces.weights import REGISTRY, place
 
@@ -33,7 +36,9 @@ def fetch(name: Annotated[str, typer.Argument(help="buffalo_l or buffalo_s.")]) 
 
 
 def verify(name: Annotated[str, typer.Argument(help="A pack, or a name from `curate models list`.")]) -> None:
-    """Check the hashes of a model's files; for a pack also compare the networks with onnxruntime, on real faces.
+    """Check the hashes of a model's files.
+
+    The networks of a pack are also compared with onnxruntime, on real faces.
 
     Example: curate models verify buffalo_l
     """

@@ -35,7 +35,9 @@ Source = Annotated[
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(help="The photos: a folder or an uncompressed .tar. Only read. Default: ./SOURCE or $SWAPSET_ROOT."),
+    typer.Option(
+        help="The photos: a folder or an uncompressed .tar. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]
 Dataset = Annotated[Path, typer.Argument(help="A curated dataset: the --out of `curate clean`.")]
@@ -108,6 +110,7 @@ class SourceOptions:
 
     source: Source
     root: Root = None
+    out: Out = None
     models: ModelsOption = None
     embedder: EmbedderOption = None
     detection: Detection = "coarse"
@@ -157,7 +160,6 @@ class SourceOptions:
 class MeasureOptions(SourceOptions):
     """The options of `curate measure` and `curate clean`."""
 
-    out: Out = None
     buckets: Buckets = None
     verify: Verify = False
 

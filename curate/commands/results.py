@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def inspect(dataset: Dataset) -> None:
-    """Summarise a dataset: verdicts, reasons, people, models, disk space.
+    """Summarise a dataset.
+
+    Prints verdicts, reasons, people, models and disk space.
 
     Example: curate inspect curated/vggface2
     """
