@@ -5,11 +5,11 @@ mask = "face_hair"
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curate.typed_toml import Presets, TypedToml, choice, number
+from curate.typed_toml import Key, Presets, TypedToml, choice, number
 from manifests.landmarks import TEMPLATES
 from train.errors import RecipeError
 
@@ -138,6 +138,13 @@ class Recipe(TypedToml):
         conflicts = [*self._size_conflicts(), *self._mask_conflicts(), *self._generator_conflicts()]
         if conflicts:
             raise RecipeError(conflicts[0])
+
+    def describe(self) -> list[Key]:
+        """Return one row per key, in the order of declaration."""
+        from train.networks.registry import generator_names
+
+        names = ", ".join(generator_names())
+        return [replace(key, accepted=names) if key.name == "generator" else key for key in super().describe()]
 
     @property
     def alpha_follows_images(self) -> bool:
