@@ -1,7 +1,7 @@
-"""Runs every bench in turn and prints the tables of bench/RESULTS.md with the machine, the date and the commands.
+"""Run every benchmark and print the tables of bench/RESULTS.md with the date, the machine and the commands.
 
-SWAPSET_DATA=... python -m bench            # all
-SWAPSET_DATA=... python -m bench curation   # some
+SWAPSET_DATA=DIR python -m bench            # all
+SWAPSET_DATA=DIR python -m bench curation   # selected ones
 """
 
 import datetime
@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 
-BENCHES = {
+BENCHMARKS = {
     "curation": ["bench.curation", "--photos", "300"],
     "memory": ["bench.curation", "--memory", "1000", "10000"],
     "detection": ["bench.detection", "--photos", "600"],
@@ -35,18 +35,18 @@ BENCHES = {
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(BENCHES)
-    unknown = [name for name in chosen if name not in BENCHES]
+    selected = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in selected if name not in BENCHMARKS]
     if unknown:
-        sys.exit(f"no bench is called {unknown[0]}; there are {', '.join(BENCHES)}")
+        sys.exit(f"unknown benchmark {unknown[0]!r}; choose from {', '.join(BENCHMARKS)}")
     print(f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}, {_processor()}")
-    for name in chosen:
-        print(f"\n## {name}\n\n`python -m {' '.join(BENCHES[name])}`\n", flush=True)
-        subprocess.run([sys.executable, "-m", *map(os.path.expandvars, BENCHES[name])], check=False)
+    for name in selected:
+        print(f"\n## {name}\n\n`python -m {' '.join(BENCHMARKS[name])}`\n", flush=True)
+        subprocess.run([sys.executable, "-m", *map(os.path.expandvars, BENCHMARKS[name])], check=False)
 
 
 def _processor() -> str:
-    """Name and number of the processors, as Linux tells."""
+    """Number and model of the processors, from /proc/cpuinfo."""
     with open("/proc/cpuinfo") as file:
         names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     return f"{len(names)} x {names[0]}" if names else platform.processor()

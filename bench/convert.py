@@ -1,33 +1,34 @@
-"""`curate convert` against a Pillow loop on the same PNGs, both with two threads, same quality and subsampling.
+"""`curate convert` against a Pillow loop on the same PNGs: images/s and CPU time.
 
-    SWAPSET_DATA=... python bench/convert.py [--images 200] [--rounds 3]
+    SWAPSET_DATA=DIR python -m bench.convert [--images 200] [--rounds 3]
 
-Makes 512 px PNGs of CelebAMask-HQ photos in a temporary folder, converts them in turn with both, each time in a new
-process, and prints images/s, CPU time, the ratios and a Markdown row. Ours decodes each output again and compares it;
-the loop does not.
+Protocol: 512 px PNGs of CelebAMask-HQ photos are written to a temporary folder and converted by both sides in turn,
+each time in a new process, with two threads, JPEG quality 95 and 4:4:4 subsampling. Medians over the rounds.
+`curate convert` also decodes each output and compares it with the source; the loop does not. Prints images/s, CPU
+time, the ratios and a Markdown row.
 """
 
 import argparse
 import multiprocessing
-import os
 import shutil
 import statistics
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 
+from bench.photos import data
+from bench.process import Seconds, timed
 from curate.convert import ConvertRequest, plan, run
 
 QUALITY, THREADS = 95, 2
 
 
 def make_pngs(folder: Path, count: int) -> None:
-    photos = sorted((Path(os.environ["SWAPSET_DATA"]) / "celebamask" / "images").glob("*.jpg"))
+    photos = sorted((data() / "celebamask" / "images").glob("*.jpg"))
     if len(photos) < count:
-        raise SystemExit(f"{count} photos asked for, {len(photos)} found under $SWAPSET_DATA/celebamask/images")
+        raise SystemExit(f"--images {count}: $SWAPSET_DATA/celebamask/images has only {len(photos)} photos")
     for number, path in enumerate(photos[:count]):
         target = folder / f"person{number % 10}" / f"{path.stem}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,35 +36,33 @@ def make_pngs(folder: Path, count: int) -> None:
 
 
 def pillow_loop(root: Path, out: Path) -> None:
-    def one(path: Path) -> None:
+    def convert(path: Path) -> None:
         target = out / path.relative_to(root).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).convert("RGB").save(target, quality=QUALITY, subsampling=0)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(one, sorted(root.rglob("*.png"))))
+        list(threads.map(convert, sorted(root.rglob("*.png"))))
 
 
-def ours(root: Path, out: Path) -> None:
+def curate_convert(root: Path, out: Path) -> None:
     counts = run(plan(ConvertRequest(root=root, out=out, quality=QUALITY, workers=THREADS))).counts
     if set(counts) != {"converted"}:
         raise SystemExit(f"not every photo was converted: {dict(counts)}")
 
 
-def timed(name: str, root: Path, out: Path) -> tuple[float, float]:
-    """Wall-clock and CPU seconds of one run, in a process of its own: neither warms the memory of the other."""
+SIDES = {"Pillow loop": pillow_loop, "curate convert": curate_convert}
+
+
+def timed_in_new_process(side: str, root: Path, out: Path) -> Seconds:
+    """Time one side in a process of its own, so that neither side warms the memory of the other."""
     shutil.rmtree(out, ignore_errors=True)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(_run, name, root, out).result()
+        return process.submit(_timed_side, side, root, out).result()
 
 
-def _run(name: str, root: Path, out: Path) -> tuple[float, float]:
-    start, used = time.perf_counter(), time.process_time()
-    RUNS[name](root, out)
-    return time.perf_counter() - start, time.process_time() - used
-
-
-RUNS = {"Pillow loop": pillow_loop, "curate convert": ours}
+def _timed_side(side: str, root: Path, out: Path) -> Seconds:
+    return timed(lambda: SIDES[side](root, out))
 
 
 def main() -> None:
@@ -71,27 +70,34 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        root, out = Path(scratch, "png"), Path(scratch, "jpg")
+    times: dict[str, list[Seconds]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        root, out = Path(folder, "png"), Path(folder, "jpg")
         make_pngs(root, options.images)
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in RUNS}
         for _ in range(options.rounds):
-            for name, seconds in taken.items():
-                seconds.append(timed(name, root, out))
-        rates = {}
-        for name, seconds in taken.items():
-            wall, used = (statistics.median(column) for column in zip(*seconds, strict=True))
-            rates[name] = options.images / wall, 1000 * used / options.images
-            clock = ", ".join(f"{options.images / wall:.0f}" for wall, _ in seconds)
-            cpu = ", ".join(f"{1000 * used / options.images:.1f}" for _, used in seconds)
-            print(f"{name:16} {clock} images/s; {cpu} ms of CPU an image")
-        (loop, loop_cpu), (own, own_cpu) = rates.values()
-        print(f"ratio {own / loop:.2f} by the clock, {loop_cpu / own_cpu:.2f} by CPU time")
-        print(
-            f"| PNG -> JPG, {options.images} photos of 512 px, q{QUALITY} 4:4:4, {THREADS} threads "
-            f"| {loop:.0f} images/s, {loop_cpu:.1f} ms CPU | {own:.0f} images/s, {own_cpu:.1f} ms CPU, each verified "
-            f"| {own / loop:.2f}x by the clock, {loop_cpu / own_cpu:.2f}x by CPU time |"
-        )
+            for side, rounds in times.items():
+                rounds.append(timed_in_new_process(side, root, out))
+    report(times, options.images)
+
+
+def report(times: dict[str, list[Seconds]], images: int) -> None:
+    """Print both sides, their ratio and a Markdown row."""
+    medians = []
+    for side, rounds in times.items():
+        rate = images / statistics.median(seconds.wall for seconds in rounds)
+        cpu_ms = 1000 * statistics.median(seconds.cpu for seconds in rounds) / images
+        medians.append((rate, cpu_ms))
+        rates = ", ".join(f"{images / seconds.wall:.0f}" for seconds in rounds)
+        cpu = ", ".join(f"{1000 * seconds.cpu / images:.1f}" for seconds in rounds)
+        print(f"{side:16} {rates} images/s; {cpu} ms of CPU per image")
+    (loop_rate, loop_cpu), (swapset_rate, swapset_cpu) = medians
+    print(f"ratio {swapset_rate / loop_rate:.2f} by wall clock, {loop_cpu / swapset_cpu:.2f} by CPU time")
+    print(
+        f"| PNG -> JPG, {images} photos of 512 px, q{QUALITY} 4:4:4, {THREADS} threads "
+        f"| {loop_rate:.0f} images/s, {loop_cpu:.1f} ms CPU "
+        f"| {swapset_rate:.0f} images/s, {swapset_cpu:.1f} ms CPU, each verified "
+        f"| {swapset_rate / loop_rate:.2f}x by wall clock, {loop_cpu / swapset_cpu:.2f}x by CPU time |"
+    )
 
 
 if __name__ == "__main__":

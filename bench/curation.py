@@ -1,48 +1,51 @@
-"""Ours against the loop that a user would write, on the same photos: images a second, and peak memory.
+"""`curate measure` against a loop of the usual libraries on the same photos: images/s and peak memory.
 
     python -m bench.curation --photos 300            # speed, both sides in one run
-    python -m bench.curation --memory 1000 10000     # peak memory of `curate measure`, photos repeated to that number
+    python -m bench.curation --memory 1000 10000     # peak memory of `curate measure`; photos are repeated
 
-The loop opens each photo with Pillow, runs facenet-pytorch's `MTCNN.detect`, warps the face, embeds it, segments it
-and takes the Laplacian's variance, one photo at a time, with the same weights and the same sizes, and writes the same
-crops, masks and vectors as files.
+Protocol: the baseline loop opens each photo with Pillow, runs facenet-pytorch's `MTCNN.detect`, aligns the largest
+face, embeds it, segments it and takes the variance of the Laplacian, one photo at a time. It uses the same weights and
+sizes and writes the same crops, masks and vectors as files. Both sides run in a new process.
 """
 
 import argparse
-import os
+import json
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
 from bench.photos import sample
+from bench.process import peak_memory, run_child
 
-FEW = 16
-KINDS = {
+FEW_PHOTOS = 16
+COLLECTIONS = {
     "celebamask, 512 px": ("celebamask/images", "*.jpg"),
     "lfw-gray, 350 px": ("lfw-gray", "*/*.jpg"),
     "raw web photos": ("web-raw", "*/*"),
 }
 
 
-def person_folders(photos: list[Path], root: Path) -> None:
-    """Hard-links the photos into root/<person>/, twenty to a person, so that both sides read one tree."""
+def copy_to_folders(photos: list[Path], root: Path) -> None:
+    """Copy the photos to root/PERSON/, twenty per person, so that both sides read the same tree."""
     for index, photo in enumerate(photos):
         folder = root / f"p{index // 20:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(photo, folder / f"{index:05d}{photo.suffix}")
 
 
-def user_loop(root: Path, out: Path) -> int:
-    """The loop that a user would write; returns how many faces it found."""
+def baseline(root: Path, out: Path) -> int:
+    """Run the loop of the usual libraries; returns the number of faces."""
     from facenet_pytorch import MTCNN
 
     from curate.faces.align import fit
@@ -60,10 +63,11 @@ def user_loop(root: Path, out: Path) -> int:
         if boxes is None:
             continue
         pixels = np.asarray(photo)
-        main = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
-        crop = _warp(pixels, fit(points[main : main + 1], template)[0][0], template.size)
-        chip = _warp(pixels, fit(points[main : main + 1], embedder.template)[0][0], embedder.template.size)
-        vector = embedder.embed(_tensor(chip))[0].numpy()
+        largest = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
+        landmarks = points[largest : largest + 1]
+        crop = _warp(pixels, fit(landmarks, template)[0][0], template.size)
+        embedder_crop = _warp(pixels, fit(landmarks, embedder.template)[0][0], embedder.template.size)
+        vector = embedder.embed(_tensor(embedder_crop))[0].numpy()
         labels = segmenter.label_maps(_tensor(crop))[0].numpy()
         cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
         target = out / path.relative_to(root).with_suffix("")
@@ -75,79 +79,87 @@ def user_loop(root: Path, out: Path) -> int:
     return faces
 
 
-def _warp(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # type: ignore[type-arg]
+def _warp(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray:  # type: ignore[type-arg]
     return cv2.warpAffine(pixels, matrix, size[::-1], flags=cv2.INTER_LINEAR)
 
 
-def _tensor(image: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+def _tensor(image: npt.NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None]
 
 
-def ours(root: Path, out: Path) -> None:
-    """`curate measure` in a fresh process, as a user runs it."""
+def curate_measure(root: Path, out: Path) -> None:
+    """Run `curate measure` in a new process, as a user does."""
     command = [sys.executable, "-m", "curate.cli", "measure", "folder", "--models", "builtin", "--device", "cpu"]
     subprocess.run([*command, "--root", str(root), "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
 
 
-def loop(root: Path, out: Path) -> None:
-    """The user's loop in a fresh process, so that both sides pay for starting up."""
-    code = f"from bench.curation import *; user_loop(Path({str(root)!r}), Path({str(out)!r}))"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def baseline_in_new_process(root: Path, out: Path) -> None:
+    """Run the loop in a new process, so that both sides pay for starting up."""
+    run_child("bench.curation", "--child", "baseline", root, out)
 
 
-def seconds(run: Callable[[Path, Path], None], photos: list[Path]) -> float:
+def seconds(side: str, photos: list[Path]) -> float:
     """Wall-clock time of one side on copies of these photos."""
-    with tempfile.TemporaryDirectory() as temporary:
-        root = Path(temporary) / "photos"
-        person_folders(photos, root)
-        began = time.perf_counter()
-        run(root, Path(temporary) / "out")
-        return time.perf_counter() - began
+    run = {"baseline": baseline_in_new_process, "swapset": curate_measure}[side]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "photos"
+        copy_to_folders(photos, root)
+        start = time.perf_counter()
+        run(root, Path(folder) / "out")
+        return time.perf_counter() - start
 
 
-def speed(photos: int) -> Iterator[str]:
-    """Markdown rows. `in all`: images a second of the whole process; `running`: of the photos beyond the first FEW,
-    that is without imports and loading of weights, which take the same few seconds for any number of photos."""
-    yield "| photos | loop, in all | ours, in all | ratio | loop, running | ours, running | ratio |"
+def speed(count: int) -> Iterator[str]:
+    """Yield Markdown rows: images/s of the whole process and in the steady state.
+
+    The steady state leaves out imports and loading of weights, which take the same few seconds for any number of
+    photos: time and photos of a run on a few photos are subtracted.
+    """
+    yield "| photos | baseline, whole | swapset, whole | ratio | baseline, steady | swapset, steady | ratio |"
     yield "|---|---|---|---|---|---|---|"
-    for words, (folder, pattern) in KINDS.items():
-        chosen = sample(folder, pattern, photos)
-        few = chosen[:: max(1, len(chosen) // FEW)][:FEW]
-        times = {run: (seconds(run, chosen), seconds(run, few)) for run in (loop, ours)}
+    for title, (folder, pattern) in COLLECTIONS.items():
+        photos = sample(folder, pattern, count)
+        few = photos[:: max(1, len(photos) // FEW_PHOTOS)][:FEW_PHOTOS]
+        times = [(seconds(side, photos), seconds(side, few)) for side in ("baseline", "swapset")]
         cells = []
-        for left_out in (False, True):
-            theirs, mine = (
-                (len(chosen) - left_out * len(few)) / (whole - left_out * start) for whole, start in times.values()
-            )
-            cells.append(f"{theirs:.1f} | {mine:.1f} | {mine / theirs:.1f}")
-        yield f"| {len(chosen)} of {words} | {' | '.join(cells)} |"
+        for steady in (False, True):
+            slow, fast = ((len(photos) - steady * len(few)) / (whole - steady * start) for whole, start in times)
+            cells.append(f"{slow:.1f} | {fast:.1f} | {fast / slow:.1f}")
+        yield f"| {len(photos)} of {title} | {' | '.join(cells)} |"
 
 
 def memory(counts: list[int]) -> Iterator[str]:
-    """Markdown rows: peak memory of one worker over ever more photos."""
+    """Yield Markdown rows: peak memory of one worker for each number of photos."""
     yield "| photos | peak memory of the largest process, MB |"
     yield "|---|---|"
-    chosen = sample("celebs-112", "*/*.jpg", 500)
+    photos = sample("celebs-112", "*/*.jpg", 500)
     for count in counts:
-        with tempfile.TemporaryDirectory() as temporary:
-            root = Path(temporary) / "photos"
-            person_folders([chosen[k % len(chosen)] for k in range(count)], root)
-            code = (
-                "import resource, subprocess, sys; from pathlib import Path; from bench.curation import ours;"
-                f"ours(Path({str(root)!r}), Path({str(root.parent / 'out')!r}));"
-                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-            )
-            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        yield f"| {count:,} | {int(done.stdout.split()[-1]) / 1024:,.0f} |"
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "photos"
+            copy_to_folders([photos[k % len(photos)] for k in range(count)], root)
+            peak = run_child("bench.curation", "--child", "memory", root, Path(folder) / "out")
+        yield f"| {count:,} | {peak / 2**20:,.0f} |"
+
+
+def run_as_child(what: str, root: Path, out: Path) -> int:
+    """Run the baseline (returns its number of faces), or `curate measure` (returns its peak memory in bytes)."""
+    if what == "baseline":
+        return baseline(root, out)
+    curate_measure(root, out)
+    return peak_memory(resource.RUSAGE_CHILDREN)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=300)
-    parser.add_argument("--memory", type=int, nargs="*")
-    arguments = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
-    for line in memory(arguments.memory) if arguments.memory else speed(arguments.photos):
+    parser.add_argument("--photos", type=int, default=300, help="photos of each collection")
+    parser.add_argument("--memory", type=int, nargs="*", metavar="PHOTOS", help="measure peak memory instead of speed")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        what, root, out = options.child
+        print(json.dumps(run_as_child(what, Path(root), Path(out))))
+        return
+    for line in memory(options.memory) if options.memory else speed(options.photos):
         print(line, flush=True)
 
 

@@ -1,19 +1,28 @@
-"""The photos that benches run on: a sample, evenly spread and always the same, of what SWAPSET_DATA names."""
+"""Photos that the benchmarks run on: fixed samples, evenly spread over the collections in the folder SWAPSET_DATA."""
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 def data() -> Path:
-    """The folder; leaves the program with a word where it is not set."""
-    where = os.environ.get("SWAPSET_DATA", "")
-    if not where or not Path(where).is_dir():
-        sys.exit("set SWAPSET_DATA to the folder of test photos (see CONTRIBUTING.md)")
-    return Path(where)
+    """Return the folder of test photos; exit with a message where SWAPSET_DATA does not name one."""
+    folder = os.environ.get("SWAPSET_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        sys.exit(f"SWAPSET_DATA={folder}: not a folder; set it to the folder of test photos (see CONTRIBUTING.md)")
+    return Path(folder)
 
 
-def sample(folder: str, pattern: str, count: int) -> list[Path]:
-    """`count` files of data()/folder that match, evenly spread over the sorted names; all where there are fewer."""
-    found = sorted((data() / folder).glob(pattern))
-    return [found[k * len(found) // min(count, len(found))] for k in range(min(count, len(found)))]
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Select `count` items, evenly spread over the sequence; all of them where there are fewer."""
+    count = min(count, len(items))
+    return [items[k * len(items) // count] for k in range(count)]
+
+
+def sample(collection: str, pattern: str, count: int) -> list[Path]:
+    """Select `count` files of a collection that match a glob pattern, evenly spread over their sorted paths."""
+    return spread(sorted((data() / collection).glob(pattern)), count)
