@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from curate.decide.policy import Policy
     from curate.measure.measure import MeasureRequest
     from curate.measure.sharpness import BlurCalibration
+    from curate.sources import Source as PhotoSource
 
 
 def check_layout(name: str) -> str:
@@ -126,12 +127,14 @@ class SourceOptions:
         A wrong path is reported before anything slow is imported; workers begin their imports at the same time.
         """
         from curate.engines.local import warm_up
-        from curate.measure import WORKER_MODULES
+        from curate.measure import PHOTOS_PER_BUCKET, WORKER_MODULES
         from curate.sources import open_source
 
         root = default_root(self.source, self.root)
-        open_source(self.source, root)
-        if self.workers != 1 and not (self.device or "").startswith("cuda"):
+        source = open_source(self.source, root)
+        # One shard, or one GPU, is measured in this process.
+        several_workers = self.workers != 1 and not (self.device or "").startswith("cuda")
+        if several_workers and _has_photos(source, PHOTOS_PER_BUCKET + 1):
             warm_up(WORKER_MODULES)
 
         from curate.measure.measure import MeasureRequest
@@ -182,6 +185,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return expanded
+
+
+def _has_photos(source: "PhotoSource", count: int) -> bool:
+    """Whether a source has at least `count` photos; one with as many identities is not listed."""
+    identities = source.identities()
+    return len(identities) >= count or sum(len(source.entries(identity)) for identity in identities) >= count
 
 
 def default_root(source: str, root: Path | None) -> Path:

@@ -13,7 +13,7 @@ from curate.lazy import lazy_exports
 if TYPE_CHECKING:
     from curate.measure.measure import MeasurePlan, MeasureRequest, MeasureResult, plan, run
 
-__all__ = ["WORKER_MODULES", "MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run"]
+__all__ = ["PHOTOS_PER_BUCKET", "WORKER_MODULES", "MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run"]
 
 WORKER_MODULES = (
     "curate.measure.shards",
@@ -22,6 +22,9 @@ WORKER_MODULES = (
     "curate.faces.segment",
 )
 """What a worker process imports, for `curate.engines.local.warm_up`."""
+
+PHOTOS_PER_BUCKET = 32
+"""Photos for which a new dataset has one shard; a smaller one is measured in the calling process."""
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_exports(

@@ -21,6 +21,7 @@ from curate.errors import DecodeError
 from curate.faces.faces import Faces
 from curate.faces.models import Models, load
 from curate.fingerprint import fingerprint
+from curate.measure import PHOTOS_PER_BUCKET
 from curate.measure.pipeline import Pipeline
 from curate.measure.rows import embeddings_rows, faces_rows, measures_rows
 from curate.measure.settings import REVISION, MeasureSettings
@@ -33,7 +34,6 @@ from manifests.reader import footer, read_table
 from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
-PHOTOS_PER_BUCKET = 32
 MAX_BUCKETS = 1024
 _HASHING_THREADS = 4  # reading and hashing release the GIL
 
