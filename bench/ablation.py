@@ -25,6 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.photos import data
+from curate.commands.progress import ProgressBar
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
 from curate.decode import decode
@@ -36,7 +37,8 @@ from curate.faces.models import check_device
 from manifests.landmarks import TEMPLATES
 from manifests.output import atomic
 from manifests.reader import Dataset
-from train.ablate.ablate import Arm, Request, ablate, often_saved
+from train.ablate.ablate import AblateRequest, plan, run
+from train.ablate.arms import Arm, with_checkpoints
 from train.ablate.table import write_tables
 from train.config import Recipe, load_recipe
 from train.data.faces import read_training_faces
@@ -79,14 +81,15 @@ def main() -> None:
     told = found(cleaned, pd.read_parquet(options.out / TRUTH))
     print(told, flush=True)
     arms = [
-        Arm(name, often_saved(replace(recipe, seed=seed)), path)
+        Arm(name, with_checkpoints(replace(recipe, seed=seed)), path)
         for name, path in (("planted, keep-all", everything), ("planted, default", cleaned), ("unplanted", truth))
         for seed in range(options.seeds)
     ]
-    device = check_device(options.device)
-    request = Request(options.out / "ablation", arms, [judged], device, options.judge, options.pairs)
-    finished = ablate(request, lambda line: print(line, flush=True))
-    print("\n" + "\n".join([told, "", *write_tables(request.out, finished)]))
+    request = AblateRequest(
+        options.out / "ablation", arms, [judged], check_device(options.device), options.judge, options.pairs
+    )
+    result = run(plan(request), ProgressBar())
+    print("\n" + "\n".join([told, "", *write_tables(request.out, result)]))
 
 
 def curated(options: argparse.Namespace, name: str, fill: object) -> Path:

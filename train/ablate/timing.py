@@ -1,80 +1,116 @@
-"""A recipe -> how long its generator takes for one image: the first forward pass of a process, and the later ones."""
+"""Time of a generator's forward pass on one image: the first of a process, and later ones."""
 
+import json
 import multiprocessing
 import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
+from curate.listener import Listener
+from manifests.output import atomic
 from train.build import build_generator
 from train.config import Recipe
 
 PROCESSES = 3
-"""Fresh processes that are timed of each recipe, in turn with the other recipes'."""
+"""Fresh processes in which each generator is timed."""
 
 _WARM_UP, _PASSES = 3, 10
+_NOT_ARCHITECTURE = ("images", "seed", "held_out", "teacher", "embedder")
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one image: `first` in a fresh process (what libraries prepare is in it), `steady` the median."""
+    """Milliseconds for one image.
+
+    Attributes:
+        first: the first pass of a fresh process, with what libraries prepare in it.
+        steady: median of later passes.
+    """
 
     first: float
     steady: float
 
 
-def time_fresh(recipes: Sequence[Recipe], latent_dim: int, device: str) -> list[Timing]:
-    """One Timing a recipe: medians over processes of their own, taken in turn so that a slow minute hits all alike."""
+def read_or_measure(
+    path: Path, recipes: Sequence[Recipe], latent_dim: int, device: str, listener: Listener
+) -> dict[str, Timing]:
+    """Timing of each architecture: read from `path` if that has all of them, else all are measured, side by side."""
+    recipe_of = {architecture(recipe): recipe for recipe in recipes}
+    key = [device, latent_dim, sorted(recipe_of)]
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if record.get("key") != key:
+        listener.note(f"timing {len(recipe_of)} generators, each in fresh processes")
+        timings = time_in_fresh_processes(list(recipe_of.values()), latent_dim, device)
+        times = {name: asdict(timing) for name, timing in zip(recipe_of, timings, strict=True)}
+        record = {"key": key, "times": times}
+        with atomic(path) as partial:
+            partial.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return {name: Timing(**values) for name, values in record["times"].items()}
+
+
+def architecture(recipe: Recipe) -> str:
+    """The recipe keys that the time can depend on, as JSON; recipes that differ in losses only are timed separately."""
+    keys = json.loads(recipe.canonical_json())
+    return json.dumps({name: value for name, value in keys.items() if name not in _NOT_ARCHITECTURE}, sort_keys=True)
+
+
+def time_in_fresh_processes(recipes: Sequence[Recipe], latent_dim: int, device: str) -> list[Timing]:
+    """One Timing per recipe: medians over fresh processes, taken in turn so that a slow minute affects all equally."""
     rounds: list[list[Timing]] = [[] for _ in recipes]
     for _ in range(PROCESSES):
-        for found, recipe in zip(rounds, recipes, strict=True):
+        for timings, recipe in zip(rounds, recipes, strict=True):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                found.append(pool.submit(time_here, recipe, latent_dim, device).result())
+                timings.append(pool.submit(time_in_this_process, recipe, latent_dim, device).result())
     return [
-        Timing(statistics.median(one.first for one in found), statistics.median(one.steady for one in found))
-        for found in rounds
+        Timing(
+            statistics.median(timing.first for timing in timings),
+            statistics.median(timing.steady for timing in timings),
+        )
+        for timings in rounds
     ]
 
 
 @torch.inference_mode()
-def time_here(recipe: Recipe, latent_dim: int, device: str) -> Timing:
-    """The same in this process, whose `first` is no first one if it has run a network before."""
+def time_in_this_process(recipe: Recipe, latent_dim: int, device: str) -> Timing:
+    """Time the recipe's generator; `first` is meaningful only if this process has run no network before."""
     generator = build_generator(recipe, latent_dim).eval().to(device)
     target = torch.rand(1, 3, recipe.size, recipe.size, device=device)
     latent = torch.nn.functional.normalize(torch.ones(1, latent_dim, device=device))
-    _wait(device)
+    _synchronise(device)
 
-    def run() -> float:
-        began = time.perf_counter()
+    def time_pass() -> float:
+        start = time.perf_counter()
         generator(target, latent)
-        _wait(device)
-        return 1000 * (time.perf_counter() - began)
+        _synchronise(device)
+        return 1000 * (time.perf_counter() - start)
 
-    first = run()
+    first = time_pass()
     for _ in range(_WARM_UP):
-        run()
-    return Timing(first, statistics.median(run() for _ in range(_PASSES)))
+        time_pass()
+    return Timing(first, statistics.median(time_pass() for _ in range(_PASSES)))
 
 
 @torch.inference_mode()
 def multiply_adds_per_second(device: str) -> float:
-    """What a convolution of an identity block's shape reaches on this device, in float32; a fraction of a second."""
+    """The rate of a float32 convolution shaped like an identity block's; takes a fraction of a second."""
     channels, side, batch = 256, 28, 4
     layer = torch.nn.Conv2d(channels, channels, 3, padding=1).to(device)
     x = torch.rand(batch, channels, side, side, device=device)
     layer(x)
-    _wait(device)
+    _synchronise(device)
     passes = 5
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(passes):
         layer(x)
-    _wait(device)
-    return passes * batch * 9 * channels**2 * side**2 / (time.perf_counter() - began)
+    _synchronise(device)
+    return passes * batch * 9 * channels**2 * side**2 / (time.perf_counter() - start)
 
 
-def _wait(device: str) -> None:
+def _synchronise(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)

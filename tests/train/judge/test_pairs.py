@@ -1,0 +1,73 @@
+"""Selection of judged faces and sampling of pairs: people are treated equally however many photos they have."""
+
+from pathlib import Path
+
+import numpy as np
+
+from manifests.reader import Dataset
+from tests.conftest import Cleaned
+from train.data.faces import TrainingFaces, read_training_faces
+from train.judge.pairs import sample_pairs, select_faces
+
+HELD_OUT = ("n000004", "n000007", "n000008")
+"""People of the demo who are held out, by the hash of their names, at a share of one half."""
+
+
+def faces_of(counts: list[int]) -> TrainingFaces:
+    """Faces without pixels: so many of each person."""
+    total = sum(counts)
+    zeros = np.zeros(total, np.int64)
+    return TrainingFaces(
+        Path("x"), 224, [f"p{k}" for k in range(len(counts))], ["s"],
+        np.array([f"f{k}" for k in range(total)], object),
+        np.repeat(np.arange(len(counts)), counts), zeros, zeros, zeros, zeros, zeros,
+        np.zeros((total, 4), np.float32), np.zeros((total, 2, 3)), np.zeros((total, 5, 2), np.float32),
+    )  # fmt: skip
+
+
+def test_people_whom_every_training_held_out_are_judged_on(cleaned: Cleaned) -> None:
+    judged = select_faces(read_training_faces(Dataset.open(cleaned.out), "simswap-224"), [0.5, 0.9])
+    assert tuple(judged.faces.people) == HELD_OUT
+    assert judged.held_out
+    assert judged.note.startswith("3 held-out people")
+
+
+def test_everyone_is_judged_on_where_fewer_than_two_were_held_out(cleaned: Cleaned) -> None:
+    faces = read_training_faces(Dataset.open(cleaned.out), "simswap-224")
+    judged = select_faces(faces, [0.0])
+    assert len(judged.faces) == len(faces)
+    assert not judged.held_out
+    assert "the training held no one out" in judged.note
+    assert "only 1 of them was held out" in select_faces(faces, [0.1]).note
+
+
+def test_a_person_has_at_most_twenty_evenly_spaced_faces() -> None:
+    judged = select_faces(faces_of([300, 4, 20, 21, 1]), [0.0])
+    assert judged.faces.count.tolist() == [20, 4, 20, 20, 1]
+    assert judged.note.startswith("all 5 people, 65 photos")
+    rows = np.flatnonzero(np.isin(faces_of([300]).face_id, judged.faces.face_id[:20]))
+    assert np.diff(rows).max() == 15
+
+
+def test_pairs_take_people_in_turn_however_many_photos_they_have() -> None:
+    faces = faces_of([300, 4, 5, 2, 1])
+    cross, same = sample_pairs(faces, "cross", 100), sample_pairs(faces, "same", 40)
+    assert cross is not None
+    assert same is not None
+    for rows in (cross.targets, cross.sources):
+        assert np.bincount(faces.person[rows]).min() >= 15
+    assert (faces.person[cross.targets] != faces.person[cross.sources]).all()
+    assert np.bincount(faces.person[same.targets]).tolist() == [13, 12, 13, 2]
+    for pairs in (cross, same):
+        assert len(set(zip(pairs.targets.tolist(), pairs.sources.tolist(), strict=True))) == len(pairs.targets)
+    repeated = sample_pairs(faces, "cross", 100)
+    assert repeated is not None
+    assert np.array_equal(repeated.sources, cross.sources)
+
+
+def test_there_are_at_most_as_many_pairs_as_the_faces_form() -> None:
+    cross = sample_pairs(faces_of([2, 1]), "cross", 500)
+    assert cross is not None
+    assert len(cross.targets) == 4
+    assert sample_pairs(faces_of([1, 1]), "same", 500) is None
+    assert sample_pairs(faces_of([4]), "cross", 500) is None

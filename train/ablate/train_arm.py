@@ -1,0 +1,96 @@
+"""Trains one arm of an ablation and scores its last checkpoint."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curate.listener import Listener, progress
+from manifests.reader import Dataset
+from train import complexity, fit
+from train.ablate.arm_result import ArmKey, ArmResult, FinishedArm
+from train.ablate.arms import Arm
+from train.ablate.timing import Timing
+from train.build import build_generator
+from train.judge.candidate import Candidate
+from train.judge.judge import Judge, dataset_embedders
+from train.judge.pair_scores import pair_count, score_pairs
+from train.judge.pairs import PairSet
+from train.judge.summary import summarise
+from train.trained import load_trained
+
+
+def train_arm(
+    arm: Arm,
+    planned: fit.FitPlan,
+    key: ArmKey,
+    timing: Timing,
+    judged: Dataset,
+    pairs: PairSet,
+    judge: Judge,
+    out: Path,
+    listener: Listener,
+) -> FinishedArm:
+    """Train an arm, or continue its training, and score its swaps.
+
+    Args:
+        arm: the arm.
+        planned: its training.
+        key: recorded in the result.
+        timing: of its generator.
+        judged: dataset of the faces of `pairs`.
+        pairs: the pairs that are swapped.
+        judge: measures the swaps.
+        out: folder of the ablation.
+        listener: receives the progress.
+
+    Raises:
+        DivergedError: a loss is no longer finite.
+        torch.OutOfMemoryError: the GPU has too little memory.
+        SwapsetError: as `fit.run`.
+    """
+    device = planned.request.device
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    checkpoint = fit.run(planned, listener)
+    trained = load_trained(checkpoint, device, hints=dataset_embedders(planned.dataset))
+    candidate = Candidate.create(checkpoint, trained, judged, pairs.faces, out / "latents", listener)
+    with progress(listener, f"scoring {arm.slug}", pair_count(pairs), "pairs") as advance:
+        scores = score_pairs(candidate, pairs, judge, advance)
+    recipe, is_held_out = arm.recipe, planned.photos.held_out(arm.recipe.held_out)
+    latent_dim = planned.embedder.dim
+    generator = complexity.measure(
+        build_generator(recipe, latent_dim), (1, 3, recipe.size, recipe.size), (1, latent_dim)
+    )
+    seconds, memory = _read_log(planned.request.out / "log.jsonl")
+    images = trained.facts.images
+    result = ArmResult(
+        name=arm.name,
+        seed=recipe.seed,
+        key=key,
+        images=images,
+        photos=int((~is_held_out).sum()),
+        people=len(np.unique(planned.photos.person[~is_held_out])),
+        parameters=generator.parameters,
+        macs=generator.macs,
+        first_ms=timing.first,
+        steady_ms=timing.steady,
+        seconds=seconds,
+        images_per_second=images / seconds,
+        memory_bytes=memory if on_gpu else 0,
+        checkpoint=str(checkpoint.relative_to(out)),
+        metrics=summarise(scores),
+    )
+    return FinishedArm(result, scores)
+
+
+def _read_log(path: Path) -> tuple[float, int]:
+    """Seconds of the steps of a run and maximum bytes, from its log; steps that a kill undid are not counted twice."""
+    seconds, memory, images_before = 0.0, 0, 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        seconds += (row["images"] - images_before) / row["images_per_second"]
+        memory, images_before = max(memory, row["memory_bytes"]), row["images"]
+    return seconds, memory
