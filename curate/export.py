@@ -1,12 +1,16 @@
-"""A curated dataset -> its kept faces in a form that other tools read; byte copies of the stored JPEGs and PNGs."""
+"""Kept faces in a form that other tools read: `ExportRequest` -> `plan` -> `run`.
+
+Images are byte copies of the stored JPEGs and PNGs. To add a format, write a function from an `ExportPlan` to
+`Exported` and add it to `FORMATS`.
+"""
 
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,8 +21,10 @@ from manifests.output import writable
 from manifests.reader import Dataset
 from manifests.writer import write_table
 
+Advance = Callable[[int], None]
+
 _BATCH = 256
-_SHARD = 256 << 20
+_SHARD_BYTES = 256 << 20
 _COLUMNS = ("image_id", "identity", "split", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length")
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
@@ -33,109 +39,186 @@ task_categories: [image-to-image]
 {faces} aligned faces of {people} people: `image` (JPEG, {template}), `mask` (label map of 19 CelebAMask-HQ classes on
 the image's grid), `label` (the person), `image_id` (the photo in its source).
 
-Licence: the pictures are parts of the photos they were taken from and keep that collection's terms; its people keep
-their rights. Check both before you publish or use this, and do not make it public without the right to.
+Licence: the images are parts of the photos they were cut from and remain under the terms of that collection; the
+people in them keep their rights. Check both before you publish or use this dataset, and do not make it public without
+the right to do so.
 Source: {source}. Embedder: {embedder}. Policy: {policy}.
 """
 
 
 @dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and where to.
+
+    Attributes:
+        dataset: directory of a curated dataset, merged or not.
+        out: a folder that is new or empty.
+        format: "hf": Parquet that `datasets.load_dataset(out)` reads, with the columns image, mask, label (ClassLabel
+            of the kept people, sorted) and image_id, in files of about 256 MiB. Splits are the source's; without any,
+            all faces are `train`. README.md states the licence of the images. "folder":
+            `faces/<identity>/<name>.jpg`, as `ImageFolder(out / "faces")` reads. Names are those of the photos, made
+            unique and safe for every file system; `faces.csv` maps them to photos.
+        masks: write `masks/<identity>/<name>.png` too; only for the format "folder", "hf" has them always.
+    """
+
+    dataset: Path
+    out: Path
+    format: Literal["hf", "folder"] = "hf"
+    masks: bool = False
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """A request, its opened dataset, and the manifest rows of the faces to export."""
+
+    request: ExportRequest
+    dataset: Dataset
+    faces: pa.Table
+
+
+@dataclass(frozen=True)
 class Exported:
-    """What an export wrote: faces, people, files of faces."""
+    """Number of exported faces, of people, and of files with faces."""
 
     faces: int
     people: int
     files: int
 
+    def summary(self) -> str:
+        """Describe the result in one line."""
+        return f"{self.faces:,} faces of {self.people:,} people"
+
+
+def plan(request: ExportRequest) -> ExportPlan:
+    """Open the dataset and find its kept faces. Writes nothing.
+
+    Raises DatasetError without a manifest, OutputError where the output folder is not empty.
+    """
+    with writable(request.out):
+        occupied = request.out.exists() and any(request.out.iterdir())
+    if occupied:
+        raise OutputError(f"{request.out} is not empty: choose a new folder as --out, or empty it")
+    dataset = Dataset.open(request.dataset)
+    kept = dataset.manifest(_COLUMNS, verdict="keep")
+    return ExportPlan(request, dataset, kept.filter(pc.is_valid(kept["shard"])))
+
+
+def run(export_plan: ExportPlan, listener: Listener = SILENT) -> Exported:
+    """Write the faces. Nothing is written outside the output folder, and nothing is replaced.
+
+    Raises OutputError where the output cannot be written, DatasetError where a shard is missing.
+    """
+    out = export_plan.request.out
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with progress(listener, "exporting", export_plan.faces.num_rows, "faces") as advance:
+        return FORMATS[export_plan.request.format](export_plan, advance)
+
+
+def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
+    dataset, faces, out = export_plan.dataset, export_plan.faces, export_plan.request.out
+    people = sorted(pc.unique(faces["identity"]).to_pylist())
+    schema = _hf_schema(people)
+    splits = faces["split"].fill_null("train")
+    files = 0
+    for split in sorted(pc.unique(splits).to_pylist()):
+        batches = _batches(dataset, faces.filter(pc.equal(splits, split)), advance)
+        for number, tables in enumerate(_grouped(_hf_table(batch, people, schema) for batch in batches)):
+            write_table(out / "data" / f"{_safe_name(split)}-{number:05d}.parquet", tables, schema)
+            files += 1
+    card = _CARD.format(
+        faces=faces.num_rows,
+        people=len(people),
+        template=dataset.info.template,
+        source=dataset.info.source.kind,
+        embedder=dataset.info.embedder_id,
+        policy=dataset.policy_hash(),
+    )
+    with writable(out):
+        (out / "README.md").write_text(card, encoding="utf-8")
+    return Exported(faces.num_rows, len(people), files)
+
+
+def _export_folder(export_plan: ExportPlan, advance: Advance) -> Exported:
+    request = export_plan.request
+    folders = _FolderNames()
+    with (
+        writable(request.out),
+        open(request.out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index,
+    ):
+        table = csv.writer(index, lineterminator="\n")
+        table.writerow(["file", "image_id", "identity"])
+        for batch in _batches(export_plan.dataset, export_plan.faces, advance):
+            for row, crop, mask in zip(batch.rows, batch.crops, batch.masks, strict=True):
+                stem = _safe_name(row["image_id"].rsplit("/", 1)[-1].rsplit(".", 1)[0])
+                path = _write_new(request.out / "faces" / folders.name_of(row["identity"]), stem, crop)
+                if request.masks:
+                    folder = request.out / "masks" / path.parent.name
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / f"{path.stem}.png").write_bytes(mask)
+                table.writerow([path.relative_to(request.out).as_posix(), row["image_id"], row["identity"]])
+    return Exported(export_plan.faces.num_rows, len(folders), export_plan.faces.num_rows)
+
+
+FORMATS: dict[str, Callable[[ExportPlan, Advance], Exported]] = {"hf": _export_hf, "folder": _export_folder}
+"""Name of a format -> the function that writes it."""
+
 
 @dataclass(frozen=True)
 class _Batch:
+    """Manifest rows of one shard, with their JPEGs and PNGs."""
+
     rows: list[dict[str, Any]]
     crops: list[bytes]
     masks: list[bytes]
 
 
-def export_hf(dataset: Dataset, out: Path, listener: Listener = SILENT) -> Exported:
-    """Kept faces as Parquet in `out`, a new folder: `datasets.load_dataset(out)` gives image, mask, label, image_id.
-
-    `label` is a ClassLabel of the kept people in sorted order, `mask` a label map. Splits are the source's; without any
-    all is `train`. Files are of 256 MiB or a little more. A README.md says whose licence the pictures are under.
-    Raises OutputError: `out` is not empty or cannot be written; DatasetError: no manifest, or a shard is missing.
-    """
-    _claim(out)
-    kept = dataset.manifest(_COLUMNS, verdict="keep")
-    kept = kept.filter(pc.is_valid(kept["shard"]))
-    people = sorted(pc.unique(kept["identity"]).to_pylist())
-    schema = _hf_schema(people)
-    done = files = 0
-    splits = kept["split"].fill_null("train")
-    with progress(listener, "exporting", kept.num_rows, "faces") as advance:
-        for split in sorted(pc.unique(splits).to_pylist()):
-            batches = _batches(dataset, kept.filter(pc.equal(splits, split)))
-            waiting = next(batches, None)
-            number = 0
-            while waiting is not None:
-                tables: list[pa.Table] = []
-                while waiting is not None and sum(table.nbytes for table in tables) < _SHARD:
-                    tables.append(_hf_table(waiting, people, schema))
-                    done += len(waiting.rows)
-                    advance(len(waiting.rows))
-                    waiting = next(batches, None)
-                write_table(out / "data" / f"{_safe(split)}-{number:05d}.parquet", tables, schema)
-                number += 1
-            files += number
-    card = _CARD.format(
-        faces=done, people=len(people), template=dataset.info.template, source=dataset.info.source.kind,
-        embedder=dataset.info.embedder_id, policy=dataset.policy_hash(),
-    )  # fmt: skip
-    with writable(out):
-        (out / "README.md").write_text(card, encoding="utf-8")
-    return Exported(done, len(people), files)
+def _batches(dataset: Dataset, faces: pa.Table, advance: Advance) -> Iterator[_Batch]:
+    """Read the pixels of manifest rows, in batches of one shard each."""
+    rows: list[dict[str, Any]] = []
+    for table in faces.to_batches(max_chunksize=4096):
+        for row in table.to_pylist():
+            if rows and (row["shard"] != rows[0]["shard"] or len(rows) == _BATCH):
+                yield _read_batch(dataset, rows)
+                advance(len(rows))
+                rows = []
+            rows.append(row)
+    if rows:
+        yield _read_batch(dataset, rows)
+        advance(len(rows))
 
 
-def export_folder(dataset: Dataset, out: Path, masks: bool = False, listener: Listener = SILENT) -> Exported:
-    """Kept faces as files in `out`, a new folder: `faces/<identity>/<name>.jpg`, as `ImageFolder(out / "faces")` reads.
-
-    With `masks` the label maps too, as `masks/<identity>/<name>.png`. Names are the photos' own, made safe for every
-    file system and unique; `faces.csv` says which photo each file shows. Nothing is written outside `out` and nothing
-    replaced. Raises OutputError: `out` is not empty or cannot be written; DatasetError: as `export_hf`.
-    """
-    _claim(out)
-    kept = dataset.manifest(_COLUMNS, verdict="keep")
-    kept = kept.filter(pc.is_valid(kept["shard"]))
-    folders = _Folders()
-    done = 0
-    with (
-        writable(out),
-        open(out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index,
-        progress(listener, "exporting", kept.num_rows, "faces") as advance,
-    ):
-        table = csv.writer(index, lineterminator="\n")
-        table.writerow(["file", "image_id", "identity"])
-        for batch in _batches(dataset, kept):
-            for row, crop, mask in zip(batch.rows, batch.crops, batch.masks, strict=True):
-                stem = _safe(row["image_id"].rsplit("/", 1)[-1].rsplit(".", 1)[0])
-                path = _write_new(out / "faces" / folders.of(row["identity"]), stem, crop)
-                if masks:
-                    where = out / "masks" / path.parent.name
-                    where.mkdir(parents=True, exist_ok=True)
-                    (where / f"{path.stem}.png").write_bytes(mask)
-                table.writerow([path.relative_to(out).as_posix(), row["image_id"], row["identity"]])
-            done += len(batch.rows)
-            advance(len(batch.rows))
-    return Exported(done, len(folders), done)
+def _read_batch(dataset: Dataset, rows: list[dict[str, Any]]) -> _Batch:
+    shard = rows[0]["shard"]
+    crops, masks = (
+        dataset.pixels.many(shard, [row[f"{name}_offset"] for row in rows], [row[f"{name}_length"] for row in rows])
+        for name in ("crop", "mask")
+    )
+    return _Batch(rows, crops, masks)
 
 
-class _Folders:
-    """identity -> a folder name of its own, safe on file systems that ignore case too."""
+def _grouped(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    """Group tables until a group has the size of a file."""
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(part.nbytes for part in group) >= _SHARD_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class _FolderNames:
+    """Assigns each identity a folder name, unique on file systems that ignore case too."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
 
-    def of(self, identity: str) -> str:
+    def name_of(self, identity: str) -> str:
         if identity not in self._names:
-            plain = name = _safe(identity)
+            plain = name = _safe_name(identity)
             number = 1
             while name.casefold() in self._taken:
                 number += 1
@@ -148,43 +231,14 @@ class _Folders:
         return len(self._names)
 
 
-def _claim(out: Path) -> None:
-    with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise OutputError(f"{out} is not empty: choose a new folder as --out, or empty it")
-
-
-def _batches(dataset: Dataset, faces: pa.Table) -> Iterator[_Batch]:
-    """Rows of the manifest -> the same in batches of one shard each, with their pixels."""
-    rows: list[dict[str, Any]] = []
-    for table in faces.to_batches(max_chunksize=4096):
-        for row in table.to_pylist():
-            if rows and (row["shard"] != rows[0]["shard"] or len(rows) == _BATCH):
-                yield _read(dataset, rows)
-                rows = []
-            rows.append(row)
-    if rows:
-        yield _read(dataset, rows)
-
-
-def _read(dataset: Dataset, rows: list[dict[str, Any]]) -> _Batch:
-    shard = rows[0]["shard"]
-    crops, masks = (
-        dataset.pixels.many(shard, [row[f"{name}_offset"] for row in rows], [row[f"{name}_length"] for row in rows])
-        for name in ("crop", "mask")
-    )
-    return _Batch(rows, crops, masks)
-
-
-def _safe(name: str) -> str:
-    """One path component -> one that every file system takes and that stays where it is put."""
+def _safe_name(name: str) -> str:
+    """Replace what some file system refuses in a path component, or what would leave the folder."""
     name = _UNSAFE.sub("_", name).strip(" ")[:120].rstrip(" .")
     return name if name.strip("._") else "_" + name.strip(".")
 
 
 def _write_new(folder: Path, stem: str, data: bytes) -> Path:
-    """Write `data` to a file that was not there before: stem.jpg, or else stem-2.jpg and so on."""
+    """Write `data` to a new file: stem.jpg, or else stem-2.jpg and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

@@ -1,4 +1,4 @@
-"""A curated dataset -> what is in it, in numbers, and those as lines of text."""
+"""A summary of a dataset: counts of photos, reasons and people, models, disk space."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +13,34 @@ from manifests.schema import REASONS
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What `curate inspect` tells. Counts are of photos; `disk` is bytes per column family.
+class DatasetSummary:
+    """The numbers that `curate inspect` prints.
 
-    kept_per_person: fewest, median and most kept photos of those people who have any.
+    Attributes:
+        path: directory of the dataset.
+        source: kind and root.
+        template: name of the crops' template.
+        models: role -> name and first digits of the hash of each recorded network.
+        policy_hash: hash of the policy, if recorded.
+        photos, with_face: photos in all, and those with a face.
+        verdicts: photos kept and dropped.
+        overridden: photos decided by overrides.csv.
+        reasons: reason -> photos, in the order of `REASONS`.
+        people, people_kept: people in all, and those with a kept photo.
+        kept_per_person: fewest, median and most kept photos of the people who have any.
+        disk: family -> bytes, largest first.
+        parts: name -> directory of each part of a merged dataset.
     """
 
     path: Path
     source: str
-    template: str | None
+    template: str
     models: dict[str, str]
     policy_hash: str | None
     photos: int
     with_face: int
     verdicts: dict[str, int]
-    by_hand: int
+    overridden: int
     reasons: dict[str, int]
     people: int
     people_kept: int
@@ -35,15 +48,35 @@ class Summary:
     disk: dict[str, int]
     parts: dict[str, Path]
 
+    def lines(self) -> list[str]:
+        """Format the summary as lines of plain text."""
+        lines = [f"{self.path}: {self.source}"]
+        lines += [f"  part {name}: {path}" for name, path in self.parts.items()]
+        lines += [f"  {self.photos:,} photos of {self.people:,} people, {self.with_face:,} with a face"]
+        for verdict, count in self.verdicts.items():
+            lines.append(f"  {verdict} {count:>12,}  {_percent(count, self.photos)}")
+        if self.overridden:
+            lines.append(f"  of these {self.overridden:,} by overrides.csv")
+        if self.reasons:
+            lines.append("  dropped for (a photo may have several reasons)")
+            for name, count in self.reasons.items():
+                lines.append(f"    {name:<16} {count:>9,}  {_percent(count, self.photos)}")
+        fewest, median, most = self.kept_per_person
+        lines.append(f"  kept: {self.people_kept:,} people, {fewest:,} to {most:,} photos each, median {median:,}")
+        lines.append(f"  crops: {self.template}; policy {(self.policy_hash or 'unknown')[:12]}")
+        lines += [f"  {role}: {name}" for role, name in self.models.items()]
+        lines.append("  disk: " + ", ".join(f"{name} {_size(size)}" for name, size in self.disk.items()))
+        return lines
 
-def summary(dataset: Dataset) -> Summary:
-    """Read the manifest and count. Raises DatasetError where there is none yet."""
+
+def summarise(dataset: Dataset) -> DatasetSummary:
+    """Read the manifest and count. Raises DatasetError without a manifest."""
     rows = dataset.manifest(["identity", "verdict", "verdict_source", "reasons", "face_id"])
     verdict = rows["verdict"].cast(pa.string())
     kept = pc.value_counts(rows["identity"].filter(pc.equal(verdict, "keep"))).field("counts").to_numpy()
-    found = _counts(pc.list_flatten(rows["reasons"]))
+    reasons = _counts(pc.list_flatten(rows["reasons"]))
     source = dataset.info.source
-    return Summary(
+    return DatasetSummary(
         path=dataset.path,
         source=f"{source.kind} {source.root}" if source.root else source.kind,
         template=dataset.info.template,
@@ -52,44 +85,21 @@ def summary(dataset: Dataset) -> Summary:
         photos=rows.num_rows,
         with_face=rows.num_rows - rows["face_id"].null_count,
         verdicts={name: _counts(verdict).get(name, 0) for name in ("keep", "drop")},
-        by_hand=_counts(rows["verdict_source"].cast(pa.string())).get("override", 0),
-        reasons={reason: found[reason] for reason in REASONS if reason in found},
+        overridden=_counts(rows["verdict_source"].cast(pa.string())).get("override", 0),
+        reasons={reason: reasons[reason] for reason in REASONS if reason in reasons},
         people=pc.count_distinct(rows["identity"]).as_py(),
         people_kept=len(kept),
         kept_per_person=(int(kept.min()), int(np.median(kept)), int(kept.max())) if len(kept) else (0, 0, 0),
-        disk=_disk(dataset.path),
+        disk=_disk_usage(dataset.path),
         parts=dataset.parts,
     )
 
 
-def render(found: Summary) -> list[str]:
-    """A summary as lines of plain text for a terminal."""
-    lines = [f"{found.path}: {found.source}"]
-    lines += [f"  part {name}: {path}" for name, path in found.parts.items()]
-    lines += [f"  {found.photos:,} photos of {found.people:,} people, {found.with_face:,} with a face"]
-    for verdict, count in found.verdicts.items():
-        lines.append(f"  {verdict} {count:>12,}  {_percent(count, found.photos)}")
-    if found.by_hand:
-        lines.append(f"  of these {found.by_hand:,} by overrides.csv")
-    if found.reasons:
-        lines.append("  dropped for (a photo may have several reasons)")
-        lines += [
-            f"    {name:<16} {count:>9,}  {_percent(count, found.photos)}" for name, count in found.reasons.items()
-        ]
-    fewest, median, most = found.kept_per_person
-    lines.append(f"  kept: {found.people_kept:,} people, {fewest:,} to {most:,} photos each, median {median:,}")
-    lines.append(f"  crops: {found.template}; policy {(found.policy_hash or 'unknown')[:12]}")
-    lines += [f"  {role}: {name}" for role, name in found.models.items()]
-    lines.append("  disk: " + ", ".join(f"{name} {_size(size)}" for name, size in found.disk.items()))
-    return lines
-
-
-def _counts(words: pa.ChunkedArray) -> dict[str, int]:
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(words).to_pylist()}
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
 def _model_names(models: ModelsRecord) -> dict[str, str]:
-    """Role -> name, if any, and first digits of the hash of each recorded network."""
     names = {
         "detector": models.detector and models.detector[:12],
         "embedder": f"{models.embedder.name} {models.embedder.embedder_id[:12]}",
@@ -98,8 +108,8 @@ def _model_names(models: ModelsRecord) -> dict[str, str]:
     return {role: name for role, name in names.items() if name}
 
 
-def _disk(root: Path) -> dict[str, int]:
-    """Bytes on disk per family, largest first."""
+def _disk_usage(root: Path) -> dict[str, int]:
+    """Return the bytes on disk of each family, largest first."""
     sizes = {name: (root / name).stat().st_size for name in (MANIFEST, RELATIONS) if (root / name).exists()}
     for family in ("faces", "measures", "embeddings", "report"):
         size = sum(path.stat().st_size for path in (root / family).rglob("*") if path.is_file())

@@ -1,9 +1,9 @@
-"""Several curated datasets -> one manifest that refers to their shards; no pixel is copied."""
+"""One manifest of several datasets, which refers to their shards: `MergeRequest` -> `plan` -> `run`."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.listener import SILENT, Listener, progress
 from manifests.errors import DatasetError, OutputError
 from manifests.layout import (
     INFO,
@@ -30,50 +31,98 @@ from manifests.reader import Dataset, footer
 from manifests.schema import NO_IDENTITY, arrow_schema
 from manifests.writer import write_table
 
-_PHOTOS = ("image_id", "face_id", "duplicate_of")
-_PEOPLE = ("identity", "nearest_identity", "suggested_identity", "same_person_as")
+_PHOTO_COLUMNS = ("image_id", "face_id", "duplicate_of")
+_IDENTITY_COLUMNS = ("identity", "nearest_identity", "suggested_identity", "same_person_as")
+_MIN_GROUP_ROWS = 100_000
+"""A row group of joined identities has whole identities, and this many rows unless it is the last."""
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """The datasets to merge.
+
+    Attributes:
+        datasets: directories of two or more datasets, merged ones included; they are only read.
+        out: directory of the merged dataset: new, or a merged dataset to replace.
+        join_identities: whether equal identity names of two datasets are the same person. The rows are then sorted
+            again in memory, about 1.5 GB per million photos.
+    """
+
+    datasets: tuple[Path, ...]
+    out: Path
+    join_identities: bool = False
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A request whose datasets exist and go together, by name: the name of a dataset is that of its folder."""
+
+    request: MergeRequest
+    parts: dict[str, Dataset]
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What `merge` wrote: photos in all, photos kept, and photos dropped as copies of an earlier dataset's."""
+    """Number of photos, of kept photos, and of photos dropped as copies of an earlier dataset's."""
 
     photos: int
     kept: int
     duplicates: int
 
+    def summary(self) -> str:
+        """Describe the result in one line."""
+        copies = f", {self.duplicates:,} of them duplicates of another dataset's photos" if self.duplicates else ""
+        return f"{self.photos:,} photos, {self.kept:,} kept, {self.photos - self.kept:,} dropped{copies}"
 
-def merge(datasets: Sequence[Path], out: Path, join_identities: bool = False) -> Merged:
-    """Write to directory `out` one dataset made of `datasets`, which stay where and as they are.
 
-    Photos are renamed `<dataset's folder>/<image_id>`, people `<dataset's folder>/<identity>`; with `join_identities`
-    people keep their names, and one name in two datasets is one person (the rows are then sorted again in memory: about
-    1.5 GB per million photos). Verdicts are taken as they are; only a kept photo whose file an earlier one keeps too
-    (same sha256) is dropped as its duplicate, unless a human decided. To decide anew, decide the parts, merge again.
+def plan(request: MergeRequest) -> MergePlan:
+    """Open the datasets and compare them. Writes nothing.
 
-    Raises DatasetError: fewer than two, two of one name, no manifest, or parts of another template or embedder, whose
-    crops and numbers do not go together. OutputError: `out` holds something else, or cannot be written.
+    Raises:
+        DatasetError: fewer than two datasets, two of one name, one without a manifest, or datasets of another template
+            or embedder, whose crops or similarities do not compare.
+        OutputError: `out` is one of the datasets, or a dataset that is not a merged one.
     """
-    parts = _opened(datasets)
-    _check_alike(parts)
-    _check_out(out, parts)
-    tally = {"photos": 0, "kept": 0, "duplicates": 0}
-    policies = [(name, footer(part.path / MANIFEST) or {}) for name, part in parts.items()]
-    hashes = json.dumps([[name, policy.get(POLICY_HASH)] for name, policy in policies] + [join_identities])
-    told = {
-        POLICY: json.dumps({name: policy.get(POLICY) for name, policy in policies}),
-        POLICY_HASH: hashlib.sha256(hashes.encode()).hexdigest(),
-    }
-    with OutputLock(out):
-        remove_partials(out)
-        rows = _counted(_together(parts, out, join_identities, tally), tally)
-        write_table(out / MANIFEST, _sorted(rows) if join_identities else rows, arrow_schema("manifest"), told)
-        # The description comes last: without it the directory is no dataset, and a killed merge is simply repeated.
-        write_info(out, _describe(parts, out, join_identities))
-    return Merged(tally["photos"], tally["kept"], tally["duplicates"])
+    parts = _open(request.datasets)
+    _check_comparable(parts)
+    if (request.out / INFO).exists() and not read_info(request.out).parts:
+        raise OutputError(f"{request.out} holds a dataset that is not a merged one: choose another --out")
+    if request.out.resolve() in {part.path.resolve() for part in parts.values()}:
+        raise OutputError(f"{request.out} is one of the datasets to merge: choose another --out")
+    return MergePlan(request, parts)
 
 
-def _opened(datasets: Sequence[Path]) -> dict[str, Dataset]:
+def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
+    """Write the manifest of all parts to the output directory.
+
+    A photo is renamed `<name>/<image_id>`, a person `<name>/<identity>` unless identities are joined. Verdicts are
+    copied; only a kept photo whose file an earlier part keeps too (same sha256) is dropped as its duplicate, unless a
+    person decided it. To decide again, decide the parts and merge again.
+
+    Raises OutputError where the output cannot be written, BusyError where another run works on it.
+    """
+    request, parts = merge_plan.request, merge_plan.parts
+    counts = _Counts()
+    total = sum(pq.ParquetFile(part.path / MANIFEST).metadata.num_rows for part in parts.values())
+    with OutputLock(request.out), progress(listener, "merging", total) as advance:
+        remove_partials(request.out)
+        tables = _count(_merge(merge_plan, counts), counts, advance)
+        if request.join_identities:
+            tables = _sort(tables)
+        write_table(request.out / MANIFEST, tables, arrow_schema("manifest"), _footer(merge_plan))
+        # dataset.json comes last: without it the directory is no dataset, and an interrupted merge is repeated.
+        write_info(request.out, _info(merge_plan))
+    return Merged(counts.photos, counts.kept, counts.duplicates)
+
+
+@dataclass
+class _Counts:
+    photos: int = 0
+    kept: int = 0
+    duplicates: int = 0
+
+
+def _open(datasets: tuple[Path, ...]) -> dict[str, Dataset]:
     if len(datasets) < 2:
         raise DatasetError(f"merging takes two datasets or more, got {len(datasets)}")
     parts: dict[str, Dataset] = {}
@@ -81,116 +130,123 @@ def _opened(datasets: Sequence[Path]) -> dict[str, Dataset]:
         name = path.resolve().name
         if name in parts:
             raise DatasetError(
-                f"two datasets are named {name!r} ({parts[name].path} and {path}), and photos are told apart by that "
-                "name: rename one of the folders"
+                f"two datasets are named {name!r} ({parts[name].path} and {path}), and their photos are distinguished "
+                "by that name: rename one of the folders"
             )
         parts[name] = Dataset.open(path)
         parts[name].manifest(["image_id"])
     return parts
 
 
-def _check_alike(parts: dict[str, Dataset]) -> None:
-    (first, one), *others = parts.items()
+def _check_comparable(parts: dict[str, Dataset]) -> None:
+    (first, reference), *others = parts.items()
     for name, part in others:
-        for what, mine, its in (
-            ("template", one.info.template, part.info.template),
-            ("embedder", one.info.embedder_id, part.info.embedder_id),
-        ):
-            if mine != its:
-                raise DatasetError(
-                    f"{first} and {name} differ in their {what}: {mine} and {its}. Their "
-                    f"{'crops' if what == 'template' else 'similarities'} do not compare: measure one of them again "
-                    "with the other's settings, then merge"
-                )
+        if part.info.template != reference.info.template:
+            difference = f"template: {reference.info.template} and {part.info.template}. Their crops"
+        elif part.info.embedder_id != reference.info.embedder_id:
+            difference = f"embedder: {reference.info.embedder_id} and {part.info.embedder_id}. Their similarities"
+        else:
+            continue
+        raise DatasetError(
+            f"{first} and {name} differ in their {difference} do not compare: measure one of them again with the "
+            "other's settings, then merge"
+        )
 
 
-def _check_out(out: Path, parts: dict[str, Dataset]) -> None:
-    if (out / INFO).exists() and not read_info(out).parts:
-        raise OutputError(f"{out} holds a dataset that is not a merged one: choose another --out")
-    if out.resolve() in {part.path.resolve() for part in parts.values()}:
-        raise OutputError(f"{out} is one of the datasets to merge: choose another --out")
+def _footer(merge_plan: MergePlan) -> dict[str, str]:
+    """Return the policies of all parts, and a hash of them and of the way of merging."""
+    footers = {name: footer(part.path / MANIFEST) or {} for name, part in merge_plan.parts.items()}
+    hashes = [[name, metadata.get(POLICY_HASH)] for name, metadata in footers.items()]
+    text = json.dumps([*hashes, merge_plan.request.join_identities])
+    return {
+        POLICY: json.dumps({name: metadata.get(POLICY) for name, metadata in footers.items()}),
+        POLICY_HASH: hashlib.sha256(text.encode()).hexdigest(),
+    }
 
 
-def _together(parts: dict[str, Dataset], out: Path, join: bool, tally: dict[str, int]) -> Iterator[pa.Table]:
-    """The row groups of all parts, renamed, their shards named from `out`, copies of earlier parts' photos dropped."""
-    kept_sha, kept_ids = pa.array([], pa.string()), pa.array([], pa.string())
-    for name, part in parts.items():
-        mine: list[pa.Table] = []
-        source = pq.ParquetFile(part.path / MANIFEST)
-        for group in range(source.num_row_groups):
-            table = _renamed(source.read_row_group(group), name, join)
-            table = _put(table, "shard", _moved(table["shard"], part.path, out))
-            table, copies = _without_copies(table, kept_sha, kept_ids)
-            tally["duplicates"] += copies
-            mine.append(table.filter(_is(table, "verdict", "keep")).select(["sha256", "image_id"]))
+def _info(merge_plan: MergePlan) -> DatasetInfo:
+    request, parts = merge_plan.request, merge_plan.parts
+    first = next(iter(parts.values())).info
+    return DatasetInfo(
+        source=SourceRecord("merge", join_identities=request.join_identities),
+        settings=SettingsRecord(first.template),
+        models=ModelsRecord(first.models.embedder),
+        buckets=0,
+        parts={name: os.path.relpath(part.path.resolve(), request.out.resolve()) for name, part in parts.items()},
+    )
+
+
+def _merge(merge_plan: MergePlan, counts: _Counts) -> Iterator[pa.Table]:
+    """Yield the row groups of all parts: renamed, shards relative to the output, copies of earlier photos dropped."""
+    request = merge_plan.request
+    kept_sha256, kept_ids = pa.array([], pa.string()), pa.array([], pa.string())
+    for name, part in merge_plan.parts.items():
+        kept: list[pa.Table] = []
+        manifest = pq.ParquetFile(part.path / MANIFEST)
+        for group in range(manifest.num_row_groups):
+            table = _rename(manifest.read_row_group(group), name, request.join_identities)
+            table = _set(table, "shard", _relocate(table["shard"], part.path, request.out))
+            table, duplicates = _drop_copies(table, kept_sha256, kept_ids)
+            counts.duplicates += duplicates
+            kept.append(table.filter(_equals(table, "verdict", "keep")).select(["sha256", "image_id"]))
             yield table
-        kept_sha = pa.concat_arrays([kept_sha, *(chunk for t in mine for chunk in t["sha256"].chunks)])
-        kept_ids = pa.concat_arrays([kept_ids, *(chunk for t in mine for chunk in t["image_id"].chunks)])
+        kept_sha256 = pa.concat_arrays([kept_sha256, *(chunk for rows in kept for chunk in rows["sha256"].chunks)])
+        kept_ids = pa.concat_arrays([kept_ids, *(chunk for rows in kept for chunk in rows["image_id"].chunks)])
 
 
-def _renamed(table: pa.Table, name: str, join: bool) -> pa.Table:
-    for column in (*_PHOTOS, *(() if join else _PEOPLE)):
-        names = pc.binary_join_element_wise(name, table[column], "/")
-        # "." claims no person, in the merged dataset as little as in its part.
-        table = _put(table, column, pc.if_else(pc.equal(table[column], NO_IDENTITY), NO_IDENTITY, names))
+def _rename(table: pa.Table, name: str, join_identities: bool) -> pa.Table:
+    for column in (*_PHOTO_COLUMNS, *(() if join_identities else _IDENTITY_COLUMNS)):
+        renamed = pc.binary_join_element_wise(name, table[column], "/")
+        table = _set(table, column, pc.if_else(pc.equal(table[column], NO_IDENTITY), NO_IDENTITY, renamed))
     return table
 
 
-def _moved(shards: pa.ChunkedArray, part: Path, out: Path) -> pa.ChunkedArray:
-    """Shard names relative to `part` -> relative to `out`."""
-    coded = shards.combine_chunks().dictionary_encode()
-    names = [os.path.relpath((part / shard).resolve(), out.resolve()) for shard in coded.dictionary.to_pylist()]
-    return pa.chunked_array([pa.array(names, pa.string()).take(coded.indices)])
+def _relocate(shards: pa.ChunkedArray, part: Path, out: Path) -> pa.ChunkedArray:
+    """Convert shard paths relative to `part` to paths relative to `out`."""
+    encoded = shards.combine_chunks().dictionary_encode()
+    paths = [os.path.relpath((part / shard).resolve(), out.resolve()) for shard in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(paths, pa.string()).take(encoded.indices)])
 
 
-def _without_copies(table: pa.Table, kept_sha: pa.Array, kept_ids: pa.Array) -> tuple[pa.Table, int]:
-    at = pc.index_in(table["sha256"], pc.drop_null(kept_sha))
-    by_policy = pc.and_(_is(table, "verdict", "keep"), pc.invert(_is(table, "verdict_source", "override")))
-    copies = pc.and_(pc.is_valid(at), by_policy)
+def _drop_copies(table: pa.Table, kept_sha256: pa.Array, kept_ids: pa.Array) -> tuple[pa.Table, int]:
+    """Drop photos that the policy keeps and an earlier part keeps too; return their number as well."""
+    index = pc.index_in(table["sha256"], pc.drop_null(kept_sha256))
+    by_policy = pc.and_(_equals(table, "verdict", "keep"), pc.invert(_equals(table, "verdict_source", "override")))
+    copies = pc.and_(pc.is_valid(index), by_policy)
     count = int(pc.sum(copies).as_py() or 0)
     if count:
-        drop = {"verdict": "drop", "duplicate_kind": "exact", "duplicate_of": kept_ids.take(at.combine_chunks())}
-        for name, value in drop.items():
-            table = _put(table, name, pc.if_else(copies, value, table[name].cast(pa.string())))
-        reason = pa.scalar(["duplicate"], table.schema.field("reasons").type)
-        table = _put(table, "reasons", pc.if_else(copies, reason, table["reasons"])).cast(arrow_schema("manifest"))
+        values = {"verdict": "drop", "duplicate_kind": "exact", "duplicate_of": kept_ids.take(index.combine_chunks())}
+        for name, value in values.items():
+            table = _set(table, name, pc.if_else(copies, value, table[name].cast(pa.string())))
+        reasons = pa.scalar(["duplicate"], table.schema.field("reasons").type)
+        table = _set(table, "reasons", pc.if_else(copies, reasons, table["reasons"])).cast(arrow_schema("manifest"))
     return table, count
 
 
-def _counted(tables: Iterator[pa.Table], tally: dict[str, int]) -> Iterator[pa.Table]:
+def _count(tables: Iterator[pa.Table], counts: _Counts, advance: Callable[[int], None]) -> Iterator[pa.Table]:
     for table in tables:
-        tally["photos"] += table.num_rows
-        tally["kept"] += int(pc.sum(_is(table, "verdict", "keep")).as_py() or 0)
+        counts.photos += table.num_rows
+        counts.kept += int(pc.sum(_equals(table, "verdict", "keep")).as_py() or 0)
         yield table
+        advance(table.num_rows)
 
 
-def _sorted(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """All rows by person and photo, in row groups of whole people of some 100,000 rows."""
+def _sort(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Sort all rows by identity and photo; yield tables of whole identities."""
     table = pa.concat_tables(tables).unify_dictionaries()
     table = table.sort_by([("identity", "ascending"), ("image_id", "ascending")])
-    people = pc.run_end_encode(table["identity"].combine_chunks())
+    identities = pc.run_end_encode(table["identity"].combine_chunks())
     start = 0
-    for end in np.asarray(people.run_ends).tolist():
-        if end - start >= 100_000 or end == table.num_rows:
+    for end in np.asarray(identities.run_ends).tolist():
+        if end - start >= _MIN_GROUP_ROWS or end == table.num_rows:
             yield table.slice(start, end - start)
             start = end
 
 
-def _describe(parts: dict[str, Dataset], out: Path, join: bool) -> DatasetInfo:
-    first = next(iter(parts.values())).info
-    return DatasetInfo(
-        source=SourceRecord("merge", join_identities=join),
-        settings=SettingsRecord(first.template),
-        models=ModelsRecord(first.models.embedder),
-        buckets=0,
-        parts={name: os.path.relpath(part.path.resolve(), out.resolve()) for name, part in parts.items()},
-    )
+def _equals(table: pa.Table, column: str, text: str) -> pa.ChunkedArray:
+    return pc.equal(table[column].cast(pa.string()), text)
 
 
-def _is(table: pa.Table, column: str, word: str) -> pa.ChunkedArray:
-    return pc.equal(table[column].cast(pa.string()), word)
-
-
-def _put(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
+def _set(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
     index = table.schema.get_field_index(column)
     return table.set_column(index, table.schema.field(index).with_type(values.type), values)

@@ -2,17 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from curate.commands.options import Dataset, Source
 from curate.commands.progress import ProgressBar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from curate.export import Exported
 
 
 def inspect(dataset: Dataset) -> None:
@@ -22,10 +17,10 @@ def inspect(dataset: Dataset) -> None:
 
     Example: curate inspect curated/vggface2
     """
-    from curate.inspect import render, summary
+    from curate.inspect import summarise
     from manifests.reader import Dataset as Opened
 
-    print("\n".join(render(summary(Opened.open(dataset)))))
+    print("\n".join(summarise(Opened.open(dataset)).lines()))
 
 
 def convert(
@@ -78,11 +73,10 @@ def merge(
 
     Example: curate merge curated/vggface2 curated/sjtu --out curated/all
     """
-    from curate.merge import merge as merge_all
+    from curate.merge import MergeRequest, plan, run
 
-    merged = merge_all(datasets, out, join)
-    copies = f", {merged.duplicates:,} of them duplicates of another dataset's photos" if merged.duplicates else ""
-    print(f"{merged.photos:,} photos, {merged.kept:,} kept, {merged.photos - merged.kept:,} dropped{copies}: {out}")
+    merged = run(plan(MergeRequest(tuple(datasets), out, join)), ProgressBar())
+    print(f"{merged.summary()}: {out}")
 
 
 def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new folder.")]) -> None:
@@ -90,9 +84,9 @@ def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new fo
 
     Example: curate export hf curated/vggface2 --out exported
     """
-    from curate import export
+    from curate.export import ExportRequest, plan, run
 
-    _export(export.export_hf, dataset, out)
+    print(f"{run(plan(ExportRequest(dataset, out, 'hf')), ProgressBar()).summary()}: {out}")
 
 
 def export_folder(
@@ -104,15 +98,6 @@ def export_folder(
 
     Example: curate export folder curated/vggface2 --out exported --masks
     """
-    from functools import partial
+    from curate.export import ExportRequest, plan, run
 
-    from curate import export
-
-    _export(partial(export.export_folder, masks=masks), dataset, out)
-
-
-def _export(write: "Callable[..., Exported]", dataset: Path, out: Path) -> None:
-    from manifests.reader import Dataset as Opened
-
-    exported = write(Opened.open(dataset), out, listener=ProgressBar())
-    print(f"{exported.faces:,} faces of {exported.people:,} people: {out}")
+    print(f"{run(plan(ExportRequest(dataset, out, 'folder', masks)), ProgressBar()).summary()}: {out}")

@@ -23,6 +23,7 @@ from manifests.layout import (
     shard_name,
     write_info,
 )
+from manifests.reader import Dataset
 from manifests.schema import BOX, LANDMARKS, MANIFEST, MEASURES, RELATIONS, arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, write_table
 
@@ -120,6 +121,21 @@ def write_dataset(root: Path, people: Mapping[str, int], buckets: int = 2, seed:
     write_table(root / "relations.parquet", relations, arrow_schema("relations"))
     policy = {POLICY: "preset = 'default'", POLICY_HASH: "p" * 8}
     write_table(root / "manifest.parquet", manifest, arrow_schema("manifest"), policy)
+
+
+def write_pair(folder: Path) -> tuple[Path, Path]:
+    """Write two datasets: `vgg` keeps 4 photos of ann and 3 of bob, `sjtu` 2 of bob and 5 of cid."""
+    write_dataset(folder / "vgg", {"ann": 5, "bob": 4})
+    write_dataset(folder / "sjtu", {"bob": 3, "cid": 6}, buckets=3, seed=1)
+    return folder / "vgg", folder / "sjtu"
+
+
+def edit_manifest(root: Path, image_id: str, **values: object) -> None:
+    """Change values of one row of a dataset's manifest."""
+    dataset = Dataset.open(root)
+    rows = [row | values if row["image_id"] == image_id else row for row in dataset.manifest().to_pylist()]
+    table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
+    write_table(root / "manifest.parquet", table, table.schema, {POLICY_HASH: dataset.policy_hash() or ""})
 
 
 def _shifted(row: Row, seed: int) -> Row:

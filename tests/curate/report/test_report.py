@@ -9,13 +9,15 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from curate import merge
 from curate.decide.policy import load_policy
 from curate.report import run
 from curate.report.sheets import MAX_CARDS, format_number
+from manifests.errors import DatasetError
 from manifests.layout import POLICY, POLICY_HASH, write_info
 from manifests.schema import arrow_schema
 from manifests.writer import FacesWriter, write_table
-from tests.samples.dataset import dataset_info, faces_of, filled
+from tests.samples.dataset import dataset_info, faces_of, filled, write_pair
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -176,3 +178,10 @@ def test_the_reason_of_a_rule_of_your_own_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "text"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
 def test_numbers_are_formatted_without_exponents(value: float, text: str) -> None:
     assert format_number(value) == text
+
+
+def test_a_merged_dataset_has_no_report_of_its_own(tmp_path: Path) -> None:
+    request = merge.MergeRequest(write_pair(tmp_path), tmp_path / "both")
+    merge.run(merge.plan(request))
+    with pytest.raises(DatasetError, match=r"is merged.*write the reports of its parts"):
+        run(tmp_path / "both")

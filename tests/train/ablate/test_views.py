@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
+from curate import merge
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
 from curate.faces.models import load_embedder
-from curate.merge import merge
 from manifests.pixels import decode_crop
 from manifests.reader import Dataset
 from tests.conftest import Cleaned

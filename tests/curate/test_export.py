@@ -1,0 +1,110 @@
+"""curate/export.py: kept faces for other tools, as copies of the stored bytes."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pytest
+
+from curate.export import FORMATS, ExportRequest, plan, run
+from manifests.errors import DatasetError, OutputError
+from manifests.reader import Dataset
+from manifests.schema import arrow_schema
+from manifests.writer import write_table
+from tests.samples.dataset import edit_manifest, filled, jpeg, png, write_dataset, write_pair
+from tests.samples.listener import Recorder, Step
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return write_pair(tmp_path)
+
+
+def test_hugging_face_datasets_loads_an_export(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    import datasets
+
+    edit_manifest(pair[0], "ann/0003.jpg", split="test")
+    recorder = Recorder()
+    exported = run(plan(ExportRequest(pair[0], tmp_path / "hf")), recorder)
+    assert (exported.faces, exported.people, exported.files) == (7, 2, 2)
+    assert recorder.steps == [Step("exporting", 7, "faces", done=7, finished=True)]
+    loaded = datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 6, "test": 1}
+    rows = loaded["train"]
+    assert rows.features["label"].names == ["ann", "bob"]
+    assert rows[0]["image"].size == rows[0]["mask"].size == (32, 32)
+    for row in rows:
+        assert row["image_id"].startswith(rows.features["label"].int2str(row["label"]))
+    assert "license: other" in (tmp_path / "hf/README.md").read_text()
+
+
+def test_an_export_copies_the_stored_bytes(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    exported = run(plan(ExportRequest(pair[1], tmp_path / "faces", "folder", masks=True)))
+    assert (exported.faces, exported.people) == (7, 2)
+    folder = tmp_path / "faces"
+    exported_files = sorted(path.relative_to(folder).as_posix() for path in (folder / "faces").rglob("*.jpg"))
+    expected = [f"faces/bob/{i:04d}.jpg" for i in range(2)] + [f"faces/cid/{i:04d}.jpg" for i in range(5)]
+    assert exported_files == expected
+    assert (tmp_path / "faces/faces/cid/0003.jpg").read_bytes() == jpeg(1003)
+    assert (tmp_path / "faces/masks/cid/0003.png").read_bytes() == png(1003)
+    with open(tmp_path / "faces/faces.csv", newline="") as file:
+        assert sorted(row["file"] for row in csv.DictReader(file)) == expected
+
+
+UNSAFE_NAMES = [
+    "../../evil",
+    "..",
+    "/abs/evil",
+    "a\\b",
+    "C:",
+    "nul\x00",
+    "x" * 300,
+    "A",
+    "a",
+    "a/b",
+    "a_b",
+    ". .",
+    "",
+    "ü/日本",
+]
+
+
+def test_no_name_leaves_the_folder_or_replaces_another_file(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_dataset(root, {"ann": 2}, buckets=1)
+    (kept,) = Dataset.open(root).manifest(verdict="keep").to_pylist()
+    rows = []
+    for name in UNSAFE_NAMES:
+        for photo in (f"{name}/1.jpg", f"{name}/1.png", f"{name}/../../../../evil.jpg", f"{name}/.."):
+            rows.append(filled("manifest", kept | {"image_id": photo, "identity": name}, 0))
+    table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
+    write_table(root / "manifest.parquet", table, arrow_schema("manifest"))
+
+    out = tmp_path / "deep" / "er" / "out"
+    exported = run(plan(ExportRequest(root, out, "folder", masks=True)))
+    written = {path for path in tmp_path.rglob("*") if path.is_file() and root not in path.parents}
+    assert all(out in path.resolve().parents for path in written)
+    assert exported.faces == len(rows)
+    assert len(list((out / "faces").rglob("*.jpg"))) == len(list((out / "masks").rglob("*.png"))) == len(rows)
+    folders = [path.name for path in (out / "faces").iterdir()]
+    assert len({name.casefold() for name in folders}) == len(UNSAFE_NAMES), "no two people share a folder"
+    assert not (tmp_path / "evil.jpg").exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_occupied_folder_and_a_missing_shard_are_refused(
+    pair: tuple[Path, Path], tmp_path: Path, form: Literal["hf", "folder"]
+) -> None:
+    with pytest.raises(OutputError, match="is not empty: choose a new folder"):
+        plan(ExportRequest(pair[0], pair[1], form))
+    shutil.rmtree(pair[0] / "faces")
+    with pytest.raises(DatasetError, match=r"faces/b-00\d.parquet is missing"):
+        run(plan(ExportRequest(pair[0], tmp_path / "out", form)))
+
+
+def test_planning_writes_nothing(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    export_plan = plan(ExportRequest(pair[0], tmp_path / "out"))
+    assert export_plan.faces.num_rows == 7
+    assert not (tmp_path / "out").exists()
