@@ -22,7 +22,7 @@ class Embedder(nn.Module):
         template: alignment of the crops.
         calibration: distribution of the similarities.
         flip: whether `embed` averages the crop and its mirror image.
-        half: type in which convolutions compute on CUDA; None where only float32 is accurate enough.
+        half_dtype: type in which convolutions compute on CUDA; None where only float32 is accurate enough.
     """
 
     mean: Tensor
@@ -46,7 +46,7 @@ class Embedder(nn.Module):
             sha256: of the file from which the network was read.
             dim: D.
             calibration: None takes that of `weights`.
-            half: see the class.
+            half: `half_dtype`.
 
         Raises:
             ModelError: the entry has no calibration, or its template is unknown.

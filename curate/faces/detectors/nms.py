@@ -37,7 +37,7 @@ def _operator() -> Callable[[Tensor, Tensor, float], Tensor]:
     """Load the compiled operator of torchvision without importing the package, which takes seconds (torch._dynamo)."""
     spec = find_spec("torchvision")
     for folder in spec.submodule_search_locations or [] if spec else []:
-        for library in sorted(Path(folder).glob("_C*")):
+        for library in sorted(path for path in Path(folder).glob("_C*") if path.suffix in (".so", ".pyd")):
             torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     if not hasattr(torch.ops.torchvision, "nms"):
         import torchvision  # noqa: F401
