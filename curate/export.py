@@ -6,7 +6,6 @@ Images are byte copies of the stored JPEGs and PNGs. To add a format, write a fu
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import OutputError
+from manifests.file_names import UniqueNames
 from manifests.output import writable
 from manifests.reader import Dataset
 from manifests.writer import write_table
@@ -27,7 +27,6 @@ _BATCH = 256
 _SHARD_BYTES = 256 << 20
 _COLUMNS = ("image_id", "identity", "split", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length")
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 
 _CARD = """\
 ---
@@ -56,8 +55,9 @@ class ExportRequest:
         format: "hf": Parquet that `datasets.load_dataset(out)` reads, with the columns image, mask, label (ClassLabel
             of the kept people, sorted) and image_id, in files of about 256 MiB. Splits are the source's; without any,
             all faces are `train`. README.md states the licence of the images. "folder":
-            `faces/<identity>/<name>.jpg`, as `ImageFolder(out / "faces")` reads. Names are those of the photos, made
-            unique and safe for every file system; `faces.csv` maps them to photos.
+            `faces/<identity>/<name>.jpg`, as `ImageFolder(out / "faces")` reads. Names are those of the photos, changed
+            where they would not be valid on every file system, or not unique on those that ignore case (see
+            `manifests.file_names`); `faces.csv` maps each file to its image_id and identity.
         masks: write `masks/<identity>/<name>.png` too; only for the format "folder", "hf" has them always.
     """
 
@@ -120,11 +120,13 @@ def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
     people = sorted(pc.unique(faces["identity"]).to_pylist())
     schema = _hf_schema(people)
     splits = faces["split"].fill_null("train")
+    names = UniqueNames()
     files = 0
     for split in sorted(pc.unique(splits).to_pylist()):
+        name = names.add(split)
         batches = _batches(dataset, faces.filter(pc.equal(splits, split)), advance)
         for number, tables in enumerate(_grouped(_hf_table(batch, people, schema) for batch in batches)):
-            write_table(out / "data" / f"{_safe_name(split)}-{number:05d}.parquet", tables, schema)
+            write_table(out / "data" / f"{name}-{number:05d}.parquet", tables, schema)
             files += 1
     card = _CARD.format(
         faces=faces.num_rows,
@@ -141,7 +143,7 @@ def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
 
 def _export_folder(export_plan: ExportPlan, advance: Advance) -> Exported:
     request = export_plan.request
-    folders = _FolderNames()
+    names = _FaceNames()
     with (
         writable(request.out),
         open(request.out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index,
@@ -150,14 +152,12 @@ def _export_folder(export_plan: ExportPlan, advance: Advance) -> Exported:
         table.writerow(["file", "image_id", "identity"])
         for batch in _batches(export_plan.dataset, export_plan.faces, advance):
             for row, crop, mask in zip(batch.rows, batch.crops, batch.masks, strict=True):
-                stem = _safe_name(row["image_id"].rsplit("/", 1)[-1].rsplit(".", 1)[0])
-                path = _write_new(request.out / "faces" / folders.name_of(row["identity"]), stem, crop)
+                name = names.add(row["identity"], row["image_id"])
+                _write_new(request.out / "faces" / f"{name}.jpg", crop)
                 if request.masks:
-                    folder = request.out / "masks" / path.parent.name
-                    folder.mkdir(parents=True, exist_ok=True)
-                    (folder / f"{path.stem}.png").write_bytes(mask)
-                table.writerow([path.relative_to(request.out).as_posix(), row["image_id"], row["identity"]])
-    return Exported(export_plan.faces.num_rows, len(folders), export_plan.faces.num_rows)
+                    _write_new(request.out / "masks" / f"{name}.png", mask)
+                table.writerow([f"faces/{name}.jpg", row["image_id"], row["identity"]])
+    return Exported(export_plan.faces.num_rows, names.people, export_plan.faces.num_rows)
 
 
 FORMATS: dict[str, Callable[[ExportPlan, Advance], Exported]] = {"hf": _export_hf, "folder": _export_folder}
@@ -209,46 +209,31 @@ def _grouped(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
         yield group
 
 
-class _FolderNames:
-    """Assigns each identity a folder name, unique on file systems that ignore case too."""
+class _FaceNames:
+    """Portable, unique names of faces: `folder/file`, without a suffix."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._names = UniqueNames()
+        self._folders: dict[str, tuple[str, UniqueNames]] = {}
 
-    def name_of(self, identity: str) -> str:
-        if identity not in self._names:
-            plain = name = _safe_name(identity)
-            number = 1
-            while name.casefold() in self._taken:
-                number += 1
-                name = f"{plain}-{number}"
-            self._taken.add(name.casefold())
-            self._names[identity] = name
-        return self._names[identity]
+    def add(self, identity: str, image_id: str) -> str:
+        """The name of a face of the photo `image_id`; each identity has a folder of its own."""
+        if identity not in self._folders:
+            self._folders[identity] = self._names.add(identity), UniqueNames()
+        folder, files = self._folders[identity]
+        return f"{folder}/{files.add(image_id.rsplit('/', 1)[-1].rsplit('.', 1)[0])}"
 
-    def __len__(self) -> int:
-        return len(self._names)
+    @property
+    def people(self) -> int:
+        """Number of identities."""
+        return len(self._folders)
 
 
-def _safe_name(name: str) -> str:
-    """Replace what some file system refuses in a path component, or what would leave the folder."""
-    name = _UNSAFE.sub("_", name).strip(" ")[:120].rstrip(" .")
-    return name if name.strip("._") else "_" + name.strip(".")
-
-
-def _write_new(folder: Path, stem: str, data: bytes) -> Path:
-    """Write `data` to a new file: stem.jpg, or else stem-2.jpg and so on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        path = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
-        try:
-            with open(path, "xb") as file:
-                file.write(data)
-            return path
-        except FileExistsError:
-            number += 1
+def _write_new(path: Path, data: bytes) -> None:
+    """Write `data` to a file that does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb") as file:
+        file.write(data)
 
 
 def _hf_schema(people: list[str]) -> pa.Schema:

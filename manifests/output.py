@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from types import TracebackType
 from manifests.errors import BusyError, OutputError
 
 _PARTIAL = re.compile(r"^\..+\.partial-\d+$")
+_MAX_STEM = 200  # bytes of a name that its temporary name repeats
 _UNWRITABLE = {
     errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
     errno.EDQUOT: "the disk quota is used up: free some space and start again; what is finished is kept",
@@ -47,7 +49,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises OutputError where the disk is full, read-only or not ours to write.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(_partial_name(path.name))
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
@@ -65,6 +67,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial_name(name: str) -> str:
+    """The temporary name of a file, within the 255 bytes of a file name however long `name` is."""
+    encoded = os.fsencode(name)
+    stem = name if len(encoded) <= _MAX_STEM else hashlib.sha256(encoded).hexdigest()[:16]
+    return f".{stem}.partial-{os.getpid()}"
 
 
 def remove_partials(root: str | os.PathLike[str]) -> int:

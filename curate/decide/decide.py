@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curate.decide.collection import DecidedCollection, decide_collection
 from curate.decide.footer import decision_footer
-from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides, unmatched_warnings
+from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides, suggest, unmatched_warnings
 from curate.decide.policy import Policy
 from curate.decide.rule import Rule
 from curate.decide.rules import RULES
@@ -78,7 +78,11 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     with progress(listener, "deciding", sum(part.rows for part in parts), "faces") as advance:
         tables = _decided_tables(collection, tally, advance)
         write_table(dataset.path / layout.MANIFEST, tables, arrow_schema("manifest"), footer)
-    return Decided(tally.photos, tally.kept, tally.reasons(), unmatched_warnings(overrides, tally.unmatched))
+    suggestions = {}
+    if tally.unmatched:
+        suggestions = suggest(tally.unmatched, dataset.manifest(["image_id"])["image_id"].to_pylist())
+    warnings = unmatched_warnings(overrides, tally.unmatched, suggestions)
+    return Decided(tally.photos, tally.kept, tally.reasons(), warnings)
 
 
 class _Tally:

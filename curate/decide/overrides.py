@@ -6,7 +6,8 @@ n000002/0001_01.jpg,keep,profile view of the same person
 
 import csv
 import io
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,10 +81,32 @@ def create_overrides(path: str | Path) -> bool:
     return True
 
 
-def unmatched_warnings(overrides: Overrides, unmatched: Collection[str]) -> list[str]:
-    """Return one warning for each image_id in `unmatched`, which no photo of the dataset has, in file order."""
-    return [
-        f"{FILE_NAME}, line {overrides.lines[image_id]}: no photo {image_id!r} in this dataset; the line has no effect"
-        for image_id in overrides.verdicts
-        if image_id in unmatched
-    ]
+def unmatched_warnings(
+    overrides: Overrides, unmatched: Collection[str], suggestions: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return one warning for each image_id in `unmatched`, which no photo of the dataset has, in file order.
+
+    suggestions: image_ids that are probably meant, see `suggest`.
+    """
+    warnings = []
+    for image_id in overrides.verdicts:
+        if image_id in unmatched:
+            suggestion = (suggestions or {}).get(image_id)
+            meant = f"; did you mean {suggestion!r}?" if suggestion else ""
+            warnings.append(
+                f"{FILE_NAME}, line {overrides.lines[image_id]}: no photo {image_id!r} in this dataset; the line has "
+                f"no effect{meant}"
+            )
+    return warnings
+
+
+def suggest(unmatched: Collection[str], image_ids: Iterable[str]) -> dict[str, str]:
+    """Map unmatched image_ids to those of the dataset that differ in Unicode form or in the path's notation only."""
+    wanted = {_plain(image_id) for image_id in unmatched}
+    photos = {plain: image_id for image_id in image_ids if (plain := _plain(image_id)) in wanted}
+    return {image_id: photos[_plain(image_id)] for image_id in unmatched if _plain(image_id) in photos}
+
+
+def _plain(image_id: str) -> str:
+    """The image_id in normalisation form C, with slashes, without surrounding spaces and "./"."""
+    return unicodedata.normalize("NFC", image_id).replace("\\", "/").strip().removeprefix("./").strip("/")

@@ -93,6 +93,31 @@ def test_no_name_leaves_the_folder_or_replaces_another_file(tmp_path: Path) -> N
     assert not (tmp_path / "evil.jpg").exists()
 
 
+def test_names_are_valid_on_every_file_system(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_dataset(root, {"ann": 2}, buckets=1)
+    (kept,) = Dataset.open(root).manifest(verdict="keep").to_pylist()
+    names = {"CON/aux.jpg": "_CON/_aux", "nul./a. .jpg": "_nul/a", "Zoe\u0308/A.jpg": "Zo\u00eb/A"}
+    names |= {"Zoe\u0308/a.jpg": "Zo\u00eb/a-2", "ZO\u00cb/b?.jpg": "ZO\u00cb-2/b_"}
+    names["\u540d" * 90 + "/1.jpg"] = "\u540d" * 40 + "/1"
+    rows = [
+        filled("manifest", kept | {"image_id": image_id, "identity": image_id.split("/")[0], "split": split}, 0)
+        for image_id, split in zip(names, ["a", "A", "a:", "a?", None, "con"], strict=True)
+    ]
+    table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
+    write_table(root / "manifest.parquet", table, arrow_schema("manifest"))
+    run(plan(ExportRequest(root, tmp_path / "out", "folder")))
+    with open(tmp_path / "out/faces.csv", newline="", encoding="utf-8") as file:
+        exported = {row["image_id"]: row["file"] for row in csv.DictReader(file)}
+    assert exported == {image_id: f"faces/{name}.jpg" for image_id, name in names.items()}
+    assert all((tmp_path / "out" / path).is_file() for path in exported.values())
+    # Splits of similar names do not replace each other's files.
+    assert run(plan(ExportRequest(root, tmp_path / "hf"))).files == 6
+    files = [path.name for path in (tmp_path / "hf/data").iterdir()]
+    assert len({name.lower() for name in files}) == 6
+    assert "_con-00000.parquet" in files
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_occupied_folder_and_a_missing_shard_are_refused(
     pair: tuple[Path, Path], tmp_path: Path, form: Literal["hf", "folder"]

@@ -28,7 +28,7 @@ from manifests.layout import (
     shard_name,
     write_info,
 )
-from manifests.output import OutputLock, atomic, remove_partials
+from manifests.output import _PARTIAL, OutputLock, atomic, remove_partials
 from manifests.reader import footer
 from manifests.schema import arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, pixel_offsets, write_table
@@ -182,6 +182,15 @@ def test_what_a_killed_run_leaves_is_recognised_and_removed(tmp_path: Path) -> N
     assert left.name.startswith(".b-000.parquet.partial-")
     assert remove_partials(tmp_path) == 1
     assert list((tmp_path / "faces").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ä" * 125 + ".jpg", "名" * 85])
+def test_file_names_of_255_bytes_are_written(tmp_path: Path, name: str) -> None:
+    with atomic(tmp_path / name) as partial:
+        assert len(os.fsencode(partial.name)) <= 255
+        assert _PARTIAL.match(partial.name), "a killed run's file is found"
+        partial.write_text("data")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curate.decide.overrides import create_overrides, read_overrides, unmatched_warnings
+from curate.decide.overrides import create_overrides, read_overrides, suggest, unmatched_warnings
 from curate.errors import PolicyError
 
 
@@ -58,3 +58,14 @@ def test_overrides_of_unknown_photos_are_reported_with_their_line(tmp_path):
     assert unmatched_warnings(overrides, {"gone.jpg"}) == [
         "overrides.csv, line 3: no photo 'gone.jpg' in this dataset; the line has no effect"
     ]
+
+
+@pytest.mark.parametrize(
+    "written", ["Zoe\u0308/1.jpg", "Zo\u00eb\\1.jpg", "./Zo\u00eb/1.jpg", " Zoe\u0308\\1.jpg", "/Zo\u00eb/1.jpg"]
+)
+def test_an_image_id_in_another_notation_is_suggested(tmp_path, written):
+    overrides = read(tmp_path, f"image_id,verdict\n{written},drop\ngone.jpg,drop\n")
+    suggestions = suggest(overrides.verdicts, ["b.jpg", "Zo\u00eb/1.jpg"])
+    first, second = unmatched_warnings(overrides, overrides.verdicts, suggestions)
+    assert first.endswith("the line has no effect; did you mean 'Zo\u00eb/1.jpg'?")
+    assert second.endswith("no photo 'gone.jpg' in this dataset; the line has no effect")
