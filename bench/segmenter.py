@@ -22,8 +22,8 @@ from torch import Tensor
 
 from curate.faces.segment import Segmenter
 from manifests.landmarks import MASK_CLASSES
-from train.perception.crops import load_pairs, split_names
-from train.perception.scores import maps_with, scores
+from train.perception.celebamask import load_photos, split_names
+from train.perception.iou import count_maps, iou_scores
 
 COLOURS = np.array(
     [(0, 0, 0), (230, 160, 120), (255, 90, 90), (0, 255, 255), (60, 60, 255), (60, 255, 60), (160, 60, 255),
@@ -72,22 +72,22 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 def accuracy(segmenter: Segmenter, folder: Path) -> None:
     """Print the per-class table at 224, and one line for each size, framing and change."""
     _, names = split_names(folder)
-    photos, truth = load_pairs(folder, names, 224)
-    table = scores(segmenter.label_maps(photos), truth)
-    present = maps_with(truth).tolist()
+    photos, truth = load_photos(folder, names, 224)
+    table = iou_scores(segmenter.label_maps(photos), truth)
+    present = count_maps(truth).tolist()
     print("| class | photos with it | IoU |\n| --- | --- | --- |")
     for name, count in zip(MASK_CLASSES, present, strict=True):
         print(f"| {name} | {count} | {table[name]:.3f} |")
 
     print("\n| photos | face_hair | face | hair | mean | not_background |\n| --- | --- | --- | --- | --- | --- |")
     rows = {f"224 px, {name}": (change(photos), truth) for name, change in CHANGES.items()}
-    rows["512 px"] = load_pairs(folder, names, 512)
+    rows["512 px"] = load_photos(folder, names, 512)
     images, labels = rows["512 px"]
     shrunk = F.interpolate(tight(images, "bilinear").float(), size=(224, 224), mode="bilinear", antialias=True)
     cropped = F.interpolate(tight(labels, "nearest")[:, None], size=(224, 224), mode="nearest")[:, 0]
     rows["224 px, face fills the frame"] = (shrunk.round().byte(), cropped)
     for name, (images, labels) in rows.items():
-        s = scores(segmenter.label_maps(images), labels)
+        s = iou_scores(segmenter.label_maps(images), labels)
         figures = " | ".join(f"{s[key]:.3f}" for key in ("face_hair", "face", "hair", "mean", "not_background"))
         print(f"| {name} | {figures} |")
 

@@ -26,8 +26,8 @@ from curate.faces.segment import (
 )
 from curate.faces.weights import SEGMENTER, locate, place
 from manifests.landmarks import MASK_CLASSES, flip_mask
-from train.perception.crops import split_names, warp
-from train.perception.segmenter import SPEC
+from train.perception.celebamask import split_names
+from train.perception.recipe import SPEC
 
 shipped = pytest.mark.skipif(
     not place(SEGMENTER).is_file(), reason="curate/weights/segmenter.safetensors does not exist"
@@ -213,18 +213,6 @@ def test_a_mirrored_photo_gives_the_mirrored_map(segmenter: Segmenter) -> None:
     assert (flip_mask(mirrored) == labels).mean() > 0.92
     assert (flip_mask(mirrored)[eyes] == labels[eyes]).mean() > 0.75
     assert (mirrored[..., ::-1][eyes] == labels[eyes]).mean() < 0.1
-
-
-def test_the_subjects_left_eye_is_on_the_images_right_in_training_crops() -> None:
-    labels = torch.zeros(8, 64, 64, dtype=torch.uint8)
-    labels[:, 28:36, 40:48] = MASK_CLASSES.index("l_eye")
-    labels[:, 28:36, 16:24] = MASK_CLASSES.index("r_eye")
-    _, truth = warp(torch.zeros(8, 3, 64, 64, dtype=torch.uint8), labels, 64, 2, 0.5, torch.Generator().manual_seed(1))
-    left, right = (truth == MASK_CLASSES.index(name) for name in ("l_eye", "r_eye"))
-    columns = torch.arange(32.0)
-    for l_mask, r_mask in zip(left, right, strict=True):
-        if l_mask.any() and r_mask.any():
-            assert (l_mask.sum(0) * columns).sum() / l_mask.sum() > (r_mask.sum(0) * columns).sum() / r_mask.sum()
 
 
 def test_binary_masks_of_arrays_and_tensors_agree() -> None:

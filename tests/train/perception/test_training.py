@@ -1,0 +1,28 @@
+"""A run of the segmenter's training on random photos: log, checkpoint, resume and export."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from curate.faces.segment import CLASSES, read_weights
+from train.perception.segmenter import export
+from train.perception.training import SegmenterOptions, train
+
+
+def test_a_run_continues_and_is_exported(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for folder, suffix in (("images", "jpg"), ("masks", "png")):
+        (tmp_path / folder).mkdir()
+        for number in range(10):
+            values = random.integers(0, len(CLASSES), (32, 32, 3) if suffix == "jpg" else (32, 32), np.uint8)
+            Image.fromarray(values).save(tmp_path / folder / f"{number}.{suffix}")
+    for images in (4, 8):
+        train(SegmenterOptions(tmp_path, tmp_path / "run", images=images, batch=4, log_every=4, test_every=4))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines] == [4, 4, 8, 8]
+    assert all(np.isfinite(line["loss"]) for line in lines if "loss" in line)
+    export(tmp_path / "run" / "last.pt", tmp_path / "segmenter.safetensors")
+    _, metadata = read_weights(tmp_path / "segmenter.safetensors")
+    assert "research use only" in metadata["licence"]
