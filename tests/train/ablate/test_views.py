@@ -35,7 +35,7 @@ def test_a_view_of_a_merged_dataset_decides_its_parts(cleaned: Cleaned, tmp_path
     for part in parts:
         shutil.copytree(cleaned.out, part)
     (parts[0] / "overrides.csv").write_text("image_id,verdict,note\n")
-    merge(parts, merged)
+    merge.run(merge.plan(merge.MergeRequest(tuple(parts), merged)))
     before = file_hashes(merged)
     view = make_view(merged, load_policy("keep-all"), tmp_path / "views" / "keep-all")
     assert file_hashes(merged) == before
