@@ -1,11 +1,12 @@
-"""The built-in segmenter's figures: a table of IoUs, images/s, and sheets of overlays to look at.
+"""The built-in segmenter: IoU per class, images/s, and sheets of overlays for visual inspection.
 
-    python bench/segmenter.py --data $SWAPSET_DATA --sheets OUT          # accuracy and sheets
-    python bench/segmenter.py --data $SWAPSET_DATA --speed               # images/s, on an idle machine
+    python -m bench.segmenter --data $SWAPSET_DATA --sheets OUT          # accuracy and sheets
+    python -m bench.segmenter --data $SWAPSET_DATA --speed               # images/s, on an idle machine
 
-Protocol: the last 100 photos of celebamask by sorted name, box-filtered to the size, label maps taken nearest;
-IoU over all pixels of all photos; the mean over classes that occur in at least 20 of them. The harder rows are the
-same photos after the change named. Speed: batches of 32 crops at 224 px, uint8 in, uint8 label maps out.
+Protocol: the last 100 photos of celebamask by sorted name, which the segmenter was not trained on, resized with a box
+filter; label maps are resized with nearest neighbours. IoU over all pixels of all photos; the mean is over the classes
+that occur in at least 20 of the photos. The harder rows are the same photos after the degradation named. Speed:
+batches of 32 crops at 224 px and of 8 at 512 px, uint8 crops to uint8 label maps.
 """
 
 import argparse
@@ -35,7 +36,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def tight(stack: Tensor, mode: str) -> Tensor:
-    """The face alone, about as arcface-112 frames it: the middle of the photo, enlarged."""
+    """Crop the middle of the photos, about as arcface-112 frames a face, and enlarge it to the original size."""
     size = stack.shape[-1]
     low, high = round(0.2 * size), round(0.8 * size)
     part = stack[..., low + round(0.07 * size) : high + round(0.07 * size), low:high].float()
@@ -45,14 +46,14 @@ def tight(stack: Tensor, mode: str) -> Tensor:
     return enlarged if stack.ndim == 4 else enlarged[:, 0]
 
 
-def small(photos: Tensor, side: int) -> Tensor:
-    """Shrunk to `side` px and enlarged again."""
+def low_resolution(photos: Tensor, side: int) -> Tensor:
+    """Shrink to `side` px and enlarge to the original size."""
     shrunk = F.interpolate(photos.float(), size=(side, side), mode="bilinear", antialias=True)
     return F.interpolate(shrunk, size=photos.shape[-2:], mode="bilinear").round().clamp(0, 255).byte()
 
 
 def jpeg(photos: Tensor, quality: int) -> Tensor:
-    """Through a JPEG file of that quality."""
+    """Encode as JPEG of that quality and decode."""
     decoded = []
     for photo in photos.permute(0, 2, 3, 1).numpy():
         coded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
@@ -60,40 +61,40 @@ def jpeg(photos: Tensor, quality: int) -> Tensor:
     return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
 
 
-CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "as it is": lambda photos: photos,
+DEGRADATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "unchanged": lambda photos: photos,
     "greyscale": lambda photos: photos.float().mean(1, keepdim=True).expand(-1, 3, -1, -1).round().byte(),
     "a third of the light": lambda photos: (photos.float() * 0.33).byte(),
-    "64 px, enlarged": lambda photos: small(photos, 64),
+    "64 px, enlarged": lambda photos: low_resolution(photos, 64),
     "JPEG 30": lambda photos: jpeg(photos, 30),
 }
 
 
 def accuracy(segmenter: Segmenter, folder: Path) -> None:
-    """Print the per-class table at 224, and one line for each size, framing and change."""
+    """Print the table of the classes at 224 px, and one row for each size, framing and degradation."""
     _, names = split_names(folder)
     photos, truth = load_photos(folder, names, 224)
     table = iou_scores(segmenter.label_maps(photos), truth)
-    present = count_maps(truth).tolist()
+    counts = count_maps(truth).tolist()
     print("| class | photos with it | IoU |\n| --- | --- | --- |")
-    for name, count in zip(MASK_CLASSES, present, strict=True):
+    for name, count in zip(MASK_CLASSES, counts, strict=True):
         print(f"| {name} | {count} | {table[name]:.3f} |")
 
     print("\n| photos | face_hair | face | hair | mean | not_background |\n| --- | --- | --- | --- | --- | --- |")
-    rows = {f"224 px, {name}": (change(photos), truth) for name, change in CHANGES.items()}
+    rows = {f"224 px, {name}": (degrade(photos), truth) for name, degrade in DEGRADATIONS.items()}
     rows["512 px"] = load_photos(folder, names, 512)
     images, labels = rows["512 px"]
     shrunk = F.interpolate(tight(images, "bilinear").float(), size=(224, 224), mode="bilinear", antialias=True)
     cropped = F.interpolate(tight(labels, "nearest")[:, None], size=(224, 224), mode="nearest")[:, 0]
     rows["224 px, face fills the frame"] = (shrunk.round().byte(), cropped)
     for name, (images, labels) in rows.items():
-        s = iou_scores(segmenter.label_maps(images), labels)
-        figures = " | ".join(f"{s[key]:.3f}" for key in ("face_hair", "face", "hair", "mean", "not_background"))
+        iou = iou_scores(segmenter.label_maps(images), labels)
+        figures = " | ".join(f"{iou[key]:.3f}" for key in ("face_hair", "face", "hair", "mean", "not_background"))
         print(f"| {name} | {figures} |")
 
 
 def speed(segmenter: Segmenter, seconds: float = 8) -> None:
-    """Print images/s of batches of 32 at 224 px and of 8 at 512: median over the batches of `seconds`."""
+    """Print images/s at 224 and 512 px: the median over the batches that take `seconds` in total."""
     for batch, size in ((32, 224), (8, 512)):
         crops = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
         segmenter.label_maps(crops)
@@ -106,13 +107,13 @@ def speed(segmenter: Segmenter, seconds: float = 8) -> None:
 
 
 def overlay(photo: Images, labels: Images) -> Images:
-    """Photo beside the photo with its classes in colour, (H, 2W, 3)."""
+    """The photo (H, W, 3) beside the photo tinted with the colours of its classes: (H, 2W, 3)."""
     painted = np.where(labels[..., None] > 0, photo // 2 + COLOURS[labels] // 2, photo)
     return np.concatenate([photo, painted.astype(np.uint8)], 1)
 
 
-def sheet(segmenter: Segmenter, paths: list[Path], to: Path, columns: int = 6, size: int = 224) -> None:
-    """Write one PNG with a tile for each photo, squeezed to a square of `size`."""
+def write_sheet(segmenter: Segmenter, paths: list[Path], out: Path, columns: int = 6, size: int = 224) -> None:
+    """Write one PNG with an overlay of each photo, resized to a square of `size` px."""
     bgr = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]
     photos = [
         cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1] for image in bgr if image is not None
@@ -120,29 +121,29 @@ def sheet(segmenter: Segmenter, paths: list[Path], to: Path, columns: int = 6, s
     labels = segmenter.label_maps(torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)).cpu().numpy()
     tiles = [overlay(np.asarray(photo, np.uint8), label) for photo, label in zip(photos, labels, strict=True)]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[at : at + columns], 1) for at in range(0, len(tiles), columns)]
-    to.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(to), np.concatenate(rows)[..., ::-1])
-    print(f"wrote {to}")
+    rows = [np.concatenate(tiles[start : start + columns], 1) for start in range(0, len(tiles), columns)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out), np.concatenate(rows)[..., ::-1])
+    print(f"wrote {out}")
 
 
-def sheets(segmenter: Segmenter, data: Path, out: Path, count: int = 24) -> None:
-    """Sheets of evenly chosen photos of each collection; only celebamask's are photos with known truth."""
+def write_sheets(segmenter: Segmenter, data: Path, out: Path, count: int = 24) -> None:
+    """Write a sheet of evenly spread photos for each collection; only celebamask has true label maps."""
     _, names = split_names(data / "celebamask")
-    chosen = {"celebamask": [data / "celebamask" / "images" / f"{name}.jpg" for name in names]}
+    photos = {"celebamask": [data / "celebamask" / "images" / f"{name}.jpg" for name in names]}
     for collection in ("celebs-112", "lfw-gray", "web-raw", "celebs-color"):
-        chosen[collection] = sorted((data / collection).glob("*/*.jpg"))
-    for collection, paths in chosen.items():
+        photos[collection] = sorted((data / collection).glob("*/*.jpg"))
+    for collection, paths in photos.items():
         if paths:
-            sheet(segmenter, paths[:: max(1, len(paths) // count)][:count], out / f"{collection}.png")
+            write_sheet(segmenter, paths[:: max(1, len(paths) // count)][:count], out / f"{collection}.png")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Figures of the built-in segmenter.")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds celebamask/ and the others")
-    parser.add_argument("--weights", type=Path, help="another safetensors file than the package's")
-    parser.add_argument("--sheets", type=Path, help="folder to write overlay sheets to")
-    parser.add_argument("--speed", action="store_true", help="measure images/s instead")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with celebamask/ and the other collections")
+    parser.add_argument("--weights", type=Path, help="safetensors file to measure instead of the built-in weights")
+    parser.add_argument("--sheets", type=Path, help="write overlay sheets to this folder")
+    parser.add_argument("--speed", action="store_true", help="measure images/s instead of accuracy")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     segmenter = Segmenter.load(options.device, options.weights)
@@ -151,7 +152,7 @@ def main() -> None:
         return
     accuracy(segmenter, options.data / "celebamask")
     if options.sheets:
-        sheets(segmenter, options.data, options.sheets)
+        write_sheets(segmenter, options.data, options.sheets)
 
 
 if __name__ == "__main__":
