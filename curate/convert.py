@@ -115,7 +115,7 @@ class Outcome:
 def plan(request: ConvertRequest) -> ConvertPlan:
     """Open the source and check the paths. Writes nothing.
 
-    Raises SourceError as `open_source`, and OutputError where one of ROOT and OUT lies inside the other.
+    Raises SourceError as `open_source`, and OutputError where one of ROOT and OUT contains the other.
     """
     _check_apart(request.root, request.out)
     return ConvertPlan(request, open_source(request.layout, request.root))
@@ -325,5 +325,5 @@ def _check_apart(source_root: Path, out_root: Path) -> None:
     source, out = source_root.resolve(), out_root.resolve()
     if source.is_dir() and (out == source or source in out.parents or out in source.parents):
         raise OutputError(
-            f"--out {out_root} and --root {source_root} lie inside one another: choose an --out outside the originals"
+            f"one of --out {out_root} and --root {source_root} contains the other: choose an --out outside the originals"
         )

@@ -82,7 +82,7 @@ def test_permissions(tmp_path: Path) -> None:
     assert only(source, "bo").refusal == "folder cannot be listed: Permission denied"
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails for everybody")
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that no user can read")
 def test_a_file_that_fails_while_it_is_read(tmp_path: Path) -> None:
     make_directory(tmp_path, "al/1.jpg")
     source = open_source("folder", tmp_path)

@@ -28,8 +28,8 @@ def test_names_are_text_and_are_restored(raw: bytes, text: str) -> None:
 
 def test_random_names_are_restored() -> None:
     generator = np.random.default_rng(0)
-    seen = {}
+    names = {}
     for _ in range(3000):
         raw = bytes(generator.choice(list(b"%0aF\xc3\xa9\xff.\n"), int(generator.integers(1, 7))).tolist())
         assert decode_name(encode_name(raw)) == raw
-        assert seen.setdefault(encode_name(raw), raw) == raw
+        assert names.setdefault(encode_name(raw), raw) == raw

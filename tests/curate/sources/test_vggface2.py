@@ -43,7 +43,7 @@ def test_boxes_and_landmarks_are_read_from_the_tables(tmp_path: Path) -> None:
     assert first.box == (30, 30, 90, 110)
     assert second.landmarks is None, "its eyes are one pixel apart"
     assert second.box is None
-    assert third.landmarks is None, "its points lie far outside its box"
+    assert third.landmarks is None, "its points are far outside its box"
     assert third.box == (300, 300, 360, 380)
     with_points, empty_box = source.entries("n000009")
     assert with_points.landmarks is not None, "points without a box are used"
