@@ -325,5 +325,6 @@ def _check_apart(source_root: Path, out_root: Path) -> None:
     source, out = source_root.resolve(), out_root.resolve()
     if source.is_dir() and (out == source or source in out.parents or out in source.parents):
         raise OutputError(
-            f"one of --out {out_root} and --root {source_root} contains the other: choose an --out outside the originals"
+            f"one of --out {out_root} and --root {source_root} contains the other: choose an --out "
+            f"outside the originals"
         )

@@ -43,8 +43,20 @@ def test_own_measure_and_policy(dataset: Path) -> None:
     assert overrides.image_id.is_unique
 
 
-def test_train_on_manifest(cleaned: Cleaned, tmp_path: Path) -> None:
+def test_train_on_manifest_and_judge_generator(cleaned: Cleaned, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, "held_out = 0.5")
-    arguments = ("--data", cleaned.out, "--out", tmp_path / "run", "--recipe", recipe, "--images", 8)
-    printed = run_example("train_on_manifest.py", *arguments)
+    data = ("--data", cleaned.out)
+    printed = run_example("train_on_manifest.py", *data, "--out", tmp_path / "run", "--recipe", recipe, "--images", 8)
     assert "64 px, trained on 8 images" in printed
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*8.safetensors")
+    judged = tmp_path / "judged"
+    printed = run_example("judge_generator.py", *data, "--checkpoint", checkpoint, "--out", judged, "--pairs", 4)
+    assert "95% interval" in printed
+    assert (judged / "index.html").is_file()
+
+
+def test_every_example_is_tested() -> None:
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for script in (ROOT / "examples").glob("*.py"):
+        assert f'run_example("{script.name}"' in tested
+        assert 20 <= len(script.read_text(encoding="utf-8").splitlines()) <= 65

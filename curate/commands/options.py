@@ -188,9 +188,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _has_photos(source: "PhotoSource", count: int) -> bool:
-    """Whether a source has at least `count` photos; one with as many identities is not listed."""
+    """Whether a source has at least `count` photos, or as many identities; lists no more than needed."""
     identities = source.identities()
-    return len(identities) >= count or sum(len(source.entries(identity)) for identity in identities) >= count
+    photos = 0
+    for identity in identities if len(identities) < count else []:
+        photos += len(source.entries(identity))
+        if photos >= count:
+            return True
+    return len(identities) >= count
 
 
 def default_root(source: str, root: Path | None) -> Path:
