@@ -81,7 +81,7 @@ class AblationResult:
     Attributes:
         arms: the finished arms.
         failed: slug of an arm that failed -> reason.
-        judge, judged: the judge and the judged faces in words.
+        judge, judged: description of the judge and of the judged faces.
     """
 
     arms: list[FinishedArm]

@@ -25,7 +25,7 @@ from train.judge.pairs import JudgedFaces, PairSet, select_faces
 from train.judge.summary import (
     CheckpointRecord,
     DatasetRecord,
-    JudgedRecord,
+    JudgedFacesRecord,
     JudgeRecord,
     JudgeSummary,
     distance_reduction,
@@ -180,7 +180,7 @@ def _summary(planned: JudgePlan, judge: Judge, scores: dict[str, pa.Table]) -> J
             for name, model in planned.models.items()
         },
         data=DatasetRecord(str(request.data), planned.dataset.policy_hash(), planned.pairs.template),
-        judged=JudgedRecord(len(judged.faces.people), len(judged.faces), judged.held_out, judged.note),
+        judged=JudgedFacesRecord(len(judged.faces.people), len(judged.faces), judged.held_out, judged.note),
         judge=JudgeRecord(
             name=embedder.name,
             embedder_id=embedder.embedder_id,

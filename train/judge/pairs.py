@@ -26,7 +26,7 @@ class JudgedFaces:
     Attributes:
         faces: M faces, at most `MAX_FACES_PER_PERSON` of a person.
         held_out: whether all checkpoints held their people out of the training.
-        note: the selection in words.
+        note: description of the selection, for people.
     """
 
     faces: TrainingFaces

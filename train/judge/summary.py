@@ -54,7 +54,7 @@ class DatasetRecord:
 
 
 @dataclass(frozen=True)
-class JudgedRecord:
+class JudgedFacesRecord:
     """The faces that checkpoints are judged on; see `train.judge.pairs.JudgedFaces`."""
 
     people: int
@@ -89,7 +89,7 @@ class JudgeSummary:
 
     models: dict[str, CheckpointRecord]
     data: DatasetRecord
-    judged: JudgedRecord
+    judged: JudgedFacesRecord
     judge: JudgeRecord
     pairs: dict[str, int]
     metrics: dict[str, dict[str, MetricSummary]]
