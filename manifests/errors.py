@@ -1,24 +1,24 @@
-"""What can go wrong with a dataset on disk, one type for each mistake, each with its own exit code.
+"""Errors of datasets on disk: one type, with its own exit code, for each kind of mistake.
 
-The programs turn these into one line on stderr and an exit code; nothing in this package prints or exits.
-Each message names the value, the place and the next step.
+The programs print the message on stderr and exit with the code; nothing in this package prints or exits.
+A message names the value, the place and the next step.
 """
 
 
 class SwapsetError(Exception):
-    """Base of every error that a user can cause or mend. `exit_code` is what the command returns."""
+    """Base of every error that a user can cause or correct. `exit_code` is the exit status of the command."""
 
     exit_code = 1
 
 
 class OutputError(SwapsetError):
-    """The output cannot be written: read-only, full disk, inside the source, or not a dataset of ours."""
+    """The output cannot be written: read-only, disk full, inside the source, or occupied by other files."""
 
     exit_code = 4
 
 
 class BusyError(SwapsetError):
-    """Another run is working on the same output."""
+    """Another run holds the lock of the same output."""
 
     exit_code = 5
 

@@ -1,13 +1,13 @@
-"""Where things lie on a face and on a crop: point order, templates, mask classes, and what a flip does to them.
+"""Geometry of faces and crops: landmark order, templates, mask classes, and their horizontal flip.
 
-Conventions of the whole project, stated here once:
+Conventions of the whole project:
 
 - Colour is RGB, points are (x, y), a box is (x0, y0, x1, y1).
 - Integer coordinates are pixel *centres*: pixel (0, 0) covers [-0.5, 0.5] x [-0.5, 0.5], an image of width W
   spans [-0.5, W - 0.5]. OpenCV's warpAffine and MTCNN's outputs follow the same rule.
-- A matrix (2, 3) takes source coordinates to crop coordinates: crop = M[:, :2] @ source + M[:, 2].
-- Five points, in this order: the eye on the image's left, the eye on its right, nose tip, the mouth corner on
-  the image's left, the one on its right.
+- A matrix (2, 3) maps source coordinates to crop coordinates: crop = M[:, :2] @ source + M[:, 2].
+- The five landmarks, in this order: the eye on the image's left, the eye on its right, the nose tip, the mouth
+  corner on the image's left, the mouth corner on its right.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.uint8]
 
 FLIP_POINTS = (1, 0, 2, 4, 3)
-"""Order of the five points after a horizontal flip: `points[FLIP_POINTS]` restores left before right."""
+"""Order of the five landmarks after a horizontal flip: `points[FLIP_POINTS]` restores left before right."""
 
 _ARCFACE_112 = [
     [38.2946, 51.6963],
@@ -46,10 +46,12 @@ _FFHQ_512 = [
 
 
 class Template:
-    """Where the five points should come to lie on an upright crop.
+    """Target positions of the five landmarks on an upright crop.
 
-    `points`: float64 (P, 5, 2), in pixels of the crop; P > 1 means P poses of which the best similarity fit wins.
-    `size`: (height, width) of the crop in pixels.
+    Attributes:
+        name: key in `TEMPLATES`.
+        points: float64 (P, 5, 2), px of the crop. Of P > 1 poses the one with the best similarity fit is used.
+        size: (height, width) of the crop, px.
     """
 
     def __init__(self, name: str, points: object, size: tuple[int, int]) -> None:
@@ -69,8 +71,8 @@ TEMPLATES = {
         Template("arcface-112x96", np.array(_ARCFACE_112) - [8.0, 0.0], (112, 96)),
         Template("simswap-224", np.array(_SIMSWAP_112) * 2.0, (224, 224)),
         Template("ffhq-512", _FFHQ_512, (512, 512)),
-        # dlib's 150 px face chip in terms of our five points: the median over 92 photos of where they lie on the
-        # chips that dlib itself cuts (padding 0.25), moved up 4 px, which tells people apart better still.
+        # dlib's 150 px face chip in terms of the five landmarks: their median position over 92 photos on the chips that
+        # dlib cuts (padding 0.25), moved up 4 px, which separates people better.
         Template(
             "dlib-150",
             [[47.2, 41.6], [102.2, 41.8], [74.9, 74.0], [50.9, 102.1], [97.7, 102.2]],
@@ -78,7 +80,7 @@ TEMPLATES = {
         ),
     )
 }
-"""Every crop geometry the project knows, by name; weights and manifests name theirs."""
+"""Crop geometries by name; the metadata of weights and datasets refers to them."""
 
 MASK_CLASSES = (
     "background", "skin", "nose", "glasses", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
@@ -96,16 +98,16 @@ FLIP_CLASSES = tuple(
     else index
     for index, name in enumerate(MASK_CLASSES)
 )
-"""Class that each label becomes under a horizontal flip: left and right eye, brow and ear change places."""
+"""Class of each label after a horizontal flip: left and right eye, brow and ear are exchanged."""
 
 
 def flip_points(points: Floats, width: int) -> Floats:
-    """Five points (..., 5, 2) of an image `width` px wide -> those of its mirror image, left before right again."""
+    """Mirror landmarks (..., 5, 2) of an image `width` px wide, and restore their order."""
     flipped = points[..., FLIP_POINTS, :].copy()
     flipped[..., 0] = (width - 1) - flipped[..., 0]
     return flipped
 
 
 def flip_mask(labels: Labels) -> Labels:
-    """Label map (..., H, W) uint8 -> that of the mirror image: mirrored, with left and right classes exchanged."""
+    """Mirror label maps, uint8 (..., H, W), and exchange left and right classes."""
     return np.asarray(FLIP_CLASSES, np.uint8)[labels[..., ::-1]]

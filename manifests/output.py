@@ -1,4 +1,4 @@
-"""A file written whole or not at all, and one run at a time on an output directory."""
+"""Atomic writing of files, and a lock for output directories."""
 
 import errno
 import fcntl
@@ -29,7 +29,7 @@ _UNWRITABLE = {
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to write below `path` into an OutputError that says what to do; others pass."""
+    """Convert errors of writing below `path` to an OutputError that names the remedy; other errors pass."""
     try:
         yield
     except OSError as error:
@@ -41,12 +41,12 @@ def writable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on leaving, sync it to disk and rename it to `path`.
+    """Context manager: yield a temporary path beside `path`; on exit, sync it to disk and rename it to `path`.
 
-    After an error, or a kill, `path` is as it was before. The temporary file is removed after an error; one that a
-    kill has left behind is found by `remove_partials`. Missing parent directories are made.
+    After an error or a kill, `path` is unchanged. The temporary file is removed after an error, and by
+    `remove_partials` after a kill. Missing parent directories are created.
 
-    Raises OutputError where the disk is full, read-only or not ours to write.
+    Raises OutputError where the disk is full or read-only, or permission is denied.
     """
     path = Path(path)
     partial = path.with_name(_partial_name(path.name))
@@ -54,7 +54,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
     try:
-        # A source that cannot be read inside the block is not our output's fault, hence the narrower list here.
+        # An error of reading a source inside the block must pass, hence the shorter list.
         try:
             yield partial
         except OSError as error:
@@ -77,18 +77,18 @@ def _partial_name(name: str) -> str:
 
 
 def remove_partials(root: str | os.PathLike[str]) -> int:
-    """Remove what killed runs left unfinished below `root`; return how many files that were. Hold the lock first."""
-    left = [path for path in Path(root).rglob(".*.partial-*") if _PARTIAL.match(path.name) and path.is_file()]
-    for path in left:
+    """Remove the temporary files of killed runs below `root`; return their number. Acquire the lock first."""
+    partials = [path for path in Path(root).rglob(".*.partial-*") if _PARTIAL.match(path.name) and path.is_file()]
+    for path in partials:
         path.unlink(missing_ok=True)
-    return len(left)
+    return len(partials)
 
 
 class OutputLock:
-    """Context manager: this process alone works on output directory `root`, which is made where missing.
+    """Context manager: exclusive use of the output directory `root`, which is created where missing.
 
-    The lock is the kernel's (flock on `root/.lock`) and ends with the process, however it ends.
-    Raises BusyError with the other run's process id, OutputError where `root` cannot be written.
+    The lock is an flock on `root/.lock`, which the kernel releases when the process ends.
+    Raises BusyError with the process id of the other run, OutputError where `root` cannot be written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -116,7 +116,7 @@ class OutputLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The file stays: to unlink it would let two later runs hold "the" lock on two different files.
+        # The file is not removed: otherwise two later runs could lock two different files of this name.
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 

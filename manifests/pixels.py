@@ -1,4 +1,4 @@
-"""Where a crop or mask lies (shard, offset, length) -> its bytes, read by `pread`; and those bytes -> an array."""
+"""Crops and masks, read by `pread` at the offsets of the manifest, and decoded to arrays."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from manifests.errors import DatasetError
 
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
-_RUN_MOST = 8 << 20
+_MAX_RUN_BYTES = 8 << 20
 
 
 class Row(Protocol):
@@ -25,7 +25,7 @@ class Row(Protocol):
 
 
 class _File:
-    """An open descriptor that closes when its last user lets go, so that no thread reads a closed one."""
+    """An open descriptor that is closed with its last reference, so that no thread reads a closed one."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -36,29 +36,31 @@ class _File:
 
 
 class PixelReader:
-    """Reads crops and masks of the dataset in directory `root`, keeping at most `files` shards open.
+    """Reads crops and masks of a dataset. Safe in threads, after a fork, and in worker processes (it pickles).
 
-    Safe to use from several threads, after a fork, and in the worker processes of a DataLoader (it pickles). Shards are
-    named relative to `root`, as the manifest names them; those of a merged dataset lie in other directories.
+    Every method raises DatasetError: the shard is missing, or has no JPEG or PNG at the offset (it is newer than the
+    manifest).
 
-    All methods raise DatasetError: shard missing, or no JPEG or PNG at that place (the manifest is older than it).
+    Args:
+        root: directory of the dataset; shards are named relative to it, as in the manifest.
+        files: maximum number of shards kept open.
     """
 
     def __init__(self, root: str | os.PathLike[str], files: int = 64) -> None:
         self.root = Path(root)
         self.files = files
-        self._renew()
+        self._reset()
 
     def crop(self, row: Row) -> bytes:
-        """Row of the manifest or of the measures -> the JPEG of its aligned face."""
-        return self._of(row, "crop")
+        """Return the JPEG of the aligned face of a row of the manifest or of the measures."""
+        return self._read_row(row, "crop")
 
     def mask(self, row: Row) -> bytes:
-        """Row of the manifest or of the measures -> the PNG of its label map."""
-        return self._of(row, "mask")
+        """Return the PNG of the label map of a row of the manifest or of the measures."""
+        return self._read_row(row, "mask")
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
-        """The one encoded image of `length` bytes at byte `offset` of `shard`."""
+        """Return the encoded image of `length` bytes at byte `offset` of `shard`."""
         return self._checked(self._pread(shard, int(offset), int(length)), shard, int(offset))
 
     def many(
@@ -68,33 +70,33 @@ class PixelReader:
         lengths: Sequence[int] | npt.ArrayLike,
         gap: int = 4096,
     ) -> list[bytes]:
-        """Encoded images of one shard, in the order asked for.
+        """Return encoded images of one shard, in the order of `offsets`.
 
-        Neighbours at most `gap` bytes apart are read in one call, up to 8 MiB: the bytes between two neighbours of one
-        identity are page headers, cheaper to read than to ask again.
+        Images at most `gap` bytes apart are read in one call of up to 8 MiB: between two images of one identity there
+        are only page headers, which cost less to read than another call.
         """
         starts: list[int] = np.asarray(offsets, np.int64).tolist()
         sizes: list[int] = np.asarray(lengths, np.int64).tolist()
-        found = [b""] * len(starts)
+        images = [b""] * len(starts)
         for run in _runs(starts, sizes, gap):
             begin = starts[run[0]]
-            data = self._pread(shard, begin, max(starts[at] + sizes[at] for at in run) - begin)
-            for at in run:
-                start = starts[at] - begin
-                found[at] = self._checked(data[start : start + sizes[at]], shard, starts[at])
-        return found
+            data = self._pread(shard, begin, max(starts[index] + sizes[index] for index in run) - begin)
+            for index in run:
+                start = starts[index] - begin
+                images[index] = self._checked(data[start : start + sizes[index]], shard, starts[index])
+        return images
 
-    def _of(self, row: Row, what: str) -> bytes:
+    def _read_row(self, row: Row, kind: str) -> bytes:
         shard = row["shard"]
-        # pandas says NaN, pyarrow None.
+        # A missing string is NaN in pandas, None in pyarrow.
         if not isinstance(shard, str):
             raise DatasetError(
-                f"{row['image_id']}: no face was found in this photo, so it has no {what}; skip such rows"
+                f"{row['image_id']}: no face was detected in this photo, so it has no {kind}; skip such rows"
             )
-        return self.read(shard, row[f"{what}_offset"], row[f"{what}_length"])
+        return self.read(shard, row[f"{kind}_offset"], row[f"{kind}_length"])
 
     def _pread(self, shard: str, offset: int, length: int) -> bytes:
-        file = self._file(shard)  # held until the bytes are there, whatever another thread evicts meanwhile
+        file = self._file(shard)  # The reference keeps the file open if another thread evicts it meanwhile.
         data = os.pread(file.descriptor, length, offset)
         if len(data) != length:
             raise self._stale(shard, offset)
@@ -113,8 +115,8 @@ class PixelReader:
 
     def _file(self, shard: str) -> _File:
         if self._process != os.getpid():
-            # After a fork another thread of the parent may have held the lock for ever.
-            self._renew()
+            # At the fork, another thread of the parent may have held the lock, which is then never released.
+            self._reset()
         with self._lock:
             file = self._open.pop(shard, None)
             if file is None:
@@ -127,14 +129,14 @@ class PixelReader:
                     ) from error
                 except PermissionError as error:
                     raise DatasetError(
-                        f"{self.root / shard} may not be read: make it readable for this user"
+                        f"{self.root / shard}: permission denied; make it readable for this user"
                     ) from error
             self._open[shard] = file
             while len(self._open) > self.files:
                 self._open.popitem(last=False)
         return file
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _File] = OrderedDict()
@@ -147,24 +149,24 @@ class PixelReader:
 
 
 def _runs(starts: list[int], sizes: list[int], gap: int) -> Iterator[list[int]]:
-    """Indices of pieces in the order of the file, in runs that one read each should fetch."""
+    """Yield runs of indices, in the order of the file, that are read in one call each."""
     run: list[int] = []
     begin = end = 0
-    for at in sorted(range(len(starts)), key=starts.__getitem__):
-        start, stop = starts[at], starts[at] + sizes[at]
-        if run and (start - end > gap or stop - begin > _RUN_MOST):
+    for index in sorted(range(len(starts)), key=starts.__getitem__):
+        start, stop = starts[index], starts[index] + sizes[index]
+        if run and (start - end > gap or stop - begin > _MAX_RUN_BYTES):
             yield run
             run = []
         if not run:
             begin = end = start
-        run.append(at)
+        run.append(index)
         end = max(end, stop)
     if run:
         yield run
 
 
 def decode_crop(data: bytes) -> npt.NDArray[np.uint8]:
-    """JPEG bytes of a crop -> RGB uint8 (H, W, 3)."""
+    """Decode the JPEG of a crop to RGB uint8 (H, W, 3)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -172,9 +174,9 @@ def decode_crop(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def decode_mask(data: bytes) -> npt.NDArray[np.uint8]:
-    """PNG bytes of a label map -> uint8 (H, W), CelebAMask classes 0-18 (`landmarks.MASK_CLASSES`)."""
+    """Decode the PNG of a label map to uint8 (H, W), CelebAMask classes 0-18 (`landmarks.MASK_CLASSES`)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        # A palette image's pixels are the classes; converting it to grey would give its colours.
+        # The pixels of a palette image are the classes; converting it to grey would give the colours.
         return np.asarray(image if image.mode in ("L", "P") else image.convert("L"))

@@ -62,7 +62,7 @@ class Column:
 
 
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-_NO_FACE = "no face was found, or the photo could not be decoded"
+_NO_FACE = "no face was detected, or the photo could not be decoded"
 _UNDECODED = "the photo could not be decoded"
 
 
@@ -72,7 +72,7 @@ def _floats(rows: list[tuple[str, str, str]], null: str = _NO_FACE) -> tuple[Col
 
 _KEYS = (
     Column("image_id", pa.string(), "path of the photo inside the source, '/' between parts"),
-    Column("identity", pa.string(), "person, as the source's layout says"),
+    Column("identity", pa.string(), "person that the source assigns the photo to, '.' for none"),
 )
 _SPLIT = Column("split", pa.string(), "'train' or 'test'", null="the source has no splits")
 _FACE_ID = Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest", null=_NO_FACE)
@@ -93,12 +93,12 @@ PHOTO_NUMBERS = (
     Column("phash_mirror", pa.string(), "the same of the mirrored photo", null=_UNDECODED),
     Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
     Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
-    Column("corruption", pa.float32(), "share of the JPEG grid's edges that are torn as damaged data tears them", "0-1", _UNDECODED),
+    Column("corruption", pa.float32(), "share of the JPEG grid's edges with the discontinuities of damaged data", "0-1", _UNDECODED),
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""
 
-PHOTO = (*FILE, *PHOTO_NUMBERS, Column("face_count", pa.int8(), f"faces found, at most {MAX_FACES}"))
-"""What is known of a photo, with or without a face."""
+PHOTO = (*FILE, *PHOTO_NUMBERS, Column("face_count", pa.int8(), f"faces detected, at most {MAX_FACES}"))
+"""Columns of a photo, with or without a face."""
 
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 """Columns of the face box."""
@@ -118,7 +118,7 @@ LANDMARKS = tuple(_LANDMARKS)
 """Columns of the five landmarks: x and y of each, in the order of `manifests.landmarks`."""
 
 FACE_NUMBERS = (
-    Column("detection_score", pa.float32(), "the detector's confidence", "0-1", null=_NO_FACE + ", or the source gave it"),
+    Column("detection_score", pa.float32(), "the detector's confidence", "0-1", null=_NO_FACE + ", or the source supplied the face"),
     Column("landmark_source", pa.string(), "'detector', or 'source' where its own landmarks were used", null=_NO_FACE),
     *_floats([
         ("box_x0", "px", "left edge of the face box in the photo"),
@@ -127,13 +127,13 @@ FACE_NUMBERS = (
         ("box_y1", "px", "bottom edge"),
         *((name, "px", meaning) for name, meaning in _LANDMARKS.items()),
         ("eye_distance", "source px", "distance between the eyes"),
-        ("upscale", "crop px per source px", "how much the crop enlarges the photo; above 1 detail is made up"),
-        ("inside", "0-1", "share of the crop that lies inside the photo"),
+        ("upscale", "crop px per source px", "scale of the crop relative to the photo; above 1 the crop is interpolated"),
+        ("inside", "0-1", "share of the crop inside the photo"),
         ("yaw", "degrees", "head turned towards the image's right: positive"),
         ("pitch", "degrees", "head raised: positive"),
         ("roll", "degrees", "head tilted clockwise in the image: positive"),
-        ("stretch", "ratio", "height over width of the face against a natural one of that pose; 1 is natural"),
-        ("stretch_error", "log", "standard deviation of log stretch, from how far the landmarks may be off"),
+        ("stretch", "ratio", "height over width of the face relative to an undistorted face of that pose; 1 is undistorted"),
+        ("stretch_error", "log", "standard deviation of log stretch that the error of the landmarks causes"),
         ("sharpness", "0-1", "fused score that the face is sharp enough; 0.5 is the calibrated boundary"),
         ("laplacian", "log10", "Laplacian energy over the variance of the luma, inside the face"),
         ("tenengrad", "log10", "gradient energy over the variance of the luma, inside the face"),
@@ -157,10 +157,10 @@ FACE_NUMBERS = (
 """Columns of the face measures (curate/measure/table.py)."""
 
 _PIXELS = (
-    Column("shard", pa.string(), "file of `faces/` that holds the crop and the mask", null=_NO_FACE),
-    Column("crop_offset", pa.int64(), "where the crop's JPEG begins in the shard", "bytes", _NO_FACE),
+    Column("shard", pa.string(), "file in `faces/` with the crop and the mask", null=_NO_FACE),
+    Column("crop_offset", pa.int64(), "offset of the crop's JPEG in the shard", "bytes", _NO_FACE),
     Column("crop_length", pa.int32(), "length of the crop's JPEG", "bytes", _NO_FACE),
-    Column("mask_offset", pa.int64(), "where the label map's PNG begins in the shard", "bytes", _NO_FACE),
+    Column("mask_offset", pa.int64(), "offset of the label map's PNG in the shard", "bytes", _NO_FACE),
     Column("mask_length", pa.int32(), "length of the label map's PNG", "bytes", _NO_FACE),
 )
 
@@ -169,7 +169,7 @@ MEASURES = (*_KEYS, _SPLIT, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)
 FACES = (
     *_KEYS,
     Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest"),
-    Column("matrix", pa.list_(pa.float64(), 6), "source -> crop, rows of the 2x3 matrix", "px"),
+    Column("matrix", pa.list_(pa.float64(), 6), "photo -> crop, rows of the 2x3 matrix", "px"),
     Column("crop", _IMAGE, "aligned face, JPEG quality 95 4:4:4"),
     Column("mask", _IMAGE, "19-class CelebAMask label map on the crop's grid, 8-bit PNG"),
 )
@@ -178,18 +178,18 @@ _LONE = "no face, or no other photo of the identity to compare with"
 RELATIONS = (
     *_KEYS,
     _FACE_ID,
-    Column("main", pa.bool_(), "this row stands for its photo in the manifest"),
-    Column("own_similarity", pa.float32(), "cosine to the centre of its identity, this photo left out", "cosine", _LONE),
-    Column("nearest_identity", pa.string(), "the other identity whose centre is nearest", null="no face, or no other identity"),
-    Column("nearest_similarity", pa.float32(), "cosine to that centre", "cosine", "no face, or no other identity"),
+    Column("main", pa.bool_(), "whether this row represents its photo in the manifest"),
+    Column("own_similarity", pa.float32(), "cosine to the centroid of its identity, leave-one-out", "cosine", _LONE),
+    Column("nearest_identity", pa.string(), "other identity with the nearest centroid", null="no face, or no other identity"),
+    Column("nearest_similarity", pa.float32(), "cosine to that centroid", "cosine", "no face, or no other identity"),
     Column("margin", pa.float32(), "own_similarity - nearest_similarity", "cosine", "either of them is null"),
-    Column("identity_size", pa.int32(), "faces that the identity's centre was made of", null="no face"),
+    Column("identity_size", pa.int32(), "faces that contribute to the identity's centroid", null="no face"),
     Column("identity_cohesion", pa.float32(), "median own_similarity of the identity", "cosine", _LONE),
-    Column("identity_purity", pa.float32(), "share of the identity's faces that are of the person at its centre", "0-1", _LONE),
-    Column("wrong_person", pa.float32(), "calibrated score that the face is of another person than its identity", "0-1", _LONE),
-    Column("suggested_identity", pa.string(), "identity that claims this face clearly", null="none does"),
-    Column("same_person_as", pa.string(), "another identity whose centre says it is the same person", null="none"),
-    Column("duplicate_group", pa.int64(), "photos with one number show the same picture", null="no duplicate"),
+    Column("identity_purity", pa.float32(), "share of the identity's faces that are of the person at its centroid", "0-1", _LONE),
+    Column("wrong_person", pa.float32(), "calibrated score of the face being of another person than its identity", "0-1", _LONE),
+    Column("suggested_identity", pa.string(), "other identity that the face clearly matches", null="none"),
+    Column("same_person_as", pa.string(), "other identity whose centroid is of the same person", null="none"),
+    Column("duplicate_group", pa.int64(), "number of the group of photos that show the same picture", null="no duplicate"),
     Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
 )  # fmt: skip
@@ -198,8 +198,8 @@ VERDICT = (
     Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep' or 'drop'"),
     Column("verdict_source", pa.dictionary(pa.int8(), pa.string()), "'policy', or 'override' where a human decided"),
     Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty when kept by policy"),
-    Column("duplicate_of", pa.string(), "image_id of the photo that is kept of the group", null="no duplicate, or it is the kept one"),
-    Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or it is the kept one"),
+    Column("duplicate_of", pa.string(), "image_id of the photo that the group keeps", null="no duplicate, or the photo that the group keeps"),
+    Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or the photo that the group keeps"),
 )  # fmt: skip
 
 _RELATED = tuple(c for c in RELATIONS if c.name not in {"image_id", "identity", "face_id", "main", "duplicate_group"})
@@ -209,17 +209,16 @@ TABLES = {"measures": MEASURES, "faces": FACES, "relations": RELATIONS, "manifes
 
 
 def arrow_schema(table: str, metadata: dict[str, str] | None = None) -> pa.Schema:
-    """Name of a table -> its Arrow schema, with the schema version, the Hugging Face features and `metadata` in it."""
-    columns = TABLES[table]
-    return _with_metadata(pa.schema([column.field() for column in columns]), table, metadata)
+    """Return the Arrow schema of a table of `TABLES`, with schema version, reader hints and `metadata`."""
+    return _with_metadata(pa.schema([column.field() for column in TABLES[table]]), table, metadata)
 
 
 def embeddings_schema(dim: int, metadata: dict[str, str] | None = None) -> pa.Schema:
-    """Schema of `embeddings/<embedder_id>/`: face_id and a unit vector of `dim` float16."""
+    """Return the schema of `embeddings/<embedder_id>/`: keys and a unit vector of `dim` float16."""
     columns = (
         *_KEYS,
         Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest"),
-        Column("embedding", pa.list_(pa.float16(), dim), "unit vector of the face", "cosine space"),
+        Column("embedding", pa.list_(pa.float16(), dim), "unit vector of the face"),
     )
     return _with_metadata(pa.schema([column.field() for column in columns]), "embeddings", metadata)
 

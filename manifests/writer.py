@@ -1,6 +1,6 @@
-"""Rows in, Parquet files out: whole or not at all, with the same bytes for the same rows.
+"""Write a dataset's Parquet files: atomically, and with the same bytes for the same rows.
 
-Nothing but the rows, the schema and the given metadata goes into a file: no clock, no process, no path.
+A file depends on the rows, the schema and the given metadata alone, not on time, process or path.
 """
 
 import os
@@ -33,14 +33,14 @@ __all__ = [
     "write_table",
 ]
 
-_GROUP = 8 << 20
-_GROUP_MOST = 64 << 20
+_MIN_GROUP_BYTES = 8 << 20
+_MAX_GROUP_BYTES = 64 << 20
 _PIXELS = {"crop.bytes", "mask.bytes"}
 _KEYS = ["image_id", "identity", "face_id"]
 
 _HASHES = {"sha256", "phash", "phash_mirror", "face_phash"}
 
-# Columns with few distinct values per row group; for the others a dictionary costs time and saves nothing.
+# Columns with few distinct values per row group. For the others a dictionary takes time and saves no space.
 _REPEATED = {
     "identity", "split", "verdict", "verdict_source", "reasons.list.element", "error", "format", "width", "height",
     "face_count", "landmark_source", "nearest_identity", "identity_size", "identity_cohesion", "suggested_identity",
@@ -54,12 +54,12 @@ def write_table(
     schema: pa.Schema,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write one table, or a stream of them with a row group each (empty ones too), to `path` atomically.
+    """Write a table, or a stream of tables with a row group each (empty ones too), to `path` atomically.
 
-    Columns are chosen and cast by `schema`, whose metadata, with `metadata` added, goes into the footer.
+    Columns are selected and cast by `schema`; its metadata and `metadata` go into the footer.
     Raises OutputError (see `atomic`), KeyError for a missing column, ValueError for a null in a never-null column.
     """
-    schema = _told(schema, metadata)
+    schema = _with_metadata(schema, metadata)
     leaves = _leaves(schema)
     with (
         atomic(path) as partial,
@@ -76,25 +76,27 @@ def write_table(
 
 
 def _codec(leaf: str, dtype: pa.DataType) -> str:
-    """Compression of one column. Millions of photos are decided in seconds, so noise, which does not shrink, stays
-    plain, and the rest gets LZ4: half of zstd's time for a file a third larger."""
+    """Choose the compression of a column, for speed: noise, which does not shrink, is stored plain, the rest as LZ4.
+
+    LZ4 takes half of zstd's time, for a file a third larger.
+    """
     noise = pa.types.is_floating(dtype) or pa.types.is_binary(dtype) or leaf in _HASHES
     return "NONE" if noise else "LZ4"
 
 
 class FacesWriter:
-    """Writes one `faces/` shard: identities in ascending order, their crops and masks plain and uncompressed.
+    """Writes a `faces/` shard: identities in ascending order, crops and masks plain and uncompressed.
 
-    A row group holds whole identities, 8 MiB or more of pixels unless it is the last; one is spread over several groups
-    only where a group would pass 64 MiB. Use it as a context manager: the file appears under its name when the block
-    ends without an error, and then `offsets` tells where the pixels lie (see `pixel_offsets`).
+    A row group has whole identities and at least 8 MiB of pixels, unless it is the last. An identity is split over
+    several groups only where a group would exceed 64 MiB. Use it as a context manager: the file gets its name when the
+    block ends without an error, and `offsets` are then the offsets of the pixels (see `pixel_offsets`).
     """
 
     def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
         self.path = Path(path)
         self.offsets: pa.Table | None = None
         self._schema = arrow_schema("faces", dict(metadata or {}))
-        self._waiting: list[pa.Table] = []
+        self._pending: list[pa.Table] = []
         self._bytes = 0
         self._last = ""
 
@@ -109,12 +111,12 @@ class FacesWriter:
                     compression={leaf: "NONE" if leaf in _PIXELS else "ZSTD" for leaf in _leaves(self._schema)},
                     use_dictionary=["identity"],
                     write_statistics=_KEYS,
-                    # Pages are cut between batches only: 1024 crops a page would be 20 MB for a reader to hold.
+                    # Pages end between batches only; a page of 1024 crops would take 20 MB of a reader's memory.
                     write_batch_size=32,
                 )
             )
             stack.push(self._last_rows)
-            # Left in the other order: write the last rows, close the file, find the offsets, rename.
+            # On exit, in reverse order: write the last rows, close the file, locate the pixels, rename.
             self._open = stack.pop_all()
         return self
 
@@ -124,10 +126,14 @@ class FacesWriter:
         return self._open.__exit__(kind, error, trace)
 
     def add(self, rows: pa.Table | Sequence[Mapping[str, Any]]) -> None:
-        """Add the faces of one identity, in their order; more of the same identity may follow in another call.
+        """Add faces of one identity; another call may add more of the same identity.
 
-        `rows`: a table with the columns of `FACES`, or mappings of them; `crop` and `mask` as `{"bytes", "path"}` or
-        as plain bytes. Raises ValueError where identities do not ascend, or a value is missing.
+        Args:
+            rows: a table with the columns of `FACES`, or mappings of them with `crop` and `mask` as
+                `{"bytes", "path"}` or as bytes.
+
+        Raises:
+            ValueError: identities do not ascend, or a value is missing.
         """
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([_row(row) for row in rows], self._schema)
         if table.num_rows == 0:
@@ -140,20 +146,20 @@ class FacesWriter:
             )
         if any(pc.struct_field(table[name], "bytes").null_count for name in ("crop", "mask")):
             raise ValueError(f"{self.path}: a face of {identities[0]} has no crop or no mask")
-        if identities[0] != self._last and self._bytes >= _GROUP:
+        if identities[0] != self._last and self._bytes >= _MIN_GROUP_BYTES:
             self._flush()
         self._last = identities[0]
         for piece, size in _pieces(table):
-            if self._bytes + size > _GROUP_MOST:
+            if self._bytes + size > _MAX_GROUP_BYTES:
                 self._flush()
-            self._waiting.append(piece)
+            self._pending.append(piece)
             self._bytes += size
 
     def _flush(self) -> None:
-        if self._waiting:
-            group = pa.concat_tables(self._waiting)
+        if self._pending:
+            group = pa.concat_tables(self._pending)
             self._writer.write_table(group, row_group_size=group.num_rows)
-        self._waiting, self._bytes = [], 0
+        self._pending, self._bytes = [], 0
 
     def _last_rows(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
@@ -165,16 +171,25 @@ class FacesWriter:
 
 
 def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.Table:
-    """Finished `faces/` shard -> for every row, in file order, where the bytes of its crop and mask lie in the file.
+    """Locate the crops and masks of a finished `faces/` shard.
 
-    Columns: face_id, shard, crop_offset, crop_length, mask_offset, mask_length. `shard` names the file in the table; by
-    default its folder and name. Every value is compared with what pyarrow reads; ValueError if one is not found.
+    In a PLAIN page each value is a 4-byte little-endian length and the bytes, and between values there are only page
+    headers (Parquet format, "Encodings"). So the next value is at the cursor, or else the first match after it.
 
-    A PLAIN page holds, value after value, a 4-byte little-endian length and the bytes; only page headers lie between
-    (Parquet format, "Encodings"). So the next value is at the cursor, or else the first match behind it.
+    Args:
+        path: the shard.
+        shard: value of the column `shard`; by default the last folder and the name of `path`.
+
+    Returns:
+        A row per face, in the order of the file: face_id, shard, crop_offset, crop_length, mask_offset, mask_length.
+
+    Raises:
+        ValueError: a value that pyarrow reads is not in the file as it is.
     """
     path = Path(path)
-    found: dict[str, list[int]] = {f"{name}_{what}": [] for name in ("crop", "mask") for what in ("offset", "length")}
+    locations: dict[str, list[int]] = {
+        f"{name}_{number}": [] for name in ("crop", "mask") for number in ("offset", "length")
+    }
     faces: list[str] = []
     with open(path, "rb") as file:
         parquet = pq.ParquetFile(path)
@@ -189,49 +204,51 @@ def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.
                 data = file.read(chunks[f"{name}.bytes"].total_compressed_size)
                 cursor = 0
                 for value in pc.struct_field(rows[name], "bytes"):
-                    wanted = value.as_buffer()
-                    cursor = _find(data, wanted, cursor, path)
-                    found[f"{name}_offset"].append(begin + cursor)
-                    found[f"{name}_length"].append(wanted.size)
-                    cursor += wanted.size
+                    buffer = value.as_buffer()
+                    cursor = _find(data, buffer, cursor, path)
+                    locations[f"{name}_offset"].append(begin + cursor)
+                    locations[f"{name}_length"].append(buffer.size)
+                    cursor += buffer.size
     shard = shard or f"{path.parent.name}/{path.name}"
-    columns = {name: pa.array(values, pa.int32() if "length" in name else pa.int64()) for name, values in found.items()}
+    columns = {
+        name: pa.array(values, pa.int32() if "length" in name else pa.int64()) for name, values in locations.items()
+    }
     return pa.table(
         {"face_id": pa.array(faces, pa.string()), "shard": pa.array([shard] * len(faces), pa.string())} | columns
     )
 
 
 def _find(data: bytes, value: pa.Buffer, cursor: int, path: Path) -> int:
-    """Offset in `data` of the first `value` with its length before it, at or behind `cursor`."""
-    wanted = struct.pack("<I", value.size) + value.to_pybytes()
-    at = cursor if data.startswith(wanted, cursor) else data.find(wanted, cursor)
-    if at < 0:
-        raise ValueError(f"{path}: a value of {value.size} bytes is not stored plain where its column lies")
-    return at + 4
+    """Return the offset in `data` of the first `value` that its length precedes, at or after `cursor`."""
+    encoded = struct.pack("<I", value.size) + value.to_pybytes()
+    start = cursor if data.startswith(encoded, cursor) else data.find(encoded, cursor)
+    if start < 0:
+        raise ValueError(f"{path}: a value of {value.size} bytes is not stored plain in its column chunk")
+    return start + 4
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """`row` with plain bytes of crop and mask in the Hugging Face struct."""
+    """Wrap crop and mask given as bytes in the Hugging Face struct."""
     pixels = {name: row[name] for name in ("crop", "mask")}
     return {**row, **{k: {"bytes": v, "path": None} if isinstance(v, bytes) else v for k, v in pixels.items()}}
 
 
 def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, int]]:
-    """Runs of rows of at most 64 MiB of pixels each (or one row), with their sizes in bytes."""
+    """Split into tables of at most 64 MiB of pixels (or one row); yield them with their sizes in bytes."""
     crops, masks = (pc.binary_length(pc.struct_field(table[name], "bytes")) for name in ("crop", "mask"))
     sizes = pc.add(crops, masks).to_numpy().astype(np.int64)
     start, size = 0, 0
-    for row, more in enumerate(sizes.tolist()):
-        if size and size + more > _GROUP_MOST:
+    for row, row_size in enumerate(sizes.tolist()):
+        if size and size + row_size > _MAX_GROUP_BYTES:
             yield table.slice(start, row - start), size
             start, size = row, 0
-        size += more
+        size += row_size
     yield table.slice(start), size
 
 
-def _told(schema: pa.Schema, metadata: Mapping[str, str] | None) -> pa.Schema:
-    known = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return schema.with_metadata(known | dict(metadata or {}))
+def _with_metadata(schema: pa.Schema, metadata: Mapping[str, str] | None) -> pa.Schema:
+    texts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return schema.with_metadata(texts | dict(metadata or {}))
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -239,13 +256,13 @@ def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _leaves(schema: pa.Schema) -> dict[str, pa.DataType]:
-    """Parquet column path -> type, for the nested types that our schemas use."""
-    found: dict[str, pa.DataType] = {}
+    """Return Parquet column path -> type, for the nested types of the schemas."""
+    leaves: dict[str, pa.DataType] = {}
     for column in schema:
         if pa.types.is_struct(column.type):
-            found |= {f"{column.name}.{inner.name}": inner.type for inner in column.type}
+            leaves |= {f"{column.name}.{inner.name}": inner.type for inner in column.type}
         elif pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-            found[f"{column.name}.list.element"] = column.type.value_type
+            leaves[f"{column.name}.list.element"] = column.type.value_type
         else:
-            found[column.name] = column.type
-    return found
+            leaves[column.name] = column.type
+    return leaves

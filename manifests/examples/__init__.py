@@ -1,6 +1,6 @@
-"""A small manifest to look at and to test against: made-up photos, no pixels.
+"""A small manifest of invented photos, without pixels, for examples and tests.
 
-`DEMO` is the committed file; `python -m manifests.examples` makes it again, `demo_manifest` its table.
+`DEMO` is the committed file; `demo_manifest` returns its table, `python -m manifests.examples` writes it again.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ DEMO = Path(__file__).with_name("demo.parquet")
 PEOPLE = ("Ada", "Blaise", "Emmy", "Leonhard")
 _PHOTOS = 15
 
-# What is wrong with a person's n-th photo, and the numbers that say so; all other photos are faultless.
+# Values of a person's n-th photo that differ from those of a photo without faults.
 _FAULTS: dict[tuple[str, int], dict[str, Any]] = {
     ("Ada", 3): {"reasons": ["blurred"], "sharpness": 0.08, "laplacian": -5.1, "reblur": 0.71},
     ("Ada", 7): {
@@ -37,8 +37,8 @@ _FAULTS: dict[tuple[str, int], dict[str, Any]] = {
     ("Leonhard", 9): {"reasons": [], "verdict": "drop", "verdict_source": "override"},
 }  # fmt: skip
 
-# Range of each number on a faultless photo; those that are not named lie between 0.1 and 0.9.
-_USUAL = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_float32(column.dtype)} | {
+# Range of each measure on a photo without faults; 0.1 to 0.9 unless listed.
+_RANGES = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_float32(column.dtype)} | {
     "detection_score": (0.97, 1.0), "box_x0": (90, 140), "box_y0": (70, 120), "box_x1": (260, 320),
     "box_y1": (300, 360),
     "left_eye_x": (155, 170), "left_eye_y": (185, 200), "right_eye_x": (235, 250), "right_eye_y": (185, 200),
@@ -55,45 +55,45 @@ _USUAL = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_floa
 
 
 def demo_manifest() -> pa.Table:
-    """The example's rows: 60 photos of four people, thirteen with something to decide."""
+    """Return the rows of the example: 60 photos of four people, thirteen with a fault or an override."""
     rows = [_photo(person, index) for person in PEOPLE for index in range(_PHOTOS)]
-    told = {POLICY: "an example, decided by no policy", POLICY_HASH: "example"}
-    return pa.Table.from_pylist(rows, arrow_schema("manifest", told))
+    metadata = {POLICY: "an example, decided by no policy", POLICY_HASH: "example"}
+    return pa.Table.from_pylist(rows, arrow_schema("manifest", metadata))
 
 
 def _photo(person: str, index: int) -> dict[str, Any]:
     image_id = f"{person}/{index:04d}.jpg"
     fault = _FAULTS.get((person, index), {"reasons": []})
     decoded = "error" not in fault
-    faced = decoded and fault["reasons"] != ["no_face"]
+    has_face = decoded and fault["reasons"] != ["no_face"]
     row: dict[str, Any] = {column.name: None for column in MANIFEST}
-    row |= {"image_id": image_id, "identity": person, "verdict_source": "policy", "face_count": int(faced)}
+    row |= {"image_id": image_id, "identity": person, "verdict_source": "policy", "face_count": int(has_face)}
     row |= {"verdict": "drop" if fault["reasons"] else "keep"}
-    row |= {"file_size": _whole(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}
+    row |= {"file_size": _integer(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}
     row["sha256"] = hashlib.sha256(str(fault.get("duplicate_of", image_id)).encode()).hexdigest()
     if decoded:
         row |= {"format": "JPEG", "width": 400, "height": 450, "flat_rows": 0.0}
         row |= {name: _hash(image_id, name) for name in ("phash", "phash_mirror")}
-    if faced:
-        row |= {name: round(low + (high - low) * _share(image_id, name), 4) for name, (low, high) in _USUAL.items()}
+    if has_face:
+        row |= {name: round(low + (high - low) * _uniform(image_id, name), 4) for name, (low, high) in _RANGES.items()}
         row |= {"face_id": f"{image_id}#0", "landmark_source": "detector", "shard": "faces/b-000.parquet"}
         row |= {"face_phash": _hash(image_id, "face_phash"), "identity_size": 14, "identity_cohesion": 0.7}
         row |= {"nearest_identity": PEOPLE[PEOPLE.index(person) - 1]}
         row["margin"] = round(row["own_similarity"] - row["nearest_similarity"], 4)
-        where = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
-        row |= {"crop_offset": 4 + where, "crop_length": 19_000, "mask_offset": 2_000_004 + where // 10}
+        offset = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
+        row |= {"crop_offset": 4 + offset, "crop_length": 19_000, "mask_offset": 2_000_004 + offset // 10}
         row["mask_length"] = 1_600
     return row | fault
 
 
-def _share(image_id: str, name: str) -> float:
-    """A number in [0, 1) that looks random and is the same for ever, whatever numpy's generators become."""
+def _uniform(image_id: str, name: str) -> float:
+    """Hash to a number in [0, 1), independent of the version of numpy's generators."""
     return int.from_bytes(hashlib.blake2b(f"{image_id} {name}".encode(), digest_size=6).digest(), "little") / 2**48
 
 
 def _hash(image_id: str, name: str) -> str:
-    return f"{_whole(image_id, name, 0, 2**64):016x}"
+    return f"{_integer(image_id, name, 0, 2**64):016x}"
 
 
-def _whole(image_id: str, name: str, low: int, high: int) -> int:
-    return low + int((high - low) * _share(image_id, name))
+def _integer(image_id: str, name: str, low: int, high: int) -> int:
+    return low + int((high - low) * _uniform(image_id, name))

@@ -1,4 +1,4 @@
-"""Make `demo.parquet` again: `python -m manifests.examples`."""
+"""Write `demo.parquet`: `python -m manifests.examples`."""
 
 from manifests.examples import DEMO, demo_manifest
 from manifests.writer import write_table

@@ -7,7 +7,7 @@ from manifests.landmarks import FLIP_CLASSES, FLIP_POINTS, MASK_CLASSES, TEMPLAT
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_templates_lie_on_their_crop_in_the_stated_order(name: str) -> None:
+def test_templates_are_on_their_crop_in_the_stated_order(name: str) -> None:
     template = TEMPLATES[name]
     height, width = template.size
     for pose in template.points:
@@ -53,7 +53,7 @@ def test_a_flip_exchanges_left_and_right_classes_only() -> None:
     assert exchanged == {("l_eye", "r_eye"), ("l_brow", "r_brow"), ("l_ear", "r_ear")}
 
 
-def test_flips_undo_themselves() -> None:
+def test_two_flips_are_the_identity() -> None:
     labels = np.random.default_rng(0).integers(0, len(MASK_CLASSES), (2, 8, 9), np.uint8)
     assert (flip_mask(flip_mask(labels)) == labels).all()
     assert flip_mask(labels).dtype == np.uint8
@@ -65,6 +65,6 @@ def test_a_flipped_label_map_shows_the_mirrored_face() -> None:
     assert flip_mask(np.array([[left_eye, 0, right_eye, 1]], np.uint8)).tolist() == [[1, left_eye, 0, right_eye]]
 
 
-def test_the_classes_are_celebamasks() -> None:
+def test_the_classes_are_those_of_celebamask() -> None:
     assert len(MASK_CLASSES) == 19
     assert [MASK_CLASSES.index(name) for name in ("skin", "nose", "hair", "cloth")] == [1, 2, 13, 18]

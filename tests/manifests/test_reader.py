@@ -1,4 +1,4 @@
-"""A dataset directory in, tables and pixels out; what is missing, damaged or of another kind is named."""
+"""manifests/reader.py, pixels.py: tables, embeddings and pixels of a dataset; missing and damaged files are named."""
 
 import json
 import multiprocessing
@@ -19,16 +19,16 @@ PEOPLE = {"ann": 5, "bob": 4, "cid": 7, "dan": 2}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("made")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("original")
     write_dataset(root, PEOPLE)
     return root
 
 
 @pytest.fixture
-def dataset(made: Path, tmp_path: Path) -> Dataset:
+def dataset(original: Path, tmp_path: Path) -> Dataset:
     """A copy, which a test may damage."""
-    return Dataset.open(shutil.copytree(made, tmp_path / "set"))
+    return Dataset.open(shutil.copytree(original, tmp_path / "set"))
 
 
 def test_the_manifest_opens_in_pandas_with_the_columns_asked_for(dataset: Dataset) -> None:
@@ -40,7 +40,7 @@ def test_the_manifest_opens_in_pandas_with_the_columns_asked_for(dataset: Datase
     assert len(kept) == 14
 
 
-def test_families_come_bucket_by_bucket_in_the_order_of_the_relations(dataset: Dataset) -> None:
+def test_families_are_read_by_bucket_in_the_order_of_the_relations(dataset: Dataset) -> None:
     for bucket in range(dataset.buckets):
         measures, relations = dataset.measures(bucket), dataset.relations(bucket, ["image_id", "main"])
         assert measures["image_id"].to_pylist() == relations["image_id"].to_pylist()
@@ -51,7 +51,7 @@ def test_families_come_bucket_by_bucket_in_the_order_of_the_relations(dataset: D
     assert dataset.relations().num_rows == sum(PEOPLE.values())
 
 
-def test_pread_gives_what_pyarrow_reads(dataset: Dataset) -> None:
+def test_pread_reads_what_pyarrow_reads(dataset: Dataset) -> None:
     rows = dataset.to_pandas(verdict="keep")
     stored = {
         row["face_id"]: row
@@ -63,7 +63,7 @@ def test_pread_gives_what_pyarrow_reads(dataset: Dataset) -> None:
         assert dataset.pixels.mask(row) == stored[row.face_id]["mask"]["bytes"]
 
 
-def test_many_reads_in_the_order_asked_for(dataset: Dataset) -> None:
+def test_many_reads_in_the_given_order(dataset: Dataset) -> None:
     rows = dataset.to_pandas(verdict="keep")
     for shard, part in rows.groupby("shard"):
         mixed = part.sample(frac=1.0, random_state=3)
@@ -73,7 +73,7 @@ def test_many_reads_in_the_order_asked_for(dataset: Dataset) -> None:
     assert dataset.pixels.many("faces/none.parquet", [], []) == []
 
 
-def test_many_joins_neighbours_and_nothing_else(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_joins_neighbours_only(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     part = next(iter(dataset.to_pandas(verdict="keep").groupby("shard")))[1]
     reads: list[int] = []
     whole = PixelReader._pread
@@ -125,7 +125,7 @@ def test_a_reader_pickles_without_its_open_files(dataset: Dataset) -> None:
 
 def test_a_photo_without_a_face_has_no_crop(dataset: Dataset) -> None:
     row = dataset.to_pandas(verdict="drop").iloc[0]
-    with pytest.raises(DatasetError, match=f"{row.image_id}: no face was found"):
+    with pytest.raises(DatasetError, match=f"{row.image_id}: no face was detected"):
         dataset.pixels.crop(row)
 
 
@@ -139,13 +139,13 @@ def test_a_missing_shard_is_named(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 100, 10**9])
-def test_a_place_without_an_image_means_a_stale_manifest(dataset: Dataset, offset: int) -> None:
+def test_an_offset_without_an_image_is_a_stale_manifest(dataset: Dataset, offset: int) -> None:
     row = dataset.to_pandas(verdict="keep").iloc[0].to_dict() | {"crop_offset": offset}
     with pytest.raises(DatasetError, match=f"no image at byte {offset}.*run `curate decide` again"):
         dataset.pixels.crop(row)
 
 
-def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_dataset_json_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"is not a curated dataset \(no dataset.json\)"):
         Dataset.open(tmp_path)
     with pytest.raises(DatasetError, match="is not a curated dataset"):
@@ -247,7 +247,7 @@ def test_embeddings_for_refuses_what_it_cannot_find(dataset: Dataset) -> None:
         dataset.embeddings_for(frame)
 
 
-def test_the_dataset_says_what_it_was_made_by(dataset: Dataset) -> None:
+def test_a_dataset_has_its_embedder_template_and_policy(dataset: Dataset) -> None:
     assert dataset.info.embedder_id == EMBEDDER
     assert dataset.info.template == "simswap-224"
     assert dataset.policy_hash() == "p" * 8

@@ -1,4 +1,4 @@
-"""Every column says what it means; the Arrow schemas carry it, with the version and the Hugging Face features."""
+"""manifests/schema.py: every column has a meaning, a unit and a meaning of null; metadata for other readers."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 
 from manifests.schema import (
     FACES,
+    LANDMARKS,
     MANIFEST,
     MEASURES,
     REASONS,
@@ -19,21 +20,21 @@ from manifests.schema import (
     embeddings_schema,
 )
 
-EVERY = [pytest.param(name, column, id=f"{name}.{column.name}") for name in TABLES for column in TABLES[name]]
+COLUMNS = [pytest.param(name, column, id=f"{name}.{column.name}") for name in TABLES for column in TABLES[name]]
 
 
-@pytest.mark.parametrize(("table", "column"), EVERY)
-def test_every_column_says_what_it_means(table: str, column: Column) -> None:
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_every_column_is_described(table: str, column: Column) -> None:
     field = arrow_schema(table).field(column.name)
-    told = {key.decode(): value.decode() for key, value in field.metadata.items()}
-    assert told["meaning"] == column.meaning
+    metadata = {key.decode(): value.decode() for key, value in field.metadata.items()}
+    assert metadata["meaning"] == column.meaning
     assert len(column.meaning) > 8 or column.unit
     if not pa.types.is_struct(column.dtype):
         assert field.nullable == bool(column.null)
     if column.null:
-        assert told["null"], "a column that may be null says what null means"
+        assert metadata["null"], "a nullable column describes its null"
     if pa.types.is_floating(column.dtype):
-        assert told["unit"], "a measured number has a unit"
+        assert metadata["unit"], "a measure has a unit"
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -44,7 +45,7 @@ def test_names_are_unique_and_keys_come_first(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_schema_says_its_table_and_version(table: str) -> None:
+def test_the_metadata_names_table_and_version(table: str) -> None:
     metadata = arrow_schema(table, {"swapset.fingerprint": "f"}).metadata
     assert metadata[b"swapset.table"] == table.encode()
     assert metadata[b"swapset.schema_version"] == str(SCHEMA_VERSION).encode()
@@ -63,6 +64,25 @@ def test_one_name_has_one_type_and_meaning_of_null_in_measures_and_manifest() ->
     measures = {column.name: column for column in MEASURES}
     for column in MANIFEST:
         assert measures.get(column.name, column) == column
+
+
+def test_no_value_is_stored_in_two_tables() -> None:
+    keys = {"image_id", "identity", "face_id"}
+    names = [{column.name for column in table} - keys for table in (MEASURES, FACES, RELATIONS)]
+    assert not (names[0] & names[1]) | (names[0] & names[2]) | (names[1] & names[2])
+
+
+def test_nullable_integers_are_described_for_pandas() -> None:
+    schema = arrow_schema("manifest")
+    described = {column["name"]: column["numpy_type"] for column in json.loads(schema.metadata[b"pandas"])["columns"]}
+    expected = [field.name for field in schema if field.nullable and pa.types.is_integer(field.type)]
+    assert list(described) == expected
+    assert (described["width"], described["crop_offset"]) == ("Int32", "Int64")
+
+
+def test_landmarks_are_named_in_the_order_of_the_conventions() -> None:
+    assert LANDMARKS[:4] == ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
+    assert LANDMARKS[4:] == ("nose_x", "nose_y", "left_mouth_x", "left_mouth_y", "right_mouth_x", "right_mouth_y")
 
 
 def test_pixels_follow_the_hugging_face_convention() -> None:

@@ -1,4 +1,4 @@
-"""Rows in, files out: whole or not at all, the same bytes each time, and every crop found by its offset."""
+"""manifests/writer.py, output.py, layout.py: atomic files, equal bytes for equal rows, pixel offsets, dataset.json."""
 
 import errno
 import os
@@ -43,7 +43,7 @@ def _shard(path: Path, identities: dict[str, int], size: int = 3000) -> FacesWri
 
 
 def test_every_offset_holds_the_bytes_that_pyarrow_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_GROUP", 1 << 19)
+    monkeypatch.setattr(writer, "_MIN_GROUP_BYTES", 1 << 19)
     path = tmp_path / "faces" / "b-000.parquet"
     offsets = _shard(path, {"ann": 30, "bob": 40, "cid": 200, "dan": 1}, size=20_000).offsets
 
@@ -57,12 +57,12 @@ def test_every_offset_holds_the_bytes_that_pyarrow_reads(tmp_path: Path, monkeyp
     for name in ("crop", "mask"):
         ends = zip(offsets[f"{name}_offset"].to_pylist(), offsets[f"{name}_length"].to_pylist(), strict=True)
         assert [data[start : start + size] for start, size in ends] == [v["bytes"] for v in table[name].to_pylist()]
-    # cid's four megabytes fill several pages, whose headers lie between the values.
+    # cid's four megabytes fill several pages, whose headers are between the values.
     gaps = np.diff(offsets["crop_offset"].to_numpy()) - offsets["crop_length"].to_numpy()[:-1]
     assert len(set(gaps[70:269].tolist())) > 1
 
 
-def test_equal_values_are_found_in_order(tmp_path: Path) -> None:
+def test_equal_values_are_located_in_order(tmp_path: Path) -> None:
     rows = [dict(row, crop=b"\xff\xd8\xff" + b"same" * 9) for row in faces_of("ann", 5, 100)]
     with FacesWriter(tmp_path / "b-000.parquet") as faces:
         faces.add(rows)
@@ -70,13 +70,13 @@ def test_equal_values_are_found_in_order(tmp_path: Path) -> None:
     assert np.diff(faces.offsets["crop_offset"].to_numpy()).tolist() == [39 + 4] * 4
 
 
-def test_offsets_of_a_finished_shard_can_be_found_again(tmp_path: Path) -> None:
+def test_the_offsets_of_a_finished_shard_can_be_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "faces" / "b-000.parquet"
     assert _shard(path, {"ann": 3}).offsets == pixel_offsets(path)
 
 
 def test_small_identities_share_a_row_group_and_none_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_GROUP", 10_000)
+    monkeypatch.setattr(writer, "_MIN_GROUP_BYTES", 10_000)
     path = tmp_path / "b-000.parquet"
     _shard(path, {"a": 2, "b": 2, "c": 2, "d": 9, "e": 1}, size=2000)
     parquet = pq.ParquetFile(path)
@@ -84,8 +84,8 @@ def test_small_identities_share_a_row_group_and_none_is_cut(tmp_path: Path, monk
     assert groups == [["a"] * 2 + ["b"] * 2 + ["c"] * 2, ["d"] * 9, ["e"]]
 
 
-def test_an_identity_too_large_for_one_row_group_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_GROUP_MOST", 10_000)
+def test_an_identity_too_large_for_one_row_group_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_MAX_GROUP_BYTES", 10_000)
     path = tmp_path / "b-000.parquet"
     offsets = _shard(path, {"a": 9}, size=4000).offsets
     parquet = pq.ParquetFile(path)
@@ -130,20 +130,20 @@ def test_a_stream_of_tables_keeps_a_row_group_each(tmp_path: Path) -> None:
     rows = manifest_rows(60)
     parts = [rows.slice(0, 25), rows.slice(25, 0), rows.slice(25)]
     write_table(tmp_path / "m.parquet", iter(parts), arrow_schema("manifest"))
-    found = pq.ParquetFile(tmp_path / "m.parquet")
-    assert [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)] == [25, 0, 35]
-    assert found.read().cast(rows.schema).equals(rows)
+    file = pq.ParquetFile(tmp_path / "m.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [25, 0, 35]
+    assert file.read().cast(rows.schema).equals(rows)
 
 
-def test_the_footer_says_what_the_file_was_made_from(tmp_path: Path) -> None:
+def test_the_footer_has_the_metadata(tmp_path: Path) -> None:
     write_table(tmp_path / "m.parquet", manifest_rows(3), arrow_schema("manifest", {"a": "1"}), {FINGERPRINT: "77"})
-    told = footer(tmp_path / "m.parquet")
-    assert told is not None
-    assert (told["a"], told[FINGERPRINT], told["swapset.table"]) == ("1", "77", "manifest")
+    metadata = footer(tmp_path / "m.parquet")
+    assert metadata is not None
+    assert (metadata["a"], metadata[FINGERPRINT], metadata["swapset.table"]) == ("1", "77", "manifest")
     assert footer(tmp_path / "none.parquet") is None
 
 
-def test_embeddings_come_back_exactly(tmp_path: Path) -> None:
+def test_embeddings_round_trip_exactly(tmp_path: Path) -> None:
     schema = embeddings_schema(4)
     vectors = np.linspace(-1, 1, 12, dtype=np.float16)
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors), 4)
@@ -154,11 +154,11 @@ def test_embeddings_come_back_exactly(tmp_path: Path) -> None:
     )
 
 
-def test_a_null_where_none_may_be_is_refused(tmp_path: Path) -> None:
+def test_a_null_in_a_never_null_column_is_refused(tmp_path: Path) -> None:
     rows = manifest_rows(2)
-    holes = rows.set_column(0, "image_id", pa.array([None, "x"], pa.string()))
+    invalid = rows.set_column(0, "image_id", pa.array([None, "x"], pa.string()))
     with pytest.raises(ValueError, match="image_id"):
-        write_table(tmp_path / "m.parquet", holes, arrow_schema("manifest"))
+        write_table(tmp_path / "m.parquet", invalid, arrow_schema("manifest"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -171,15 +171,15 @@ def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_run_leaves_is_recognised_and_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     code = (
         "import os, sys; from manifests.output import atomic\n"
         "with atomic(sys.argv[1]) as partial: partial.write_text('half'); os.kill(os.getpid(), 9)"
     )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "faces/b-000.parquet")], check=False)
     assert run.returncode == -9
-    (left,) = (tmp_path / "faces").iterdir()
-    assert left.name.startswith(".b-000.parquet.partial-")
+    (partial,) = (tmp_path / "faces").iterdir()
+    assert partial.name.startswith(".b-000.parquet.partial-")
     assert remove_partials(tmp_path) == 1
     assert list((tmp_path / "faces").iterdir()) == []
 
@@ -188,14 +188,14 @@ def test_what_a_killed_run_leaves_is_recognised_and_removed(tmp_path: Path) -> N
 def test_file_names_of_255_bytes_are_written(tmp_path: Path, name: str) -> None:
     with atomic(tmp_path / name) as partial:
         assert len(os.fsencode(partial.name)) <= 255
-        assert _PARTIAL.match(partial.name), "a killed run's file is found"
+        assert _PARTIAL.match(partial.name), "remove_partials recognises it"
         partial.write_text("data")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])
-def test_a_disk_that_refuses_is_named_with_what_to_do(tmp_path: Path, code: int, words: str) -> None:
-    with pytest.raises(OutputError, match=rf"b-000\.parquet: .*{words}"), atomic(tmp_path / "b-000.parquet"):
+@pytest.mark.parametrize(("code", "message"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])
+def test_a_write_error_names_the_file_and_the_cause(tmp_path: Path, code: int, message: str) -> None:
+    with pytest.raises(OutputError, match=rf"b-000\.parquet: .*{message}"), atomic(tmp_path / "b-000.parquet"):
         raise OSError(code, os.strerror(code))
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Small made-up datasets that several tests write, read and merge; the pixels are real encodings of plain pictures."""
+"""Small synthetic datasets that tests write, read and merge; the pixels are JPEGs and PNGs of coloured squares."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 def jpeg(seed: int, side: int = 32) -> bytes:
-    """A JPEG of coloured noise, `side` px square."""
+    """Encode coloured squares as a JPEG, `side` px square."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).resize((side, side)).save(out, "JPEG", quality=95, subsampling=0)
@@ -40,7 +40,7 @@ def jpeg(seed: int, side: int = 32) -> bytes:
 
 
 def png(seed: int, side: int = 32) -> bytes:
-    """An 8-bit PNG of classes 0-18."""
+    """Encode squares of the classes 0-18 as an 8-bit PNG."""
     labels = np.random.default_rng(seed).integers(0, 19, (side // 8, side // 8), np.uint8)
     out = io.BytesIO()
     Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST).save(out, "PNG")
@@ -48,7 +48,7 @@ def png(seed: int, side: int = 32) -> bytes:
 
 
 def faces_of(identity: str, count: int, size: int = 0) -> list[Row]:
-    """`count` faces of one person; with `size`, crops of about that many bytes that only look like JPEGs."""
+    """Return rows of FACES of one person; with `size`, crops are that many random bytes after a JPEG's signature."""
     rng = np.random.default_rng(count)
     rows = []
     for index in range(count):
@@ -62,7 +62,7 @@ def faces_of(identity: str, count: int, size: int = 0) -> list[Row]:
 
 
 def filled(table: str, given: Mapping[str, Any], number: int) -> Row:
-    """A row of `table` with `given` values; every other column that may be null is, the rest is a plain value."""
+    """Return a row of `table` with `given` values; other columns are null, or a plain value where never null."""
     columns = {"measures": MEASURES, "relations": RELATIONS, "manifest": MANIFEST}[table]
     row: Row = {}
     for column in columns:
@@ -74,25 +74,30 @@ def filled(table: str, given: Mapping[str, Any], number: int) -> Row:
 
 
 def manifest_rows(count: int) -> pa.Table:
-    """A manifest of `count` photos of several people, every third one dropped, every fifth one without a face."""
+    """Return a manifest of `count` photos of several people; every third is dropped, every fifth has no face."""
     rows = []
     for index in range(count):
         identity = f"person {index // 7}"
         image_id = f"{identity}/{index:04d}.jpg"
-        faced = index % 5 != 4
-        given: Row = {"image_id": image_id, "identity": identity, "face_count": int(faced), "verdict_source": "policy"}
+        has_face = index % 5 != 4
+        given: Row = {
+            "image_id": image_id,
+            "identity": identity,
+            "face_count": int(has_face),
+            "verdict_source": "policy",
+        }
         given |= {"verdict": "keep", "reasons": [], "sha256": f"{index:064x}"}
-        if faced:
+        if has_face:
             given |= {"face_id": f"{image_id}#0", "sharpness": index / count, "yaw": -12.5}
             given |= {"phash": f"{2**63 + index:016x}", "crop_offset": 2**53 + 1 + index}
-        if not faced or index % 3 == 0:
-            given |= {"verdict": "drop", "reasons": ["blurred"] if faced else ["no_face"]}
+        if not has_face or index % 3 == 0:
+            given |= {"verdict": "drop", "reasons": ["blurred"] if has_face else ["no_face"]}
         rows.append(filled("manifest", given, index))
     return pa.Table.from_pylist(rows, arrow_schema("manifest"))
 
 
 def dataset_info(buckets: int = 1, root: str | None = "photos") -> DatasetInfo:
-    """The `dataset.json` of a dataset made by hand."""
+    """Return the contents of a synthetic dataset's `dataset.json`."""
     return DatasetInfo(
         source=SourceRecord("folder", root),
         settings=SettingsRecord("simswap-224"),
@@ -102,7 +107,7 @@ def dataset_info(buckets: int = 1, root: str | None = "photos") -> DatasetInfo:
 
 
 def write_dataset(root: Path, people: Mapping[str, int], buckets: int = 2, seed: int = 0) -> None:
-    """A whole curated dataset of `people` (name -> photos), made by hand; each person's last photo has no face."""
+    """Write a curated dataset of `people` (name -> photos); each person's last photo has no face."""
     write_info(root, dataset_info(buckets))
     relations, manifest = [], []
     for bucket in range(buckets):
@@ -110,10 +115,10 @@ def write_dataset(root: Path, people: Mapping[str, int], buckets: int = 2, seed:
         stem = f"{shard_name(bucket, buckets)}.parquet"
         with FacesWriter(root / "faces" / stem, {FINGERPRINT: "f"}) as faces:
             for name in names:
-                faces.add([_shifted(row, seed) for row in faces_of(name, people[name] - 1)])
+                faces.add([_with_own_pixels(row, seed) for row in faces_of(name, people[name] - 1)])
         assert faces.offsets is not None
-        where = {row["face_id"]: row for row in faces.offsets.to_pylist()}
-        photos = [_photo(name, index, people[name], where, seed) for name in names for index in range(people[name])]
+        locations = {row["face_id"]: row for row in faces.offsets.to_pylist()}
+        photos = [_photo(name, index, people[name], locations, seed) for name in names for index in range(people[name])]
         _write(root / "measures" / stem, "measures", photos)
         relations.append(_table("relations", photos))
         manifest.append(_table("manifest", photos))
@@ -138,19 +143,19 @@ def edit_manifest(root: Path, image_id: str, **values: object) -> None:
     write_table(root / "manifest.parquet", table, table.schema, {POLICY_HASH: dataset.policy_hash() or ""})
 
 
-def _shifted(row: Row, seed: int) -> Row:
+def _with_own_pixels(row: Row, seed: int) -> Row:
     number = int(row["image_id"][-8:-4]) + 1000 * seed
     return {**row, "crop": jpeg(number), "mask": png(number)}
 
 
-def _photo(name: str, index: int, count: int, where: Mapping[str, Row], seed: int) -> Row:
+def _photo(name: str, index: int, count: int, locations: Mapping[str, Row], seed: int) -> Row:
     image_id = f"{name}/{index:04d}.jpg"
-    faced = index < count - 1
+    has_face = index < count - 1
     photo: Row = {"image_id": image_id, "identity": name, "face_id": None, "file_size": 1000 + index, "mtime_ns": 1}
-    photo |= {"sha256": f"{seed:02d}{name:>60}{index:02d}", "face_count": int(faced), "main": True}
+    photo |= {"sha256": f"{seed:02d}{name:>60}{index:02d}", "face_count": int(has_face), "main": True}
     photo |= {"verdict": "keep", "verdict_source": "policy", "reasons": []}
-    if faced:
-        photo |= where[f"{image_id}#0"] | {"face_id": f"{image_id}#0", "sharpness": 0.75, "own_similarity": 0.5}
+    if has_face:
+        photo |= locations[f"{image_id}#0"] | {"face_id": f"{image_id}#0", "sharpness": 0.75, "own_similarity": 0.5}
         photo |= dict(zip(BOX, (1.0, 2.0, 30.0, 31.5), strict=True))
         photo |= dict(zip(LANDMARKS, TEMPLATES["simswap-224"].points[2].ravel().tolist(), strict=True))
     else:
