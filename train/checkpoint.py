@@ -1,6 +1,6 @@
 """The state of a training as one safetensors file: tensors by name, everything else as JSON in the file's metadata.
 
-A digest over both detects damage. A file is written whole or not at all, by a thread of its own.
+A digest over both detects damage. A file is written whole or not at all, in a background thread.
 """
 
 import hashlib
@@ -132,7 +132,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         try:
             save_file(checkpoint.tensors, partial, metadata)
         except SafetensorError as error:
-            # safetensors wraps the system's message in text of its own.
+            # safetensors reports errors of the system with its own type.
             raise OutputError(
                 f"cannot write {path}: {error}: free some space and run the same command again; earlier checkpoints "
                 "are kept"

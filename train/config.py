@@ -66,7 +66,7 @@ class Recipe(TypedToml):
     )
     io_space: str = choice("rgb01_tanh", ("rgb01_tanh", "imagenet"), "pixel values that the generator reads and writes")
     output: str = choice(
-        "image", ("image", "change"), "what the last layer gives: the image, or a change that is added to the target"
+        "image", ("image", "change"), "output of the last layer: the image, or a change that is added to the target"
     )
     shrink: int = number(
         1, 1, 8, "with output change: compute it at 1 / shrink of the resolution; faster, and no finer than that", "px"
@@ -115,7 +115,9 @@ class Recipe(TypedToml):
         1, 1, 1024, "parts in which a batch is computed, in sequence to save memory, or on several processes"
     )
     discriminator_batch: str = choice(
-        "same", ("same", "fresh"), "what D is trained on: G's batch and fakes, or, as published, a batch of its own"
+        "same",
+        ("same", "fresh"),
+        "training data of D: batch and fakes of G's update, or a fresh batch, as published",
     )
     learning_rate: float = number(4e-4, 0, 1, "of Adam, for both networks; larger learns faster and may diverge")
     latent_rate: float = number(

@@ -1,4 +1,4 @@
-"""Fit a generator: a dataset, a recipe and a folder -> a training there, started or continued."""
+"""Fit a generator: train a recipe on a dataset into a folder, from the start or from the newest checkpoint there."""
 
 import os
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from train.data.pairs import PairRows, PairSampler
 from train.errors import RecipeError
 from train.loop import run_loop
 from train.processes import Processes
-from train.run_folder import claim, require_same
+from train.run_folder import record_run, require_same
 from train.training import Training, batch_kinds
 
 _SAMPLES = 6  # rows of a sample grid
@@ -147,7 +147,7 @@ def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | No
         with processes.first_then_others():
             if processes.first:
                 locked.enter_context(OutputLock(request.out))
-                claim(request.out, planned.facts)
+                record_run(request.out, planned.facts)
                 remove_partials(request.out)
             latents = _latents(planned, device, listener)
         held_out = planned.photos.held_out(request.recipe.held_out)

@@ -90,7 +90,7 @@ def gradient_penalty(discriminator: Discriminator, images: Tensor, norm: float =
     """Mean (|dD/dx| - norm)^2 at the images, D summed over scales; differentiable, in float32.
 
     At real images with norm 0 it is R1 (Mescheder et al. 2018); at `interpolate(real, fake)` with norm 1 it is that of
-    Gulrajani et al. 2017, to which the SimSwap paper gives the weight 1e-5. Batch normalisation in D couples the images
+    Gulrajani et al. 2017, weighted by 1e-5 in the SimSwap paper. Batch normalisation in D couples the images
     of a batch: each gradient includes the effect on the others.
     """
     with torch.autocast(images.device.type, enabled=False):

@@ -88,7 +88,7 @@ class _Adversary:
         self.networks, self.recipe = networks, networks.recipe
 
     def visible(self, images: Tensor, batch: Batch, a: float) -> Tensor:
-        """The discriminator's input: images (B, 3, S, S), masked where the recipe says so."""
+        """The discriminator's input: images (B, 3, S, S), masked if the recipe's `masked` is "discriminator"."""
         if batch.masks is None or self.recipe.masked == "input":
             return images
         return mask_schedule.apply(images, batch.masks.to(images.dtype), a)

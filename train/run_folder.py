@@ -13,7 +13,7 @@ from train.errors import CheckpointError
 RUN = "run.json"
 
 
-def claim(out: Path, facts: RunFacts) -> None:
+def record_run(out: Path, facts: RunFacts) -> None:
     """Record `facts` in an empty folder, or check that they are recorded there.
 
     Raises OutputError: the folder holds other files. CheckpointError: it is of another training, or damaged.

@@ -101,7 +101,7 @@ class TrainedGenerator:
         Args:
             rgb01: targets; the output keeps their memory format.
             condition: (N, D), from `condition`.
-            masks: float (N, 1, S, S), 1 where the network may see the target; used where `input_mask` is not None.
+            masks: float (N, 1, S, S), 1 on pixels that the network reads; used where `input_mask` is not None.
         """
         target = self.network.to_input(rgb01)
         shown = masks if self.input_mask is not None else None

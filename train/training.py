@@ -31,8 +31,8 @@ from train.processes import Processes
 def batch_kinds(recipe: Recipe) -> Callable[[int], Kind]:
     """A function from the index of a batch to its kind.
 
-    Both updates of a step use one kind, and a share `same_person` of the steps is "same". A step takes `accumulate`
-    batches for the generator, then as many for the discriminator if that has batches of its own.
+    Both updates of a step use one kind, and a share `same_person` of the steps is "same". A step consumes
+    `accumulate` batches for the generator, then as many for the discriminator if `discriminator_batch` is "fresh".
     """
     share = recipe.same_person
     batches = recipe.accumulate * (2 if recipe.discriminator_batch == "fresh" else 1)
@@ -177,7 +177,7 @@ class Training:
         return fakes, names, values
 
     def _optimisers(self) -> tuple[Adam, Adam]:
-        """Adam for G, with a learning rate of its own for layers that read the latent, and for D."""
+        """Adam for G, with another learning rate for layers that read the latent, and Adam for D."""
         recipe = self.recipe
         readers, others = _split_by_input(self.generator)
         groups = [{"params": others}, {"params": readers, "lr": recipe.learning_rate * recipe.latent_rate}]

@@ -32,7 +32,7 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("learning_rat = 1", "x.toml: unknown key 'learning_rat'; did you mean 'learning_rate'?"),
         ("batch = 0", "x.toml: batch = 0 is out of range; set it to 1 to 4096"),
@@ -55,12 +55,12 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
         ("= 1", "not valid TOML"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str) -> None:
+def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("x.toml").write_text(text)
     with pytest.raises(RecipeError) as caught:
         load_recipe("x.toml")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:

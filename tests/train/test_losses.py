@@ -103,7 +103,7 @@ def embedder() -> Embedder:
 
 
 def matrices_to(embedder: Embedder, count: int) -> Tensor:
-    """Crop -> chip for faces that lie exactly as the 224 template has them."""
+    """Crop -> the embedder's template, for faces aligned exactly to the 224 template."""
     points = np.repeat(TEMPLATES["simswap-224"].points[:1], count, 0)
     return torch.from_numpy(fit(points, embedder.template)[0]).float()
 

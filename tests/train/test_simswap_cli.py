@@ -71,7 +71,7 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
         shard.unlink()
     occupied = make_folder(tmp_path, "occupied")
     (occupied / "thesis.txt").write_text("")
-    for arguments, code, words in [
+    for arguments, code, message in [
         (["--data", tmp_path], 7, "is not a curated dataset"),
         (["--data", cleaned.out, "--recipe", "basline"], 8, "did you mean 'baseline'"),
         (["--data", cleaned.out, "--recipe", other], 7, "aligned to simswap-224, this recipe trains on ffhq-512"),
@@ -85,7 +85,7 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
             simswap("fit", *arguments, "--device", "cpu") if "--device" not in arguments else simswap("fit", *arguments)
         )
         assert done.returncode == code, (arguments, done.stderr)
-        assert words in done.stderr
+        assert message in done.stderr
         assert done.stderr.startswith("simswap: ")
         assert done.stderr.count("\n") == 1
 

@@ -62,7 +62,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(planned: FitPlan, tmp_p
     weight = next(state.generator.parameters())
 
     def loss_of(index: int, batch: Batch) -> Loss:
-        # Without batch normalisation, which has statistics of its own in each part.
+        # Without batch normalisation, whose statistics differ between the parts.
         return Loss((weight.sum() * batch.target.float()).mean(), {"x": torch.ones(())}, weight)
 
     state._update(torch.optim.SGD([weight]), batches[:2], loss_of)

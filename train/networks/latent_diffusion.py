@@ -94,7 +94,7 @@ class Denoiser(nn.Module):
 
 @register_generator("diffusion", "blocks", "width", "io_space", "condition_shrink", "teacher", "noise")
 class LatentDiffusion(FaceGenerator):
-    """Autoencoder with a narrow code, and a denoiser (see the head of this file).
+    """Autoencoder with a narrow code, and a denoiser (see the module's docstring).
 
     Args:
         latent_dim: D, dimension of the latents.

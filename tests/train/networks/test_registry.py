@@ -16,7 +16,7 @@ from train.networks.registry import generator_names, register_generator, unregis
 
 @pytest.fixture
 def toy() -> Iterator[None]:
-    """A generator that a file of its own would define, with two of the existing recipe keys."""
+    """A registered generator that accepts two of the existing recipe keys."""
 
     @register_generator("toy", "width", "shrink")
     class Toy(FaceGenerator):
@@ -54,7 +54,7 @@ def test_every_registered_generator_is_named_by_a_recipe(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("keys", "message"),
     [
         ({"generator": "diffusion", "convolution": "dynamic"}, "convolution = 'dynamic' has no effect with generator"),
         ({"generator": "diffusion", "output": "change"}, "output = 'change' has no effect"),
@@ -67,8 +67,8 @@ def test_every_registered_generator_is_named_by_a_recipe(name: str) -> None:
         ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion or simswap"),
     ],
 )
-def test_keys_that_a_generator_does_not_accept_are_refused(keys: dict[str, object], words: str) -> None:
+def test_keys_that_a_generator_does_not_accept_are_refused(keys: dict[str, object], message: str) -> None:
     diffusion = {"condition_shrink": 8, "same_person": 1.0} if keys.get("generator") == "diffusion" else {}
     with pytest.raises(RecipeError) as caught:
         Recipe(**diffusion | keys)  # type: ignore[arg-type]
-    assert words in str(caught.value)
+    assert message in str(caught.value)

@@ -90,9 +90,9 @@ def test_forward_equals_the_reference(io_space: str) -> None:
         expected = reference(generator.state_dict(), target, latent, tanh=io_space == "rgb01_tanh")
         assert expected.std() > 1e-3
         torch.testing.assert_close(generator(target, latent), expected, rtol=1e-4, atol=1e-5)
-        last = generator.to(memory_format=torch.channels_last)
-        there = last(target.contiguous(memory_format=torch.channels_last), latent)
-        torch.testing.assert_close(there, expected, rtol=1e-4, atol=1e-5)
+        generator = generator.to(memory_format=torch.channels_last)
+        image = generator(target.contiguous(memory_format=torch.channels_last), latent)
+        torch.testing.assert_close(image, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_names_and_shapes_of_the_state_dict_are_the_published_ones() -> None:
