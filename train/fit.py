@@ -1,7 +1,6 @@
 """Fit a generator: train a recipe on a dataset into a folder, from the start or from the newest checkpoint there."""
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,7 +206,7 @@ def _latents(planned: FitPlan, device: torch.device, listener: Listener) -> Late
     """The latent of each face: the dataset's own, or computed once and stored in the run's folder."""
     cache = planned.request.out / "latents"
     embedder = planned.embedder.to(device)
-    return read_latents(planned.dataset, planned.photos, embedder, cache, _every_tenth(listener))
+    return read_latents(planned.dataset, planned.photos, embedder, cache, listener)
 
 
 def pair_loader(
@@ -257,13 +256,3 @@ def _use_deterministic_algorithms(device: str) -> None:
     if device != "cpu":
         raise ModelError(f"--deterministic works on the CPU only, not on {device}: add --device cpu")
     torch.use_deterministic_algorithms(True)
-
-
-def _every_tenth(listener: Listener) -> Callable[[int, int], None]:
-    """Notes every tenth of the latents."""
-
-    def report(done: int, total: int) -> None:
-        if done == total or done * 10 // total != (done - 64) * 10 // total:
-            listener.note(f"latents: {done:,} of {total:,} faces")
-
-    return report

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import ROOT, Cleaned
+from tests.samples.listener import Recorder, Step
 from tests.samples.tiny_training import losses, run, with_recipe, write_recipe
 from train import checkpoint, fit
 from train.errors import CheckpointError, RecipeError
@@ -84,31 +85,10 @@ def test_a_run_writes_log_grid_and_checkpoints(planned: FitPlan, tmp_path: Path)
     assert checkpoint.newest(tmp_path / "checkpoints") == checkpoint.path_of(tmp_path / "checkpoints", 24)
 
 
-class Recorder:
-    """A listener that records what it receives."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int | None, str]] = []
-        self.advanced = 0
-        self.notes: list[str] = []
-
-    def start(self, step: str, total: int | None, unit: str = "photos") -> None:
-        self.started.append((step, total, unit))
-
-    def advance(self, count: int = 1) -> None:
-        self.advanced += count
-
-    def finish(self) -> None: ...
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
 def test_a_listener_receives_images_and_log_lines(planned: FitPlan, tmp_path: Path) -> None:
     recorder = Recorder()
     fit.run(with_recipe(planned, tmp_path, images=8), recorder)
-    assert recorder.started[-1] == ("training", 8, "images")
-    assert recorder.advanced == 8
+    assert recorder.steps[-1] == Step("training", 8, "images", done=8, finished=True)
     assert [line.split()[:3] for line in recorder.notes if "images/s" in line] == [
         ["4", "images", "50%"],
         ["8", "images", "100%"],

@@ -12,6 +12,7 @@ import torch
 
 from curate.faces.align import fit, warp_crops
 from curate.faces.embedder import Embedder
+from curate.listener import SILENT, Listener, progress
 from manifests.output import atomic
 from manifests.reader import Dataset, PixelReader
 from train.data.faces import TrainingFaces, encode_lines
@@ -25,7 +26,7 @@ def read_latents(
     faces: TrainingFaces,
     embedder: Embedder,
     cache: Path,
-    report: Callable[[int, int], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Latents:
     """Return the latents of faces, computing them where the dataset has no embeddings of `embedder`.
 
@@ -36,7 +37,7 @@ def read_latents(
         faces: N faces.
         embedder: the embedder of the identity loss.
         cache: folder of computed latents, created where missing.
-        report: called with the faces done and N while latents are computed.
+        listener: receives the faces done while latents are computed, and a note at the end.
 
     Returns:
         Unit vectors float16 (N, D).
@@ -50,7 +51,9 @@ def read_latents(
     key = hashlib.sha256(encode_lines(faces.face_id) + faces.crop_offset.tobytes()).hexdigest()[:16]
     path = cache / f"{embedder.embedder_id}-{key}.npy"
     if not path.exists():
-        computed = _embed_crops(faces, embedder, report)
+        with progress(listener, "embedding", len(faces), "faces") as advance:
+            computed = _embed_crops(faces, embedder, advance)
+        listener.note(f"embedded {len(faces):,} faces")
         with atomic(path) as partial, partial.open("wb") as file:
             np.save(file, computed)
     latents: Latents = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -66,7 +69,7 @@ def latent_centre(latents: Latents, min_norm: float) -> npt.NDArray[np.float32]:
     return mean if np.linalg.norm(mean) > min_norm else np.zeros_like(mean)
 
 
-def _embed_crops(faces: TrainingFaces, embedder: Embedder, report: Callable[[int, int], None] | None) -> Latents:
+def _embed_crops(faces: TrainingFaces, embedder: Embedder, advance: Callable[[int], None]) -> Latents:
     """Embed the stored crops, warped as the identity loss warps the generator's output."""
     reader = PixelReader(faces.root)
     matrices, _ = fit(faces.points, embedder.template)
@@ -83,6 +86,5 @@ def _embed_crops(faces: TrainingFaces, embedder: Embedder, report: Callable[[int
         pixels = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2).float()
         chips = warp_crops(pixels, torch.from_numpy(matrices[start:stop]).to(device), embedder.template.size)
         latents[start:stop] = embedder.embed(chips.round().to(torch.uint8)).cpu().numpy()
-        if report is not None:
-            report(stop, len(faces))
+        advance(stop - start)
     return latents

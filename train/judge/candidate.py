@@ -15,7 +15,6 @@ from train.data.faces import TrainingFaces
 from train.data.latents import Latents, read_latents
 from train.data.loader import Batch, PairLoader
 from train.data.pairs import Kind, PairRows, PairSampler
-from train.judge.judge import note_when_embedded
 from train.judge.pairs import SEED, unmodified
 from train.trained import TrainedGenerator
 
@@ -47,7 +46,7 @@ class Candidate:
         listener: Listener,
     ) -> "Candidate":
         """Read or compute the latents of the judged `faces`. cache: folder of latents that are computed."""
-        latents = read_latents(dataset, faces, trained.embedder, cache, note_when_embedded(listener))
+        latents = read_latents(dataset, faces, trained.embedder, cache, listener)
         return cls(path, trained, latents)
 
     @property

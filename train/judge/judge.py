@@ -5,7 +5,6 @@ has them. Where the norm of the mean embedding of many people is large, it is su
 (`train.data.latents.latent_centre`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,14 +140,12 @@ def create_judge(
         judged: the faces that are judged on.
         device: of all models.
         cache: folder of embeddings that are computed.
-        listener: receives a note when embeddings were computed.
+        listener: receives the progress of embeddings that are computed.
     """
     people = np.unique(np.linspace(0, len(faces.people) - 1, _CENTRE_PEOPLE).astype(np.int64))
     one_per_person = faces.take(faces.first[people])
     embedder = chosen.embedder.to(device)
-    latents, of_people = (
-        read_latents(dataset, part, embedder, cache, note_when_embedded(listener)) for part in (judged, one_per_person)
-    )
+    latents, of_people = (read_latents(dataset, part, embedder, cache, listener) for part in (judged, one_per_person))
     return Judge.create(chosen, latents, of_people, device)
 
 
@@ -156,16 +153,6 @@ def dataset_embedders(dataset: Dataset) -> list[str]:
     """Names or files of the embedders that a dataset, or the parts of a merged one, were measured with."""
     infos = [Dataset.open(path).info for path in dataset.parts.values()] or [dataset.info]
     return [name for info in infos for name in embedders_of(info)]
-
-
-def note_when_embedded(listener: Listener) -> Callable[[int, int], None]:
-    """A callback for `read_latents` that notes the end of the computation."""
-
-    def report(done: int, total: int) -> None:
-        if done == total:
-            listener.note(f"embedded {total:,} faces")
-
-    return report
 
 
 def to_pixels(images: Tensor) -> Pixels:

@@ -8,6 +8,7 @@ import torch
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
 from tests.samples.dataset import EMBEDDER
+from tests.samples.listener import Recorder, Step
 from train.data.faces import TrainingFaces
 from train.data.latents import latent_centre, read_latents
 
@@ -35,17 +36,18 @@ def test_stored_embeddings_of_the_embedder_are_read(dataset: Dataset, faces: Tra
 
 def test_latents_of_another_embedder_are_computed_once(dataset: Dataset, faces: TrainingFaces, tmp_path: Path) -> None:
     stored = read_latents(dataset, faces, StoredEmbedder(), tmp_path)  # type: ignore[arg-type]
-    reports: list[tuple[int, int]] = []
+    recorder = Recorder()
 
     def read() -> np.ndarray:
-        return read_latents(dataset, faces, OtherEmbedder(), tmp_path, lambda *report: reports.append(report))  # type: ignore[arg-type]
+        return read_latents(dataset, faces, OtherEmbedder(), tmp_path, recorder)  # type: ignore[arg-type]
 
     computed = read()
     assert not np.allclose(computed, stored)
     (cached,) = tmp_path.iterdir()
     assert cached.name.startswith("f" * 16)
     assert np.array_equal(read(), computed)
-    assert reports == [(len(faces), len(faces))]
+    assert recorder.steps == [Step("embedding", len(faces), "faces", done=len(faces), finished=True)]
+    assert recorder.notes == [f"embedded {len(faces)} faces"]
 
 
 def test_a_centre_is_subtracted_only_where_all_latents_are_similar() -> None:
