@@ -1,4 +1,4 @@
-"""The structure of the repository: one direction of imports, no cycles, small files, light `--help`, standard English."""
+"""The structure of the repository: directed imports, no cycles, small files, light `--help`, standard English."""
 
 import ast
 import re
