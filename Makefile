@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --all-extras
 DEMO ?= demo
 
-.PHONY: demo test lint bench setup wheel-test clean
+.PHONY: demo test lint docs bench setup wheel-test clean
 
 demo: setup  ## real faces with planted faults -> curate clean -> what was found
 	$(RUN) curate demo --out $(DEMO)
@@ -17,6 +17,10 @@ lint: setup  ## style and types
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+
+docs: setup  ## the documentation site, in build/site
+	$(RUN) python -m docs.reference
+	$(RUN) mkdocs build --strict
 
 bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
 	$(RUN) python -m bench
