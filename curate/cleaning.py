@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curate import decide, measure, relate, report
 from curate.decide.decide import Decided
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from curate.durations import format_duration
 from curate.listener import SILENT, Listener
 from curate.measure.measure import MeasureRequest, MeasureResult

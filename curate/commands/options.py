@@ -13,7 +13,7 @@ import typer
 from curate.sources.layouts import LAYOUTS
 
 if TYPE_CHECKING:
-    from curate.decide.policy import Policy
+    from curate.decide.rules import Policy
     from curate.measure.measure import MeasureRequest
     from curate.measure.sharpness import BlurCalibration
     from curate.sources import Source as PhotoSource

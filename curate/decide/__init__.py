@@ -2,8 +2,8 @@
 
 In: a related dataset, a `Policy`, and the human verdicts in `overrides.csv`. Out: `manifest.parquet`. Takes seconds;
 nothing is measured again. `run(DecideRequest(dataset, policy))` does all of it; `decide_collection` is its pure part.
-To add a reason: name it in `manifests.schema.REASONS`, add its thresholds to `Policy` (policy.py) and a rule to `RULES`
-(rules.py); the report and the reference pages derive from them.
+To add a reason: name it in `manifests.schema.REASONS`, and add its thresholds to `Policy` and a rule to `RULES` in
+rules.py; presets, the report and the reference pages derive from them.
 """
 
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ from curate.lazy import lazy_exports
 if TYPE_CHECKING:
     from curate.decide.collection import DecidedCollection, Part, TablePart, decide_collection
     from curate.decide.decide import Decided, DecideRequest, run
-    from curate.decide.policy import POLICIES, Policy, load_policy
+    from curate.decide.policy import POLICIES, load_policy
     from curate.decide.rule import Chart, Columns, Rule
-    from curate.decide.rules import RULES
+    from curate.decide.rules import RULES, Policy
 
 __all__ = [
     "POLICIES", "RULES", "Chart", "Columns", "DecideRequest", "Decided", "DecidedCollection", "Part", "Policy", "Rule",
@@ -28,8 +28,8 @@ if not TYPE_CHECKING:
         {
             "curate.decide.collection": ("DecidedCollection", "Part", "TablePart", "decide_collection"),
             "curate.decide.decide": ("DecideRequest", "Decided", "run"),
-            "curate.decide.policy": ("POLICIES", "Policy", "load_policy"),
+            "curate.decide.policy": ("POLICIES", "load_policy"),
             "curate.decide.rule": ("Chart", "Columns", "Rule"),
-            "curate.decide.rules": ("RULES",),
+            "curate.decide.rules": ("RULES", "Policy"),
         },
     )

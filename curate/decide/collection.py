@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 
 from curate.decide.kept_photo import RANKING_COLUMNS, Duplicates, candidates, choose_kept, group_members
 from curate.decide.overrides import Overrides
-from curate.decide.policy import Policy
 from curate.decide.rule import Flags, Rule
-from curate.decide.rules import RULES, own_rules, photo_reasons
+from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
 from curate.decide.sharpness_limit import collection_limit
 from manifests.schema import RELATIONS, arrow_schema
 

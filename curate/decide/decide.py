@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from curate.decide.collection import DecidedCollection, decide_collection
 from curate.decide.footer import decision_footer
 from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides, suggest, unmatched_warnings
-from curate.decide.policy import Policy
 from curate.decide.rule import Rule
-from curate.decide.rules import RULES
+from curate.decide.rules import RULES, Policy
 from curate.decide.stored_parts import stored_parts
 from curate.listener import SILENT, Listener, progress
 from manifests import layout

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from manifests import layout
 
 if TYPE_CHECKING:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.decide.policy import Policy
+if TYPE_CHECKING:
+    from curate.decide.rules import Policy
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -60,7 +62,7 @@ class Chart:
     title: str
     low: float
     high: float
-    limits: Callable[[Policy], tuple[float, ...]] = lambda policy: ()
+    limits: "Callable[[Policy], tuple[float, ...]]" = lambda policy: ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Rule:
     meaning: str
     columns: tuple[str, ...]
     keys: tuple[str, ...]
-    applies: Callable[[Columns, Policy], Flags]
+    applies: "Callable[[Columns, Policy], Flags]"
     shown: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
 

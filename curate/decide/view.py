@@ -11,7 +11,7 @@ from pathlib import Path
 from curate import merge
 from curate.decide.decide import DecideRequest, run_locked
 from curate.decide.overrides import FILE_NAME
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from manifests.layout import INFO, RELATIONS, read_info, write_info
 from manifests.output import OutputLock, atomic, writable
 from manifests.reader import Dataset

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from curate.errors import SourceError
 from curate.evaluate.collection import MeasuredCollection, read_collection
 from curate.evaluate.degradations import EYE_DISTANCE

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.decide.collection import TablePart, decide_collection
-from curate.decide.policy import Policy
 from curate.decide.rescore import rescored
+from curate.decide.rules import Policy
 from curate.evaluate.collection import MeasuredCollection
 from curate.evaluate.planting import SAME_BYTES, Draw, Flags, Rows
 from curate.measure.sharpness import BlurCalibration

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.decide.policy import Policy
 from curate.decide.rule import Chart
-from curate.decide.rules import RULES
+from curate.decide.rules import RULES, Policy
 from curate.report.reasons import Reasons
 
 Floats = npt.NDArray[np.float64]

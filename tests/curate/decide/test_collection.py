@@ -1,7 +1,7 @@
 """decide_collection: one row per photo, overrides, and the same verdicts however a collection is split."""
 
 from curate.decide.collection import TablePart, decide_collection
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from tests.samples.photos import AS_GIVEN, decided, tables
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from curate.decide.decide import Decided, DecideRequest, run
 from curate.decide.footer import applied_policy
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from curate.errors import BusyError, DatasetError
 from manifests.layout import POLICY, POLICY_HASH
 from manifests.output import OutputLock

@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from curate.decide.policy import POLICIES, Policy, load_policy
+from curate.decide.policy import POLICIES, load_policy
+from curate.decide.rules import Policy
 from curate.errors import PolicyError
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from curate.decide.decide import DecideRequest, run
-from curate.decide.policy import Policy
 from curate.decide.rescore import calibration_sha256, rescored
+from curate.decide.rules import Policy
 from curate.errors import PolicyError
 from curate.measure.sharpness import load_calibration
 from manifests.layout import CALIBRATION_HASH, POLICY_HASH

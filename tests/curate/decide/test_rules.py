@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.decide.policy import Policy, load_policy
+from curate.decide.policy import load_policy
 from curate.decide.rule import Columns, Flags, Rule
-from curate.decide.rules import RULES
+from curate.decide.rules import RULES, Policy
 from manifests.schema import MANIFEST, REASONS
 from tests.samples.photos import GOOD, decided
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.decide.policy import Policy
+from curate.decide.rules import Policy
 from curate.decide.view import make_view
 from manifests.errors import DatasetError
 from tests.conftest import Cleaned
