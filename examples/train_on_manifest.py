@@ -1,6 +1,6 @@
 """Train a face-swap generator on the kept faces of a cleaned dataset.
 
-    python examples/train_on_manifest.py --data curated/vggface2 --out runs/mine --recipe seg-mask
+    python examples/train_on_manifest.py --data curated/vggface2 --out runs/seg-mask --recipe seg-mask
 
 Same as `simswap fit`. Stopped at any moment, the same command continues. RUN/samples shows what the generator does.
 """
