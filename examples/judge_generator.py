@@ -1,7 +1,7 @@
 r"""Judge a generator on people that it was not trained on, and compare it with another one.
 
     python examples/judge_generator.py --data curated/vggface2 --out judged \
-        --checkpoint runs/mine/checkpoints/000008000000.safetensors \
+        --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors \
         --baseline runs/baseline/checkpoints/000008000000.safetensors
 
 Same as `simswap evaluate`. OUT/index.html shows swaps beside the numbers.
