@@ -137,6 +137,8 @@ def pair_scores(similarity: npt.NDArray[np.float32], people: npt.NDArray[np.str_
     """Split similarities (N, N) of the faces of `people` (N,) into same-person and different-person pairs, shuffled."""
     upper = np.triu_indices(len(people), 1)
     same = people[upper[0]] == people[upper[1]]
+    if not same.any():
+        raise SystemExit("no two photos of the sample show one person: raise --photos")
     values = similarity[upper].astype(np.float64)
     rng = np.random.default_rng(0)
     return rng.permutation(values[same]), rng.permutation(values[~same])
