@@ -71,11 +71,8 @@ def _folder_references(path: Path, models: Models, listener: Listener) -> list[R
 
 
 def _dataset_references(gallery: Dataset, embedder_id: str) -> list[Reference]:
-    kept = set(gallery.manifest(["face_id"], verdict="keep")["face_id"].to_pylist())
-    references: list[Reference] = []
-    for bucket in range(gallery.buckets):
-        face_ids, vectors = gallery.embeddings(embedder_id, bucket)
-        references += [pair for pair in zip(face_ids, vectors, strict=True) if pair[0] in kept]
-    if not kept:
+    kept = gallery.manifest(["face_id", "shard"], verdict="keep")
+    if not kept.num_rows:
         raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would have no effect")
-    return references
+    kept = kept.filter(kept["face_id"].is_valid())
+    return list(zip(kept["face_id"].to_pylist(), gallery.embeddings_for(kept, embedder_id), strict=True))
