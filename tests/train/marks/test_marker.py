@@ -40,7 +40,7 @@ def test_a_sealed_photo_has_metadata_and_valid_credentials(name: str, photo: Pix
     assert np.array_equal(decoded(sealed), decoded(encoded(photo, name)))
 
 
-@pytest.mark.parametrize("container", VIDEO_FORMATS)
+@pytest.mark.parametrize("container", sorted(VIDEO_FORMATS))
 def test_videos_have_the_field_among_their_tags(container: Container) -> None:
     tags = Marker(Marking(MARK_ID, label="none")).tags(container)
     assert from_text(tags["AIGC"]) == aigc_fields("swapset", MARK_ID, "none")
