@@ -8,6 +8,7 @@ from manifests.errors import BusyError, DatasetError, OutputError, SwapsetError
 
 __all__ = [
     "BusyError",
+    "ChecksError",
     "DatasetError",
     "DecodeError",
     "ModelError",
@@ -34,6 +35,12 @@ class PolicyError(SwapsetError):
     """A policy file, an override or a blur calibration has an unknown key or a value out of range."""
 
     exit_code = 8
+
+
+class ChecksError(SwapsetError):
+    """With `--strict-checks`: a check found something off in the collection. The dataset is complete."""
+
+    exit_code = 10
 
 
 class DecodeError(SwapsetError):

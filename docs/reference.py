@@ -1,7 +1,8 @@
 """Write the reference pages of the documentation from the code: `python -m docs.reference`.
 
-Columns come from the schema, reasons from the rules, policy and recipe keys from their dataclasses, commands from the
-command lines, exit codes from the error classes. A test compares the committed pages with `pages()`.
+Columns come from the schema, reasons from the rules, checks from their table, policy and recipe keys from their
+dataclasses, commands from the command lines, exit codes from the error classes. A test compares the committed pages
+with `pages()`.
 """
 
 import inspect
@@ -14,6 +15,7 @@ import pyarrow as pa
 import typer
 
 from curate.cli import app as curate_app
+from curate.decide.checks import CHECKS
 from curate.decide.policy import POLICIES
 from curate.decide.rules import RULES
 from curate.typed_toml import Presets
@@ -31,6 +33,7 @@ def pages() -> dict[str, str]:
     return {
         "columns.md": columns(),
         "reasons.md": reasons(),
+        "checks.md": checks(),
         "policy.md": policy(),
         "recipe.md": recipe(),
         "curate.md": commands("curate", curate_app),
@@ -62,6 +65,16 @@ def reasons() -> str:
         f"{NOTICE}# Reasons\n\nThe column `reasons` of the manifest lists all reasons that apply, in this order. "
         " See [Columns](columns.md) and [Policy keys](policy.md).\n\n"
         + table(("reason", "meaning", "columns", "policy keys"), rows)
+    )
+
+
+def checks() -> str:
+    """Every check of a collection as a whole."""
+    rows = [(f"`{check.name}`", check.meaning, check.cause, _code(check.explained_by)) for check in CHECKS]
+    return (
+        f"{NOTICE}# Checks\n\nQuestions about a collection as a whole, in the order in which findings are listed. A "
+        "finding is left out where one that explains it is listed. See [When a run says that something is off]"
+        "(../guides/checks.md).\n\n" + table(("check", "finds", "likely cause", "explained by"), rows)
     )
 
 

@@ -25,6 +25,10 @@ SHARPNESS_LIMIT = "swapset.sharpness_limit"
 """Footer key of the manifest: the lowest sharpness that was kept, where the policy adapts it to the collection."""
 CALIBRATION_HASH = "swapset.calibration_hash"
 """Footer key of the manifest: hash of the blur calibration given to `decide`; absent without one."""
+CHECKS = "swapset.checks"
+"""Footer key of the manifest: what the checks of `decide` found, a JSON list of objects with the keys check,
+observation, cause and command. In a command, OUT, ROOT and LAYOUT stand for the dataset's folder, its source and the
+source's layout."""
 
 
 def bucket_of(identity: str, buckets: int) -> int:
@@ -44,13 +48,15 @@ class SourceRecord:
 
     kind: a source layout such as 'folder' or 'vggface2', or 'merge' for a merged dataset. root: absolute path of the
     source; None for a merged dataset. limit: `--limit` of the run that created the dataset. join_identities: only in a
-    merged dataset, whether equal identity names of two parts are the same person.
+    merged dataset, whether equal identity names of two parts are the same person. ignored: extension -> files of the
+    source that are not photos, in the last run of `measure`.
     """
 
     kind: str
     root: str | None = None
     limit: int | None = None
     join_identities: bool = False
+    ignored: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class ModelsRecord:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The contents of `dataset.json`, written when a dataset is created and not changed afterwards.
+    """The contents of `dataset.json`: written when a dataset is created, and unchanged while its source is unchanged.
 
     buckets: number of shards of each family; 0 for a merged dataset. parts: only in a merged dataset, name -> directory
     of each part, relative to this one, in the order of merging.

@@ -32,8 +32,9 @@ def footer(path: str | os.PathLike[str]) -> dict[str, str] | None:
     path = Path(path)
     if not path.exists():
         return None
-    metadata = _open_parquet(path).schema_arrow.metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items()}
+    # Not the schema's metadata, which lacks what was added after the rows (`write_table(final_metadata=...)`).
+    metadata = _open_parquet(path).metadata.metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int | None = None) -> pa.Table:

@@ -5,7 +5,7 @@ A file depends on the rows, the schema and the given metadata alone, not on time
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -53,10 +53,12 @@ def write_table(
     tables: pa.Table | Iterable[pa.Table],
     schema: pa.Schema,
     metadata: Mapping[str, str] | None = None,
+    final_metadata: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
     """Write a table, or a stream of tables with a row group each (empty ones too), to `path` atomically.
 
-    Columns are selected and cast by `schema`; its metadata and `metadata` go into the footer.
+    Columns are selected and cast by `schema`; its metadata and `metadata` go into the footer. `final_metadata` is
+    called after the last table, for metadata that depends on the tables.
     Raises OutputError (see `atomic`), KeyError for a missing column, ValueError for a null in a never-null column.
     """
     schema = _with_metadata(schema, metadata)
@@ -73,6 +75,8 @@ def write_table(
     ):
         for table in [tables] if isinstance(tables, pa.Table) else tables:
             writer.write_table(_conform(table, schema), row_group_size=max(1, table.num_rows))
+        if final_metadata is not None:
+            writer.add_key_value_metadata(dict(final_metadata()))
 
 
 def _codec(leaf: str, dtype: pa.DataType) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.commands.options import (
@@ -12,6 +13,7 @@ from curate.commands.options import (
     Exclude,
     MeasureOptions,
     PolicyOption,
+    StrictChecks,
     calibration_of,
     policy_of,
     with_options,
@@ -29,6 +31,7 @@ def clean(
     policy: PolicyOption = "default",
     calibration: CalibrationOption = None,
     exclude: Exclude = None,
+    strict_checks: StrictChecks = False,
     dry_run: DryRun = False,
 ) -> None:
     """Clean a collection of photos: measure, relate, decide, report.
@@ -50,6 +53,7 @@ def clean(
     _print_verdicts(cleaned.decided)
     print(f"manifest: {cleaned.manifest}")
     print(f"report:   {cleaned.report}")
+    _print_findings(cleaned.decided, cleaned.out, strict_checks)
 
 
 @with_options
@@ -89,7 +93,12 @@ def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> 
     print(f"compared all faces with all identities in {format_duration(time.monotonic() - began)}")
 
 
-def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: CalibrationOption = None) -> None:
+def decide(
+    dataset: Dataset,
+    policy: PolicyOption = "default",
+    calibration: CalibrationOption = None,
+    strict_checks: StrictChecks = False,
+) -> None:
     """Step 3: decide what to keep, by a policy.
 
     Writes manifest.parquet. Verdicts in overrides.csv take precedence. Takes seconds; nothing is measured again.
@@ -105,6 +114,7 @@ def decide(dataset: Dataset, policy: PolicyOption = "default", calibration: Cali
     print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
     _print_verdicts(decided)
     print(f"manifest: {dataset / MANIFEST}")
+    _print_findings(decided, dataset, strict_checks)
 
 
 def report(dataset: Dataset) -> None:
@@ -133,3 +143,16 @@ def _print_verdicts(decided: "Decided") -> None:
     for reason, count in decided.reasons.items():
         if count:
             print(f"  {count:>9,}  {reason}")
+
+
+def _print_findings(decided: "Decided", out: Path, strict: bool) -> None:
+    """Print what the checks found. Raises ChecksError if `strict` and there is something."""
+    from curate.errors import ChecksError
+    from manifests.layout import read_info
+
+    source = read_info(out).source
+    for finding in decided.findings:
+        print(f"check {finding.line(str(out), source)}", file=sys.stderr)
+    if strict and decided.findings:
+        names = ", ".join(finding.check for finding in decided.findings)
+        raise ChecksError(f"{out} is complete, but checks found something off ({names}): see the next steps above")

@@ -105,6 +105,15 @@ CalibrationOption = Annotated[
 ]
 
 
+StrictChecks = Annotated[
+    bool,
+    typer.Option(
+        "--strict-checks",
+        help="End with exit code 10 if a check finds something off in the collection as a whole.",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """The options of every command that measures photos."""

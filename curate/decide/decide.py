@@ -1,16 +1,19 @@
 """Decide a dataset: stream its measures and relations through `decide_collection` and rewrite `manifest.parquet`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.decide.check import Check, Finding
+from curate.decide.checks import CHECKS, findings
 from curate.decide.collection import DecidedCollection, decide_collection
-from curate.decide.footer import decision_footer
+from curate.decide.collection_numbers import CollectionTally
+from curate.decide.footer import decision_footer, findings_footer
 from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides, suggest, unmatched_warnings
 from curate.decide.rule import Rule
 from curate.decide.rules import RULES, Policy
@@ -35,31 +38,41 @@ class DecideRequest:
         policy: thresholds.
         calibration: scores sharpness again from the stored statistics; None keeps the measured scores.
         rules: RULES, or a table with rules of your own.
+        checks: CHECKS, or a table with checks of your own.
     """
 
     dataset: Path
     policy: Policy = field(default_factory=Policy)
     calibration: "BlurCalibration | None" = None
     rules: tuple[Rule, ...] = RULES
+    checks: tuple[Check, ...] = CHECKS
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Result of `run`: photos in all and kept, photos per reason, and warnings on overrides that match no photo."""
+    """Result of `run`.
+
+    Attributes:
+        photos, kept: photos in all, and the kept ones.
+        reasons: photos to which each reason applies.
+        warnings: overrides that match no photo.
+        findings: what the checks found off in the collection as a whole.
+    """
 
     photos: int
     kept: int
     reasons: dict[str, int]
     warnings: list[str]
+    findings: tuple[Finding, ...] = ()
 
 
 def run(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     """Write `manifest.parquet` from the measures, the relations and overrides.csv (created empty where it is missing).
 
-    A row group of the manifest holds whole buckets; the footer records the policy and its hash, and the calibration's
-    hash where there is one. Raises DatasetError where the relations are missing or were computed from other measures,
-    PolicyError for a faulty overrides.csv, OutputError where the manifest cannot be written, BusyError where another
-    process writes into the dataset.
+    A row group of the manifest holds whole buckets; the footer records the policy and its hash, the calibration's hash
+    where there is one, and what the checks found. Raises DatasetError where the relations are missing or were computed
+    from other measures, PolicyError for a faulty overrides.csv, OutputError where the manifest cannot be written,
+    BusyError where another process writes into the dataset.
     """
     with OutputLock(request.dataset):
         return run_locked(request, listener)
@@ -73,42 +86,34 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     parts = stored_parts(dataset, request.calibration)
     collection = decide_collection(parts, request.policy, overrides, request.rules)
     footer = decision_footer(request.policy, collection.policy, request.calibration)
-    tally = _Tally([rule.reason for rule in request.rules], overrides.verdicts)
+    tally = CollectionTally([rule.reason for rule in request.rules])
+    unmatched = set(overrides.verdicts)
+    found: list[Finding] = []
+
+    def check() -> dict[str, str]:
+        lowered = collection.policy.min_sharpness < request.policy.min_sharpness
+        limit = collection.policy.min_sharpness if lowered else math.nan
+        found.extend(findings(tally.numbers(limit, dataset.info.source.ignored), request.checks))
+        return findings_footer(found)
+
     with progress(listener, "deciding", sum(part.rows for part in parts), "faces") as advance:
-        tables = _decided_tables(collection, tally, advance)
-        write_table(dataset.path / layout.MANIFEST, tables, arrow_schema("manifest"), footer)
+        tables = _decided_tables(collection, tally, unmatched, advance)
+        write_table(dataset.path / layout.MANIFEST, tables, arrow_schema("manifest"), footer, check)
     suggestions = {}
-    if tally.unmatched:
-        suggestions = suggest(tally.unmatched, dataset.manifest(["image_id"])["image_id"].to_pylist())
-    warnings = unmatched_warnings(overrides, tally.unmatched, suggestions)
-    return Decided(tally.photos, tally.kept, tally.reasons(), warnings)
+    if unmatched:
+        suggestions = suggest(unmatched, dataset.manifest(["image_id"])["image_id"].to_pylist())
+    warnings = unmatched_warnings(overrides, unmatched, suggestions)
+    return Decided(tally.photos, tally.kept, tally.reasons, warnings, tuple(found))
 
 
-class _Tally:
-    """Counts over the manifest's tables."""
-
-    def __init__(self, reasons: Sequence[str], overridden: Iterable[str]) -> None:
-        self.photos = 0
-        self.kept = 0
-        self.unmatched = set(overridden)
-        self._names = pa.array(reasons, pa.string())
-        self._counts = np.zeros(len(reasons), np.int64)
-
-    def add(self, table: pa.Table) -> None:
-        self.photos += table.num_rows
-        self.kept += pc.sum(pc.equal(table["verdict"].combine_chunks().indices, 0)).as_py() or 0
-        codes = pc.index_in(pc.list_flatten(table["reasons"]), self._names).to_numpy()
-        self._counts += np.bincount(codes, minlength=len(self._counts))
-        if self.unmatched:
-            matched = pc.is_in(table["image_id"], pa.array(self.unmatched))
-            self.unmatched.difference_update(table["image_id"].filter(matched).to_pylist())
-
-    def reasons(self) -> dict[str, int]:
-        return dict(zip(self._names.to_pylist(), self._counts.tolist(), strict=True))
-
-
-def _decided_tables(collection: DecidedCollection, tally: _Tally, advance: Callable[[int], None]) -> Iterator[pa.Table]:
+def _decided_tables(
+    collection: DecidedCollection, tally: CollectionTally, unmatched: set[str], advance: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """Yield the manifest's tables; count them in `tally` and remove their photos from `unmatched`."""
     for batch, table in zip(collection.batches, collection.tables(), strict=True):
         tally.add(table)
+        if unmatched:
+            matched = pc.is_in(table["image_id"], pa.array(unmatched))
+            unmatched.difference_update(table["image_id"].filter(matched).to_pylist())
         yield table
         advance(sum(part.rows for part in batch))

@@ -1,10 +1,12 @@
-"""The manifest's footer: the policy, the calibration and the sharpness limit that its verdicts come from."""
+"""The manifest's footer: what its verdicts come from, and what the checks found."""
 
 import hashlib
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from curate.decide.check import Finding
 from curate.decide.rules import Policy
 from manifests import layout
 
@@ -39,3 +41,13 @@ def applied_policy(footer: dict[str, str]) -> Policy:
     if layout.SHARPNESS_LIMIT in footer:
         policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
     return policy
+
+
+def findings_footer(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the footer entry of what the checks found."""
+    return {layout.CHECKS: json.dumps([asdict(finding) for finding in findings])}
+
+
+def stored_findings(footer: dict[str, str]) -> tuple[Finding, ...]:
+    """Return what the checks found when a manifest was decided; nothing for a merged one, which is not checked."""
+    return tuple(Finding(**values) for values in json.loads(footer.get(layout.CHECKS, "[]")))

@@ -178,8 +178,9 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     if not any(shard.photos for shard in shards):
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
     todo = [shard for shard in shards if not is_finished(shard, job)]
-    info = _describe(request, job, models)
-    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, source.ignored())
+    ignored = dict(sorted(source.ignored().items()))
+    info = _describe(request, job, models, ignored)
+    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, ignored)
     if request.verify:
         measure_plan = verify(measure_plan, listener)
     for line in measure_plan.summary():
@@ -264,9 +265,9 @@ def _check_same_source(info: DatasetInfo, request: MeasureRequest) -> None:
         )
 
 
-def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord) -> DatasetInfo:
+def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord, ignored: dict[str, int]) -> DatasetInfo:
     return DatasetInfo(
-        source=SourceRecord(request.layout, str(request.root.resolve()), request.limit),
+        source=SourceRecord(request.layout, str(request.root.resolve()), request.limit, ignored=ignored),
         settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION),
         models=models,
         buckets=job.buckets,

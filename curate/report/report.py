@@ -4,7 +4,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path, PurePath
 
-from curate.decide.footer import applied_policy
+from curate.decide.footer import applied_policy, stored_findings
 from curate.decide.rules import RULES
 from curate.report import sheets, summary
 from curate.report.charts import histogram_svg
@@ -50,6 +50,7 @@ def _page(dataset: Dataset, pictures: Path) -> str:
     template = environment.from_string((files("curate.report") / "page.html").read_text(encoding="utf-8"))
     return template.render(
         numbers=numbers,
+        findings=stored_findings(metadata),
         sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, pictures)),
         charts=[(shown.chart, histogram_svg(shown)) for shown in numbers.histograms if shown.photos.any()],
         meanings=_MEANINGS,

@@ -248,9 +248,25 @@ def test_buckets_are_pinned_and_even() -> None:
     assert (shard_name(0, 16), shard_name(7, 1000), shard_name(7, 1001)) == ("b-000", "b-007", "b-0007")
 
 
+def test_metadata_that_depends_on_the_tables_is_in_the_footer(tmp_path: Path) -> None:
+    path, rows, counts = tmp_path / "m.parquet", manifest_rows(20), list[int]()
+
+    def tables() -> Iterator[pa.Table]:
+        for _ in range(2):
+            counts.append(rows.num_rows)
+            yield rows
+
+    write_table(path, tables(), rows.schema, {"policy": "p"}, lambda: {"rows": str(sum(counts))})
+    metadata = footer(path)
+    assert metadata is not None
+    assert (metadata["policy"], metadata["rows"]) == ("p", "40")
+    assert metadata["swapset.table"] == "manifest"
+    assert "ARROW:schema" not in metadata
+
+
 def test_dataset_json_comes_back_and_is_canonical(tmp_path: Path) -> None:
     info = DatasetInfo(
-        SourceRecord("folder", "/f/\udcff", limit=5),
+        SourceRecord("folder", "/f/\udcff", limit=5, ignored={".txt": 3}),
         SettingsRecord("simswap-224", max_pixels=50_000_000, revision=1),
         ModelsRecord(EmbedderRecord("e", "sample"), "d", "s", ChoiceRecord("builtin")),
         buckets=16,

@@ -12,6 +12,7 @@ from curate.engines import ENGINES
 from curate.engines.engine import Advance, Task, Work
 from curate.errors import OutputError, SourceError
 from curate.measure import MeasureRequest, plan, run
+from manifests.layout import read_info
 from tests.samples.listener import Recorder, Step
 from tests.samples.sources import make_directory
 
@@ -58,6 +59,7 @@ def test_an_engine_is_one_class_and_one_entry(measure_request: MeasureRequest, m
     measure_plan = plan(replace(measure_request, engine="recording"))
     recorder = Recorder()
     assert run(measure_plan, recorder).photos == 5
+    assert read_info(measure_request.out).source.ignored == {".txt": 1}
     assert RecordingEngine.tasks == measure_plan.todo
     assert recorder.steps == [Step("measuring", 5, "photos", done=5, finished=True)]
     assert (measure_request.out / "dataset.json").exists()

@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from curate import merge
+from curate.decide.check import Finding
+from curate.decide.footer import findings_footer
 from curate.decide.policy import load_policy
 from curate.report import run
 from curate.report.sheets import MAX_CARDS, format_number
 from manifests.errors import DatasetError
 from manifests.layout import POLICY, POLICY_HASH, write_info
+from manifests.reader import footer, read_table
 from manifests.schema import arrow_schema
 from manifests.writer import FacesWriter, write_table
 from tests.samples.dataset import dataset_info, faces_of, filled, write_pair
@@ -173,6 +176,18 @@ def test_the_reason_of_a_rule_of_your_own_is_listed(tmp_path: Path) -> None:
     page = Page(run(dataset(tmp_path / "set", rows)))
     assert [section["id"] for section in page.all("h2")][1:3] == ["blurred", "profile"]
     assert "A rule of your own: 2 photos" in page.text
+
+
+def test_what_the_checks_found_stands_at_the_head(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "set", [face("a/1.jpg", "a")])
+    assert "Something looks off" not in Page(run(root)).text
+    path = root / "manifest.parquet"
+    finding = Finding("split_names", f"named {HOSTILE}", "splits", "curate clean LAYOUT --root ROOT/FOLDER --out NEW")
+    write_table(path, read_table(path), arrow_schema("manifest"), (footer(path) or {}) | findings_footer([finding]))
+    page = Page(run(root))
+    assert f"split names: named {HOSTILE}. Likely cause: splits. Next: curate clean LAYOUT" in page.text
+    assert page.all("h2")[0]["id"] == "checks"
+    assert not page.open
 
 
 @pytest.mark.parametrize(("value", "text"), [(1024, "1,024"), (999, "999"), (0.12345, "0.123"), (1e6, "1,000,000")])
