@@ -1,22 +1,23 @@
-"""Does cleaning help training? Faults are planted in photos of known people; one recipe is trained on what is left.
+"""Effect of cleaning on training: one recipe is trained on data with planted faults, cleaned or not.
 
-    python -m bench.ablation --photos 3000 --images 20000 --seeds 3 --out ablated
+    SWAPSET_DATA=DIR python -m bench.ablation --photos 3000 --images 20000 --seeds 3 --out ablated
 
-The photos: so many of celebs-112 and of lfw-gray each, people with more than their share cut to it. Planted among the
-people who are trained on: 20% wrong persons (a photo lies in another person's folder, drawn as often as it has photos)
-and 10% blur (the rungs of curate/evaluate/degradations.py that must be called blurred). The held-out people stay as
-they are, and every arm is judged on those of their photos that the default policy keeps of the unplanted set. Arms:
-the planted set with all its faults (keep-all), the planted set cleaned (default), and the unplanted one with nothing
-cleaned away.
-The noise floor is how far the seeds of the first arm lie apart.
+Protocol: up to `--photos` photos each of celebs-112 and lfw-gray, people limited to an equal share. Planted among the
+photos of the training people: 20% wrong persons (a photo in another person's folder, folders drawn in proportion to
+their sizes) and 10% blur (the rungs of curate/evaluate/degradations.py that should be called blurred). The held-out
+people get no faults, and every arm is evaluated on those of their photos that the default policy keeps of the
+unplanted dataset. Arms: the planted dataset with all its faults (keep-all), the planted dataset cleaned (default), and
+the unplanted dataset with all photos. The noise floor is the spread of the seeds of the first arm.
 
-Killed, the same command continues. OUT keeps photos/, curated/, ablation/ (see train/ablate/ablate.py), truth.parquet.
+An interrupted run is continued by the same command. OUT contains photos/, curated/, views/, ablation/
+(train/ablate/ablate.py) and truth.parquet, the planted faults.
 """
 
 import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.photos import data
+from bench.photos import data, spread
 from curate.commands.progress import ProgressBar
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
 from curate.decode import decode
-from curate.evaluate.collection import read_collection
+from curate.evaluate.collection import MeasuredCollection, read_collection
 from curate.evaluate.degradations import EYE_DISTANCE
 from curate.evaluate.planted_files import PlantedFile, planted_jpeg
 from curate.evaluate.planting import BLURS, other_folders
@@ -44,63 +45,74 @@ from train.config import Recipe, load_recipe
 from train.data.faces import read_training_faces
 
 COLLECTIONS = ("celebs-112", "lfw-gray")
-LEAST_OF_A_PERSON = 6
+MIN_PHOTOS_PER_PERSON = 6
+OTHER_PERSON = "other person"
 TRUTH = "truth.parquet"
-
-Names = npt.NDArray[np.str_]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=3000, help="of each collection, at most")
-    parser.add_argument(
-        "--wrong", type=float, default=0.2, help="share of the photos that another person's folder gets"
-    )
-    parser.add_argument("--blurred", type=float, default=0.1)
+    parser.add_argument("--photos", type=int, default=3000, help="maximum number of photos of each collection")
+    parser.add_argument("--wrong", type=float, default=0.2, help="share of the photos moved to another person's folder")
+    parser.add_argument("--blurred", type=float, default=0.1, help="share of the photos that are blurred")
     parser.add_argument("--recipe", default="tiny")
-    parser.add_argument("--images", type=int, default=20_000, help="that each arm is trained on")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--held-out", type=float, default=0.1, help="share of the people who are judged on")
-    parser.add_argument("--pairs", type=int, default=500, help="that are judged")
-    parser.add_argument("--embedder", help="a checkpoint that curate and training use in place of the built-in one")
-    parser.add_argument("--judge", help="embedder that judges; by default one that was not trained against, if any")
+    parser.add_argument("--images", type=int, default=20_000, help="images that each arm is trained on")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each arm")
+    parser.add_argument("--held-out", type=float, default=0.1, help="share of the people held out for evaluation")
+    parser.add_argument("--pairs", type=int, default=500, help="evaluated pairs")
+    parser.add_argument("--embedder", help="checkpoint that curation and training use instead of the built-in embedder")
+    parser.add_argument("--judge", help="evaluating embedder; default: one that was not trained against, if any")
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, default=Path("ablated"))
     options = parser.parse_args()
 
-    unplanted = curated(options, "unplanted", lambda folder: copy_photos(options.photos, folder))
+    unplanted = curate(options, "unplanted", lambda folder: copy_photos(options.photos, folder))
     recipe = load_recipe(options.recipe, images=options.images, held_out=options.held_out)
-    planted = curated(options, "planted", lambda folder: plant(unplanted, folder, recipe, options))
-    views = options.out / "views"
-    everything, cleaned = (
-        make_view(planted, load_policy(name), views / f"planted-{name}").path for name in ("keep-all", "default")
-    )
-    truth, judged = (
-        make_view(unplanted, load_policy(name), views / f"unplanted-{name}").path for name in ("keep-all", "default")
-    )
-    told = found(cleaned, pd.read_parquet(options.out / TRUTH))
-    print(told, flush=True)
+    planted = curate(options, "planted", lambda folder: plant(unplanted, folder, recipe, options))
+    views = {
+        (name, policy): make_view(path, load_policy(policy), options.out / "views" / f"{name}-{policy}").path
+        for name, path in (("planted", planted), ("unplanted", unplanted))
+        for policy in ("keep-all", "default")
+    }
+    summary = summarize(views["planted", "default"], pd.read_parquet(options.out / TRUTH))
+    print(summary, flush=True)
+    trained_on = {
+        "planted, keep-all": views["planted", "keep-all"],
+        "planted, default": views["planted", "default"],
+        "unplanted": views["unplanted", "keep-all"],
+    }
     arms = [
         Arm(name, with_checkpoints(replace(recipe, seed=seed)), path)
-        for name, path in (("planted, keep-all", everything), ("planted, default", cleaned), ("unplanted", truth))
+        for name, path in trained_on.items()
         for seed in range(options.seeds)
     ]
     request = AblateRequest(
-        options.out / "ablation", arms, [judged], check_device(options.device), options.judge, options.pairs
+        out=options.out / "ablation",
+        arms=arms,
+        judged_on=[views["unplanted", "default"]],
+        device=check_device(options.device),
+        judge=options.judge,
+        pairs=options.pairs,
     )
     result = run(plan(request), ProgressBar())
-    print("\n" + "\n".join([told, "", *write_tables(request.out, result)]))
+    print("\n" + "\n".join([summary, "", *write_tables(request.out, result)]))
 
 
-def curated(options: argparse.Namespace, name: str, fill: object) -> Path:
-    """Makes photos/NAME by `fill(folder)` where it is not there yet, and curated/NAME of it."""
+def curate(options: argparse.Namespace, name: str, write_photos: Callable[[Path], object]) -> Path:
+    """Clean OUT/photos/NAME into OUT/curated/NAME, which is returned.
+
+    Args:
+        options: the command line's.
+        name: of the folders.
+        write_photos: writes the photos to a folder; called where OUT/photos/NAME does not exist yet.
+    """
     photos, out = options.out / "photos" / name, options.out / "curated" / name
     if not photos.exists():
-        draft = photos.with_name(f"{name}.partial")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        fill(draft)  # type: ignore[operator]
-        draft.rename(photos)
+        partial = photos.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write_photos(partial)
+        partial.rename(photos)
     command = [sys.executable, "-m", "curate.cli", "clean", "folder", "--root", str(photos), "--out", str(out)]
     command += ["--models", "builtin", *(["--embedder", options.embedder] if options.embedder else [])]
     subprocess.run(command, check=True)
@@ -108,66 +120,68 @@ def curated(options: argparse.Namespace, name: str, fill: object) -> Path:
 
 
 def copy_photos(count: int, folder: Path) -> None:
-    """`count` photos of each collection -> folder/COLLECTION-PERSON/FILE, people evenly spread, each with its share."""
+    """Copy up to `count` photos of each collection to folder/COLLECTION-PERSON/, an equal share per person."""
     for collection in COLLECTIONS:
         people = sorted(path for path in (data() / collection).iterdir() if path.is_dir())
-        share = max(LEAST_OF_A_PERSON, count // len(people))
-        wanted = min(len(people), max(2, count // share))
-        for person in (people[k * len(people) // wanted] for k in range(wanted)):
+        share = max(MIN_PHOTOS_PER_PERSON, count // len(people))
+        for person in spread(people, max(2, count // share)):
             target = folder / f"{collection}-{person.name}"
             target.mkdir()
-            files = sorted(person.glob("*.jpg"))
-            kept = min(share, len(files))
-            for file in (files[k * len(files) // kept] for k in range(kept)):
+            for file in spread(sorted(person.glob("*.jpg")), share):
                 shutil.copyfile(file, target / file.name)
 
 
 def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Namespace) -> None:
-    """The photos that `unplanted` was measured on -> the same with faults, and OUT/truth.parquet, which says which."""
+    """Write the photos of the dataset `unplanted` to `folder`, with faults, and the faults to OUT/truth.parquet."""
     dataset = Dataset.open(unplanted)
     collection = read_collection(dataset)
-    photos = read_training_faces(dataset, recipe.template)
-    held = {photos.people[person] for person in np.unique(photos.person[photos.held_out(options.held_out)])}
-    free = np.flatnonzero(collection.usable & ~np.isin(collection.identity, list(held)))
+    faces = read_training_faces(dataset, recipe.template)
+    held_out = {faces.people[person] for person in np.unique(faces.person[faces.held_out(options.held_out)])}
+    free = np.flatnonzero(collection.usable & ~np.isin(collection.identity, list(held_out)))
     random = np.random.default_rng(0)
     drawn = random.permutation(free)
     wrong, blurred = np.split(drawn, [round(options.wrong * len(free))])
     blurred = blurred[: round(options.blurred * len(free))]
 
-    place, fault = collection.identity.astype(object), np.full(len(collection), "", object)
-    place[wrong] = other_folders(collection.identity[wrong], collection.identity[free], random)
-    fault[wrong] = "other person"
-    fault[blurred] = [BLURS[nth % len(BLURS)] for nth in range(len(blurred))]
-    # Pixels of the photo for one of the 256 px face scale, which blur is measured on.
-    template = TEMPLATES[dataset.info.template]
-    eyes = float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
-    scale = eyes / collection.measures["upscale"].to_numpy()[collection.start[:-1]] / EYE_DISTANCE
+    identity, fault = collection.identity.astype(object), np.full(len(collection), "", object)
+    identity[wrong] = other_folders(collection.identity[wrong], collection.identity[free], random)
+    fault[wrong] = OTHER_PERSON
+    fault[blurred] = [BLURS[number % len(BLURS)] for number in range(len(blurred))]
+    scale = photo_scale(dataset, collection)
     source = options.out / "photos" / "unplanted"
     rows = []
     for photo, image_id in enumerate(collection.image_id.tolist()):
-        # Another person's file may have the same name.
-        name = Path(image_id).name if fault[photo] != "other person" else image_id.replace("/", "-")
-        target = folder / place[photo] / name
+        # A photo of another person may have the same name.
+        name = Path(image_id).name if fault[photo] != OTHER_PERSON else image_id.replace("/", "-")
+        target = folder / identity[photo] / name
         target.parent.mkdir(exist_ok=True)
         content = (source / image_id).read_bytes()
         if fault[photo] in BLURS:
             file = PlantedFile(str(collection.identity[photo]), image_id, "", fault[photo], float(scale[photo]))
             content = planted_jpeg(decode(content).pixels, file)
         target.write_bytes(content)
-        rows.append((f"{place[photo]}/{name}", image_id, fault[photo]))
+        rows.append((f"{identity[photo]}/{name}", image_id, fault[photo]))
     with atomic(options.out / TRUTH) as partial:
         pd.DataFrame(rows, columns=["image_id", "original", "fault"]).to_parquet(partial)
 
 
-def found(cleaned: Path, truth: pd.DataFrame) -> str:
-    """What the default policy dropped of what was planted, in a line."""
+def photo_scale(dataset: Dataset, collection: MeasuredCollection) -> npt.NDArray[np.float64]:
+    """Pixels of each photo per pixel of the 256 px face scale, at which blur is defined: (N,)."""
+    points = TEMPLATES[dataset.info.template].points
+    eye_distance = np.linalg.norm(points[:, 1] - points[:, 0], axis=1).max()
+    upscale = collection.measures["upscale"].to_numpy()[collection.start[:-1]]
+    return np.asarray(eye_distance / upscale / EYE_DISTANCE, np.float64)
+
+
+def summarize(cleaned: Path, truth: pd.DataFrame) -> str:
+    """Summarize how many of the planted faults the default policy dropped."""
     manifest = Dataset.open(cleaned).to_pandas(["image_id", "verdict"])
-    both = truth.merge(manifest, on="image_id", validate="one_to_one")
-    dropped, wrong = both.verdict == "drop", both.fault == "other person"
-    blurred, good = both.fault.isin(BLURS), both.fault == ""
-    shares = [f"{int((dropped & which).sum())} of {int(which.sum())}" for which in (wrong, blurred, good)]
+    photos = truth.merge(manifest, on="image_id", validate="one_to_one")
+    dropped = photos.verdict == "drop"
+    wrong, blurred, good = photos.fault == OTHER_PERSON, photos.fault.isin(BLURS), photos.fault == ""
+    shares = [f"{int((dropped & rows).sum())} of {int(rows.sum())}" for rows in (wrong, blurred, good)]
     return (
-        f"Planted in {len(both):,} photos; the default policy drops {shares[0]} wrong persons, {shares[1]} blurred "
+        f"Planted in {len(photos):,} photos; the default policy drops {shares[0]} wrong persons, {shares[1]} blurred "
         f"photos and {shares[2]} without a planted fault."
     )
 

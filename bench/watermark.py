@@ -1,13 +1,13 @@
-"""The watermark: how visible, how lasting, how fast, how often seen where none is; beside two libraries.
+"""The watermark against two libraries: visibility, robustness, speed, and false positives.
 
     python -m bench.watermark --photos 100      # faces and frames, every attack
     python -m bench.watermark --clips 6         # clips of 2 s through H.264
-    python -m bench.watermark --unmarked        # every real photo of $SWAPSET_DATA; or some: --unmarked lfw-gray ...
+    python -m bench.watermark --unmarked        # all photos of $SWAPSET_DATA; --unmarked lfw-gray: of one folder
 
-Recovered: all 32 bits of the ID, read from the attacked picture alone, without its first size. invisible-watermark
-(dwtDct, dwtDctSvd) and blind-watermark carry the same 32 bits as they are, on the first photos of the same set: they
-have no error correction of their own and cannot say whether a mark is there. invisible-watermark refuses 224 px.
-Milliseconds are CPU time of one thread, for one picture after the other.
+Protocol. Recovered: all 32 bits of the ID are read from the attacked picture alone, without its original size.
+invisible-watermark (dwtDct, dwtDctSvd) and blind-watermark embed the same 32 bits without error correction, on the
+first photos of the same set, and cannot detect whether a mark is present. invisible-watermark refuses 224 px.
+Milliseconds are CPU time of one thread, one picture at a time.
 """
 
 import argparse
@@ -42,13 +42,21 @@ BITS = [MARK_ID >> k & 1 for k in range(31, -1, -1)]
 
 @dataclass(frozen=True)
 class Method:
-    """`mark`: a picture -> the marked one; `right`: an attacked picture -> whether the whole ID is read from it."""
+    """A watermarking method.
+
+    Attributes:
+        name: as printed.
+        mark: embeds MARK_ID in a picture uint8 (H, W, 3) RGB.
+        recovers: whether all bits of MARK_ID are read from an attacked picture.
+        min_side: smallest side of a picture that it accepts, px.
+        share: of the photos that it is run on.
+    """
 
     name: str
     mark: Callable[[Pixels], Pixels]
-    right: Callable[[Pixels], bool]
-    smallest: int = 0
-    share: float = 1.0  # of the photos that it is run on
+    recovers: Callable[[Pixels], bool]
+    min_side: int = 0
+    share: float = 1.0
 
 
 def jpeg(picture: Pixels, quality: int) -> Pixels:
@@ -63,7 +71,7 @@ def resized(picture: Pixels, factor: float) -> Pixels:
 
 
 def cropped(picture: Pixels, share: float) -> Pixels:
-    """Without this share on each of the four sides."""
+    """Remove this share of the picture on each of the four sides."""
     height, width = picture.shape[:2]
     y, x = round(share * height), round(share * width)
     return np.ascontiguousarray(picture[y : height - y, x : width - x])
@@ -83,39 +91,47 @@ ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def methods() -> list[Method]:
-    from blind_watermark import WaterMark, bw_notes
+def recovers_id(reading: Reading) -> bool:
+    return reading.detected and reading.mark_id == MARK_ID
+
+
+def swapset() -> Method:
+    watermark = Watermark(MARK_ID)
+    return Method(
+        "swapset", lambda picture: watermark.mark(picture[None])[0], lambda picture: recovers_id(read([picture])[0])
+    )
+
+
+def invisible_watermark(variant: str) -> Method:
     from imwatermark import WatermarkDecoder, WatermarkEncoder
 
+    def mark(picture: Pixels) -> Pixels:
+        encoder = WatermarkEncoder()
+        encoder.set_watermark("bits", BITS)
+        bgr: Any = encoder.encode(np.ascontiguousarray(picture[..., ::-1]), variant)
+        return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+
+    def recovers(picture: Pixels) -> bool:
+        if picture.shape[0] * picture.shape[1] < 256 * 256:
+            return False
+        bits = WatermarkDecoder("bits", 32).decode(np.ascontiguousarray(picture[..., ::-1]), variant)
+        return [int(bit) for bit in bits] == BITS
+
+    return Method(f"invisible-watermark {variant}", mark, recovers, min_side=256, share=0.25)
+
+
+def blind_watermark() -> Method:
+    from blind_watermark import WaterMark, bw_notes
+
     bw_notes.close()
-    ours = Watermark(MARK_ID)
 
-    def found(picture: Pixels) -> bool:
-        (reading,) = read([picture])
-        return reading.detected and reading.mark_id == MARK_ID
-
-    def invisible(name: str) -> Method:
-        def mark(picture: Pixels) -> Pixels:
-            encoder = WatermarkEncoder()
-            encoder.set_watermark("bits", BITS)
-            bgr: Any = encoder.encode(np.ascontiguousarray(picture[..., ::-1]), name)
-            return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
-
-        def right(picture: Pixels) -> bool:
-            if min(picture.shape[:2]) * max(picture.shape[:2]) < 256 * 256:
-                return False
-            bits = WatermarkDecoder("bits", 32).decode(np.ascontiguousarray(picture[..., ::-1]), name)
-            return [int(bit) for bit in bits] == BITS
-
-        return Method(f"invisible-watermark {name}", mark, right, smallest=256, share=0.25)
-
-    def blind_mark(picture: Pixels) -> Pixels:
+    def mark(picture: Pixels) -> Pixels:
         marker = WaterMark(password_img=1, password_wm=1)
         marker.read_img(img=np.ascontiguousarray(picture[..., ::-1]))
         marker.read_wm(np.array(BITS, bool), mode="bit")
         return np.clip(np.rint(marker.embed()), 0, 255)[..., ::-1].astype(np.uint8)
 
-    def blind_right(picture: Pixels) -> bool:
+    def recovers(picture: Pixels) -> bool:
         marker = WaterMark(password_img=1, password_wm=1)
         try:
             bits = marker.extract(embed_img=np.ascontiguousarray(picture[..., ::-1]), wm_shape=32, mode="bit")
@@ -123,93 +139,91 @@ def methods() -> list[Method]:
             return False
         return [int(bit > 0.5) for bit in bits] == BITS
 
-    return [
-        Method("ours", lambda picture: ours.mark(picture[None])[0], found),
-        invisible("dwtDct"),
-        invisible("dwtDctSvd"),
-        Method("blind-watermark", blind_mark, blind_right, share=0.05),
-    ]
+    return Method("blind-watermark", mark, recovers, share=0.05)
 
 
-def faces(folder: str, pattern: str, size: int, count: int) -> list[Pixels]:
+def methods() -> list[Method]:
+    return [swapset(), invisible_watermark("dwtDct"), invisible_watermark("dwtDctSvd"), blind_watermark()]
+
+
+def read_faces(folder: str, pattern: str, size: int, count: int) -> list[Pixels]:
+    """Read a sample of photos, resized to a square of `size` px."""
     photos = (Image.open(path).convert("RGB") for path in sample(folder, pattern, count))
     return [np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)) for photo in photos]
 
 
-def frames(count: int) -> list[Pixels]:
-    """1280x720 frames: web photos enlarged to fill them, each with a face pasted in."""
-    pictures = []
-    pasted = faces("celebamask", "images/*.jpg", 224, count)
-    for path, face in zip(sample("web-raw", "*/*.jpg", count), pasted, strict=False):
+def make_frames(count: int) -> list[Pixels]:
+    """Make frames of 1280 x 720 px: web photos enlarged to fill them, each with a face pasted in."""
+    frames = []
+    faces = read_faces("celebamask", "images/*.jpg", 224, count)
+    for path, face in zip(sample("web-raw", "*/*.jpg", count), faces, strict=False):
         photo = Image.open(path).convert("RGB")
         factor = max(1280 / photo.width, 720 / photo.height)
         photo = photo.resize((round(photo.width * factor) + 1, round(photo.height * factor) + 1))
         photo.paste(Image.fromarray(face), (500, 200))
-        pictures.append(np.asarray(photo)[:720, :1280])
-    return pictures
+        frames.append(np.asarray(photo)[:720, :1280])
+    return frames
 
 
-def photos(count: int) -> None:
+def print_photos(count: int) -> None:
+    """Print a table for each set of photos: visibility, speed and the share recovered after each attack."""
     sets = {
-        "colour faces 224 px": faces("celebamask", "images/*.jpg", 224, count),
-        "grey faces 224 px": faces("lfw-gray", "*/*.jpg", 224, count),
-        "colour faces 512 px": faces("celebamask", "images/*.jpg", 512, count),
-        "frames 1280x720": frames(max(1, count // 5)),
+        "colour faces 224 px": read_faces("celebamask", "images/*.jpg", 224, count),
+        "grey faces 224 px": read_faces("lfw-gray", "*/*.jpg", 224, count),
+        "colour faces 512 px": read_faces("celebamask", "images/*.jpg", 512, count),
+        "frames 1280x720": make_frames(max(1, count // 5)),
     }
     for title, pictures in sets.items():
-        print(f"\n{title}\n\n| | photos | PSNR, least | SSIM, least | mark ms | read ms | {' | '.join(ATTACKS)} |")
+        print(f"\n{title}\n")
+        print(f"| method | photos | PSNR mean, min | SSIM mean, min | mark ms | read ms | {' | '.join(ATTACKS)} |")
         print(f"|---|{'---|' * (5 + len(ATTACKS))}")
         for method in methods():
-            if min(pictures[0].shape[:2]) >= method.smallest:
+            if min(pictures[0].shape[:2]) >= method.min_side:
                 print(_row(method, pictures[: max(2, round(len(pictures) * method.share))]), flush=True)
 
 
 def _row(method: Method, pictures: list[Pixels]) -> str:
-    method.right(method.mark(pictures[0]))  # tables and caches are made at the first
+    """Measure one method: a row of the table."""
+    method.recovers(method.mark(pictures[0]))  # the first call fills tables and caches
     start = time.process_time()
     marked = [method.mark(picture) for picture in pictures]
     marking = time.process_time() - start
-    noise = [np.square(new.astype(float) - old).mean() for new, old in zip(marked, pictures, strict=True)]
-    psnr = [10 * np.log10(255**2 / mean) for mean in noise]
-    # SSIM of a large frame takes long and says no more than of some.
-    pairs = list(zip(marked, pictures, strict=True))[:50]
-    ssim = [structural_similarity(new, old, channel_axis=2) for new, old in pairs]
+    pairs = list(zip(marked, pictures, strict=True))
+    mse = [np.square(after.astype(float) - before).mean() for after, before in pairs]
+    psnr = [10 * np.log10(255**2 / error) for error in mse]
+    # SSIM of large frames is slow; 50 are enough for its mean.
+    ssim = [structural_similarity(after, before, channel_axis=2) for after, before in pairs[:50]]
     cells, reading = [], 0.0
     for name, attack in ATTACKS.items():
         attacked = [attack(picture) for picture in marked]
         start = time.process_time()
-        right = sum(method.right(picture) for picture in attacked)
+        recovered = sum(method.recovers(picture) for picture in attacked)
         reading = time.process_time() - start if name == "none" else reading
-        cells.append(f"{right / len(pictures):.1%}" if right < len(pictures) else "all")
+        cells.append(f"{recovered / len(pictures):.1%}" if recovered < len(pictures) else "all")
     speed = f"{marking / len(pictures) * 1e3:.1f} | {reading / len(pictures) * 1e3:.1f}"
     quality = f"{np.mean(psnr):.1f}, {min(psnr):.1f} | {np.mean(ssim):.3f}, {min(ssim):.3f}"
     return f"| {method.name} | {len(pictures)} | {quality} | {speed} | {' | '.join(cells)} |"
 
 
-# ---- clips ----------------------------------------------------------------------------------------------------------
-
-
-def moving(path: Path, width: int, height: int, count: int = 50) -> Pixels:
-    """A clip from a photo: the camera pans and comes nearer, the sensor is a little noisy."""
+def make_clip(path: Path, width: int, height: int, count: int = 50) -> Pixels:
+    """Make a clip uint8 (count, height, width, 3) of a photo: the camera pans and zooms in, with slight noise."""
     photo = np.asarray(Image.open(path).convert("RGB"))
     random = np.random.default_rng(7)
-    first = min(photo.shape[1] / width, photo.shape[0] / height) * 0.85
-    x, y = (photo.shape[1] - width * first) / 2, (photo.shape[0] - height * first) / 2
-    made = []
-    for moment in np.linspace(0, 1, count):
-        scale = first * (1 - 0.06 * moment)
-        where = np.array(
-            [[scale, 0, x * (1 + 0.8 * np.sin(2 * moment))], [0, scale, y * (1 + 0.6 * np.sin(3 * moment))]]
-        )
-        frame = cv2.warpAffine(
-            photo, where, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
-        )
-        made.append(np.clip(frame + random.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
-    return np.stack(made)
+    first_scale = min(photo.shape[1] / width, photo.shape[0] / height) * 0.85
+    x, y = (photo.shape[1] - width * first_scale) / 2, (photo.shape[0] - height * first_scale) / 2
+    frames = []
+    for time_in_clip in np.linspace(0, 1, count):
+        scale = first_scale * (1 - 0.06 * time_in_clip)
+        left, top = x * (1 + 0.8 * np.sin(2 * time_in_clip)), y * (1 + 0.6 * np.sin(3 * time_in_clip))
+        matrix = np.array([[scale, 0, left], [0, scale, top]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        frame = cv2.warpAffine(photo, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        frames.append(np.clip(frame + random.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
+    return np.stack(frames)
 
 
 def h264(clip: Pixels, crf: int) -> tuple[list[Pixels], int]:
-    """The clip encoded (libx264, medium, 4:2:0, 25 frames/s) and decoded, and its bytes."""
+    """Encode a clip (libx264, medium, 4:2:0, 25 frames/s) and decode it; returns the frames and the encoded bytes."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", 25)
@@ -224,12 +238,11 @@ def h264(clip: Pixels, crf: int) -> tuple[list[Pixels], int]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)], size
 
 
-def clips(count: int) -> None:
-    print(
-        "| clips of 2 s, camera moving | CRF | kbit/s | clips | whole ID from the clip | least score | from a frame |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    ours = Watermark(MARK_ID)
+def print_clips(count: int) -> None:
+    """Print whether the ID is recovered from whole clips and from one frame, for each set and CRF."""
+    print("| clips of 2 s, camera moving | CRF | kbit/s | clips | ID from the clip | min score | ID from one frame |")
+    print("|---" * 7 + "|")
+    watermark = Watermark(MARK_ID)
     sets = {
         "colour faces 224 px": (sample("celebamask", "images/*.jpg", count), 224, 224),
         "grey faces 224 px": (sample("lfw-gray", "*/*.jpg", count), 224, 224),
@@ -237,41 +250,39 @@ def clips(count: int) -> None:
         "web photos 1280x720": (sample("web-raw", "*/*.jpg", max(1, count // 3)), 1280, 720),
     }
 
-    def right(reading: Reading) -> bool:
-        return reading.detected and reading.mark_id == MARK_ID
-
     for title, (paths, width, height) in sets.items():
-        marked = [ours.mark(moving(path, width, height)) for path in paths]
+        marked = [watermark.mark(make_clip(path, width, height)) for path in paths]
         for crf in (23, 28):
-            together, alone, rate = [], 0, 0
+            readings, from_one_frame, rate = [], 0, 0
             for clip in marked:
                 decoded, size = h264(clip, crf)
-                together.append(read_clip(decoded))
-                alone += right(read([decoded[len(decoded) // 2]])[0])
+                readings.append(read_clip(decoded))
+                from_one_frame += recovers_id(read([decoded[len(decoded) // 2]])[0])
                 rate += size * 8 // 2000
-            whole = sum(map(right, together))
-            print(f"| {title} | {crf} | {rate // len(paths)} | {len(paths)} | {whole} "
-                  f"| {min(reading.score for reading in together):.1f} | {alone} |", flush=True)  # fmt: skip
+            recovered, min_score = sum(map(recovers_id, readings)), min(reading.score for reading in readings)
+            print(f"| {title} | {crf} | {rate // len(paths)} | {len(paths)} | {recovered} | {min_score:.1f} "
+                  f"| {from_one_frame} |", flush=True)  # fmt: skip
 
 
-# ---- unmarked photos ------------------------------------------------------------------------------------------------
-
-
-def unmarked(folders: list[str]) -> None:
-    print("| unmarked photos | count | called marked | highest score | ms each |\n|---|---|---|---|---|")
-    chosen = folders or sorted(path.name for path in data().iterdir() if path.is_dir())
-    for folder in chosen:
-        found: list[Reading] = []
+def print_unmarked(folders: list[str]) -> None:
+    """Print the false positives among the photos of folders of $SWAPSET_DATA, all of them by default."""
+    print("| unmarked photos | count | detected | highest score | ms per photo |\n|---|---|---|---|---|")
+    for folder in folders or sorted(path.name for path in data().iterdir() if path.is_dir()):
+        readings: list[Reading] = []
         start = time.process_time()
-        details = _decoded(data() / folder)
+        details = _read_details(data() / folder)
         while batch := list(itertools.islice(details, 32)):
-            found += read_grids(torch.cat(batch))
-        spent = (time.process_time() - start) / max(1, len(found)) * 1e3
-        wrong, highest = sum(one.detected for one in found), max(one.score for one in found)
-        print(f"| {folder} | {len(found):,} | {wrong} | {highest:.2f} (limit {MIN_SCORE}) | {spent:.1f} |", flush=True)
+            readings += read_grids(torch.cat(batch))
+        if not readings:
+            continue
+        milliseconds = (time.process_time() - start) / len(readings) * 1e3
+        detected, highest = sum(reading.detected for reading in readings), max(reading.score for reading in readings)
+        print(f"| {folder} | {len(readings):,} | {detected} | {highest:.2f} (limit {MIN_SCORE}) | {milliseconds:.1f} |",
+              flush=True)  # fmt: skip
 
 
-def _decoded(folder: Path) -> Iterator[torch.Tensor]:
+def _read_details(folder: Path) -> Iterator[torch.Tensor]:
+    """Yield the detail grids of all photos below a folder that can be decoded, masks left out."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PHOTO_SUFFIXES and "masks" not in path.parts:
             try:
@@ -281,18 +292,18 @@ def _decoded(folder: Path) -> Iterator[torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=int, help="photos of each set")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, help="photos of each set (default: 100)")
     parser.add_argument("--clips", type=int, help="clips of each set")
-    parser.add_argument("--unmarked", nargs="*", metavar="FOLDER", help="folders of $SWAPSET_DATA; all without a name")
+    parser.add_argument("--unmarked", nargs="*", metavar="FOLDER", help="folders of $SWAPSET_DATA; all by default")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.unmarked is not None:
-        unmarked(options.unmarked)
+        print_unmarked(options.unmarked)
     elif options.clips:
-        clips(options.clips)
+        print_clips(options.clips)
     else:
-        photos(options.photos or 100)
+        print_photos(options.photos or 100)
 
 
 if __name__ == "__main__":
