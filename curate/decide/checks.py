@@ -55,7 +55,7 @@ SKIPPED_FILES, SKIPPED_SHARE = 1000, 0.1
 least `MIN_PHOTOS` files)."""
 
 PHOTO_FORMATS = frozenset((
-    ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".jxr", ".psd", ".dng", ".cr2", ".cr3", ".nef",
+    ".jp2", ".j2k", ".jpx", ".jxr", ".psd", ".dng", ".cr2", ".cr3", ".nef",
     ".arw", ".orf", ".raf", ".rw2", ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".npy", ".npz", ".mat", ".rec", ".tfrecord",
     ".tfrecords", ".parquet", ".arrow", ".lmdb", ".mdb", ".h5", ".hdf5", ".pkl", ".zip", ".gz", ".zst", ".tgz", ".bz2",
     ".xz", ".7z", ".rar", ".tar", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v",

@@ -2,7 +2,7 @@
 
 Input: file bytes of any supported format. Output: `Decoded`, or a `DecodeError` whose text is the reason.
 To add a format: name it in `pillow.PILLOW_FORMATS` if Pillow reads it; otherwise, or for a faster reader, write a
-module with `read(data, max_pixels) -> Raster` and add its signature to `photo.READERS`.
+module with `read(data, max_pixels) -> Raster`, add it to `photo.READERS`, and its first bytes to `signatures`.
 """
 
 from curate.decode.photo import Decoded, decode

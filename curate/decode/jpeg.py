@@ -11,7 +11,6 @@ from curate.decode.orientation import exif_orientation
 from curate.decode.raster import Raster, check_size
 from curate.errors import DecodeError
 
-SIGNATURE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 
 _UNSUPPORTED = re.compile("subsampling|precision|process|SOF|arithmetic|colorspace", re.IGNORECASE)

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.decode import jpeg, pillow, png
+from curate.decode import heif, jpeg, jxl, pillow, png
 from curate.decode.colour import flatten_alpha, to_srgb
 from curate.decode.orientation import upright
 from curate.decode.raster import MAX_PIXELS, MAX_PIXELS_LIMIT, Colour, Pixels, Raster
+from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import DecodeError
 
-READERS: dict[bytes, Callable[[bytes, int], Raster]] = {
-    jpeg.SIGNATURE: jpeg.read,
-    png.SIGNATURE: png.read,
+READERS: dict[str, Callable[[bytes, int], Raster]] = {
+    "JPEG": jpeg.read,
+    "PNG": png.read,
+    "HEIF": heif.read,
+    "JXL": jxl.read,
 }
-"""First bytes of a file -> its reader, called with (data, max_pixels). Pillow reads every other format."""
+"""Format (see `signatures.format_of`) -> its reader, called with (data, max_pixels). Pillow reads every other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ class Decoded:
     Attributes:
         pixels: uint8 (height, width, 3) RGB in sRGB, C-contiguous, upright.
         width, height: size after the EXIF orientation is applied, px.
-        format: format by content, with Pillow's names: "JPEG", "PNG", "WEBP", ...
-        orientation: EXIF orientation 1..8 that was applied; 1 for TIFF, which Pillow rotates itself.
+        format: format by content, with Pillow's names: "JPEG", "PNG", "WEBP", "HEIF", ..., and "JXL" for JPEG XL.
+        orientation: EXIF orientation 1..8 that was applied; 1 for TIFF, HEIF and JPEG XL, whose libraries rotate.
         notes: conversions and repairs that were necessary, from the closed list "alpha flattened", "16 bit", "CMYK",
             "colour profile applied", "colour profile ignored", "animated: first frame", "end mark missing",
             "extra bytes before the end".
@@ -57,15 +60,16 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (2
 
     Raises:
         DecodeError: the reason, one of "empty file", "not an image", "truncated", "corrupt data", "no pixels: WxH",
-            "too many pixels: WxH", "unsupported pixels: MODE".
+            "too many pixels: WxH", "unsupported pixels: MODE", or what to install to read this format
+            (`signatures.REQUIREMENTS`).
         ValueError: `max_pixels` is out of range.
     """
     if not 0 < max_pixels <= MAX_PIXELS_LIMIT:
         raise ValueError(f"max_pixels={max_pixels}: choose 1 to {MAX_PIXELS_LIMIT}")
     if not data:
         raise DecodeError("empty file")
-    read = next((reader for signature, reader in READERS.items() if data.startswith(signature)), pillow.read)
-    raster = read(data, max_pixels)
+    read = READERS.get(format_of(data[:HEAD_BYTES]) or "")
+    raster = read(data, max_pixels) if read is not None else pillow.read(data, max_pixels)
 
     pixels, notes = raster.pixels, list(raster.notes)
     if raster.profile is not None:

@@ -11,10 +11,13 @@ from PIL import Image, UnidentifiedImageError, features
 from curate.decode.colour import cmyk_to_rgb
 from curate.decode.orientation import exif_orientation
 from curate.decode.raster import Raster, check_size
+from curate.decode.signatures import HEAD_BYTES, REQUIREMENTS, format_of
 from curate.errors import DecodeError
 
 PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF") + ("AVIF",) * bool(features.check("avif"))
 """Formats that Pillow may read. Its readers of documents, scripts and rare formats stay disabled."""
+
+_SEVERAL_IMAGES = ("TIFF", "HEIF")  # several frames are several images, not an animation
 
 # Exceptions that Pillow's readers raise on damaged files, besides the documented ones.
 _PILLOW_ERRORS = (
@@ -23,20 +26,21 @@ _PILLOW_ERRORS = (
 )  # fmt: skip
 
 
-def read(data: bytes, max_pixels: int) -> Raster:
-    """Read one of PILLOW_FORMATS; of an animation, its first frame.
+def read(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS) -> Raster:
+    """Read one of `formats`; of an animation, its first frame.
 
     Raises:
         DecodeError: see `curate.decode.photo.decode`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             check_size(*image.size, max_pixels)
             return _raster(image)
     except DecodeError:
         raise
     except UnidentifiedImageError as error:
-        raise DecodeError("not an image") from error
+        missing = "AVIF" not in PILLOW_FORMATS and format_of(data[:HEAD_BYTES]) == "AVIF"
+        raise DecodeError(REQUIREMENTS["AVIF"] if missing else "not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         count = re.search(r"\((\d+) pixels\)", str(error))
         raise DecodeError(f"too many pixels: {count[1] if count else 'over Pillow’s limit'}") from error
@@ -47,10 +51,11 @@ def read(data: bytes, max_pixels: int) -> Raster:
 
 def _raster(image: Image.Image) -> Raster:
     image_format, mode, notes = str(image.format), image.mode, []
-    if getattr(image, "is_animated", False) and image_format != "TIFF":
+    if getattr(image, "is_animated", False) and image_format not in _SEVERAL_IMAGES:
         notes.append("animated: first frame")
     image.load()  # also rotates TIFFs upright
-    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")  # after load(): a PNG may store it after the pixels
+    # After load(): a PNG may store EXIF after the pixels.
+    exif = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
     profile = image.info.get("icc_profile") or None
     if mode.startswith("I;16"):
         notes.append("16 bit")

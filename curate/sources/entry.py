@@ -4,7 +4,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-PHOTO_EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+PHOTO_EXTENSIONS = frozenset(
+    f".{name}"
+    for name in "avif bmp gif heic heif hif jfif jpe jpeg jpg jxl png tif tiff webp".split()  # noqa: SIM905
+)
 MAX_FILE_BYTES = 256 << 20
 """Larger files are not read: no photo of a face needs more, and reading them could exhaust memory."""
 

@@ -22,22 +22,27 @@ def write_video(
     rotation: int = 0,
     base: Fraction = Fraction(1, 12800),
     options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    sound_codec: str = "aac",
+    pix_fmt: str = "yuv420p",
+    tags: dict[str, str] | None = None,
 ) -> Path:
-    """Write H.264 with a tone of the same length; returns `path`.
+    """Write a video with a tone of the same length; returns `path`.
 
-    times: presentation times in units of `base`; None for 25 frames/s.
+    times: presentation times in units of `base`; None for 25 frames/s. tags: container metadata.
     """
     times = times or [512 * k for k in range(len(frames))]
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options=options or {"crf": "12", "g": "4"})
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if tags else {}) as container:
+        container.metadata.update(tags or {})
+        video = container.add_stream(codec, rate=25, options=options or {"crf": "12", "g": "4"})
         video.height, video.width = frames[0].shape[:2]
-        video.pix_fmt = "yuv420p"
+        video.pix_fmt = pix_fmt
         video.time_base = video.codec_context.time_base = base
         if rotation:
             video.set_display_rotation(rotation)
-        audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        audio = container.add_stream(sound_codec, rate=16000, layout="mono") if sound else None
         for frame_pixels, pts in zip(frames, times, strict=True):
-            frame = VideoFrame.from_ndarray(frame_pixels, format="rgb24").reformat(format="yuv420p")
+            frame = VideoFrame.from_ndarray(frame_pixels, format="rgb24").reformat(format=pix_fmt)
             frame.pts, frame.time_base = pts, base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))

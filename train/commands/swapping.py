@@ -94,9 +94,9 @@ def swap(
 ) -> None:
     """Put a person's identity on the faces of a photo, a folder or a video; every result is marked as AI-made.
 
-    Photos keep their format, size and orientation (formats that cannot carry the marks, such as BMP, become PNG);
-    videos keep sound and timing. OUT/report.csv has one row per photo. The same command again continues a run. Ctrl-C
-    in a video completes a shorter one, NAME.until-SECONDSs.SUFFIX.
+    Photos keep their format, size and orientation (formats that cannot carry the marks, such as BMP or HEIC, become
+    PNG); videos keep sound and timing. Thumbnails and GPS locations are removed. OUT/report.csv has one row per photo.
+    The same command again continues a run. Ctrl-C in a video completes a shorter one, NAME.until-SECONDSs.SUFFIX.
 
     Example: simswap swap --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors --source anna.jpg --target
     holiday --out swapped

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.decode import decode
+from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import DecodeError
 
 Pixels = npt.NDArray[np.uint8]
@@ -21,8 +22,6 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 MAX_FRAMES = 100
 """Frames of a video that are decoded at most, from its beginning."""
-
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"mif1")  # ISO base media files that are photos
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class MediaFile:
 def kind_of(path: Path) -> Kind:
     """Whether a file is opened as a photo or as a video. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
-        head = file.read(16)
-    if head[4:8] == b"ftyp" and head[8:12] not in _STILL_BRANDS:
-        return "video"
-    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
+        head = file.read(HEAD_BYTES)
+    if format_of(head) is not None:
+        return "photo"
+    return "video" if head[4:8] == b"ftyp" or path.suffix.lower() in VIDEO_SUFFIXES else "photo"
 
 
 def open_media(path: Path, kind: Kind) -> MediaFile:

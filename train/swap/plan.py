@@ -105,6 +105,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         SourceFaceError: A source photo, or that of `only`, does not show one clear face.
         ConsentError: A person in the exclusion galleries is the source.
         OutputError: `out` lies among the originals, or its record is damaged.
+        TargetError: The target is neither a photo nor a video that can be decoded.
         CheckpointError, ModelError, MarkError: The checkpoint, a model, or the marks cannot be used.
     """
     # Cheap checks come before models are loaded.

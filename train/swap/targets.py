@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import SourceError
 from curate.sources.stores.walk import photos_under
 from manifests.errors import OutputError
-
-_PHOTO_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+from train.errors import TargetError
+from train.swap.video_reader import VideoReader, open_video
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,20 @@ def find_photos(target: Path) -> tuple[list[TargetPhoto], dict[str, int]]:
 
 
 def is_video(target: Path) -> bool:
-    """Whether a file is to be opened as a video: its first bytes are not those of a photo format."""
-    with target.open("rb") as file:
-        head = file.read(12)
-    return not (head.startswith(_PHOTO_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP"))
+    """Whether a file is a video, by its content.
+
+    Raises TargetError where it is neither in a photo format nor a video that can be decoded, or cannot be read.
+    """
+    try:
+        with target.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise TargetError(f"target {target}: cannot be read ({error.strerror})") from error
+    if format_of(head) is not None:
+        return False
+    with open_video(target) as container:
+        VideoReader(container, target)
+    return True
 
 
 def require_separate(out: Path, target: Path, sources: Sequence[Path]) -> None:

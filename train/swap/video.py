@@ -1,26 +1,28 @@
 """Swaps videos: swapped and marked frames, with sound, timing, size and rotation of the original.
 
 Every frame is decoded, swapped in batches, marked and encoded as H.264 (VP9 in WebM); nothing is stored in between.
-Sound and subtitles are copied packet by packet. Each frame keeps its presentation time, so variable frame rates are
-kept. Rotation metadata is applied to the pixels. 10-bit and HDR pixels are written with 8 bits and the original's
-colour tags. MP4, MOV, MKV and WebM keep their container, everything else becomes MKV.
+Sound and subtitles are copied packet by packet; sound that the container does not take is re-encoded. Each frame keeps
+its presentation time, so variable frame rates are kept. Rotation metadata is applied to the pixels, odd sides get one
+pixel more. 10-bit and HDR pixels are written with 8 bits and the original's colour tags; transparency and the place of
+the recording are not kept. MP4, MOV, MKV and WebM keep their container, everything else becomes MKV.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import numpy as np
 
 from curate.listener import SILENT, Listener, progress
+from manifests.file_names import with_suffix
 from manifests.output import atomic
 from train.errors import ConsentError, TargetError
 from train.marks.marker import Marker
 from train.swap.background import BackgroundWorker, prefetch
+from train.swap.sound import Packet
 from train.swap.swapper import Swapper
-from train.swap.video_reader import VideoReader
-from train.swap.video_writer import FrameBatch, Packet, VideoWriter, output_format, output_name
+from train.swap.video_reader import VideoReader, open_video
+from train.swap.video_writer import FrameBatch, VideoWriter, output_format, output_name
 
 _DEPTH = 2  # batches that wait before and behind the networks
 
@@ -69,18 +71,14 @@ def swap_video(
         MarkError: The container does not keep the marks.
         OutputError: `out` cannot be written.
     """
-    try:
-        source = av.open(str(target))
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TargetError(f"target {target}: cannot be read as a photo or video ({reason})") from error
+    source = open_video(target)
     final = out / output_name(target)
     try:
         with source, atomic(final) as partial:
             reader = VideoReader(source, target)
             video = _VideoSwap(reader, target, partial, swapper, marker).run(listener, interrupted)
             if video.interrupted:
-                shorter = out / f"{final.stem}.until-{video.seconds:.1f}s{final.suffix}"
+                shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
                 with atomic(shorter) as named:
                     partial.replace(named)
                 raise _InterruptedVideo(replace(video, output=shorter))

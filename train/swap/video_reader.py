@@ -15,10 +15,15 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from train.errors import TargetError
-from train.swap.video_writer import FrameBatch, Packet, Pixels
+from train.swap.sound import Packet, has_decoder
+from train.swap.video_writer import FrameBatch, Pixels
 
 _BATCH_FRAMES = 16
 _MAX_BATCH_PIXELS = 8_000_000  # unless a single frame has more
+
+# FFmpeg's demuxers of single images (besides those called NAME_pipe), and of text that it draws as a video.
+_PHOTO_DEMUXERS = {"image2", "ico", "fits", "alias_pix", "brender_pix"}
+_TEXT_DEMUXERS = {"tty", "adf", "bin", "idf", "xbin"}
 
 
 class VideoReader:
@@ -99,12 +104,36 @@ class VideoReader:
         return max(1, round(1 / (rate * cast(Fraction, self.stream.time_base))))
 
 
+def open_video(target: Path) -> InputContainer:
+    """Open a video. Raises TargetError where it cannot be read, or is a photo or text that FFmpeg reads as a video."""
+    try:
+        container = av.open(str(target))
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TargetError(f"target {target}: cannot be read as a photo or video ({reason})") from error
+    name = container.format.name
+    if name.endswith("_pipe") or name in _PHOTO_DEMUXERS | _TEXT_DEMUXERS:
+        container.close()
+        if name in _TEXT_DEMUXERS:
+            raise TargetError(f"target {target}: neither a photo nor a video")
+        raise TargetError(
+            f"target {target}: a photo of a format that is not supported ({name.removesuffix('_pipe')}): convert it to "
+            "JPEG or PNG first"
+        )
+    return container
+
+
 def _video_stream(container: InputContainer, target: Path) -> VideoStream:
     """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
-        if not int(stream.disposition) & int(Disposition.attached_pic):
-            stream.thread_type = "AUTO"
-            return stream
+        if int(stream.disposition) & int(Disposition.attached_pic):
+            continue
+        if not has_decoder(stream):
+            raise TargetError(
+                f"target {target}: there is no decoder for the codec of its video stream: convert it to H.264 first"
+            )
+        stream.thread_type = "AUTO"
+        return stream
     raise TargetError(f"target {target}: no video stream in it: give a photo, a video or a folder of photos")
 
 

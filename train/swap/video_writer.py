@@ -5,26 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
-from av.packet import Packet as _Packet
 from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from manifests.file_names import with_suffix
 from train.errors import MarkError
 from train.marks.containers import VideoFormat
+from train.swap.sound import Packet, SoundEncoder, fits, has_decoder
 
 Pixels = npt.NDArray[np.uint8]
-if TYPE_CHECKING:
-    Packet = _Packet[Any]  # generic in PyAV's stubs only
-else:
-    Packet = _Packet
-
 CONTAINERS: dict[str, VideoFormat] = {
     ".mp4": "mp4",
     ".m4v": "mp4",
@@ -50,7 +46,7 @@ class FrameBatch:
 
 def output_name(target: Path) -> str:
     """The file name of the swapped video."""
-    return target.name if target.suffix.lower() in CONTAINERS else target.name + ".mkv"
+    return target.name if target.suffix.lower() in CONTAINERS else with_suffix(target.name, ".mkv")
 
 
 def output_format(target: Path) -> VideoFormat:
@@ -65,7 +61,8 @@ class VideoWriter:
         path: The file; its name need not have the suffix of the format.
         format: The container.
         stream: The source's video stream.
-        copied: The source's streams whose packets are copied.
+        others: The source's streams of sound and subtitles. Their packets are copied where the container takes them;
+            other sound is re-encoded, other subtitles are left out.
         tags: Container metadata of the source.
         marks: Container metadata that the finished file must have.
     """
@@ -75,22 +72,27 @@ class VideoWriter:
         path: Path,
         format: VideoFormat,
         stream: VideoStream,
-        copied: list[AudioStream | SubtitleStream],
+        others: list[AudioStream | SubtitleStream],
         tags: Mapping[str, str],
         marks: Mapping[str, str],
     ) -> None:
         self.path, self.marks, self.notes = path, marks, list[str]()
-        self._stream, self._copied = stream, copied
+        self._format, self._stream, self._others = format, stream, others
         self._start: Fraction | None = None
         self._end = Fraction(0)
         # Without use_metadata_tags, MP4 and MOV silently drop tags that they have no name for.
         options = {"movflags": "use_metadata_tags+faststart"} if format in ("mp4", "mov") else {}
         self._container = av.open(str(path), "w", format=format, options=options)
-        kept = {key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS}
+        if any(_is_location(key) for key in tags):
+            self.notes.append("GPS location: removed")
+        kept = {
+            key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS and not _is_location(key)
+        }
         self._container.metadata.update(kept | dict(marks))
         self._codec, self._codec_options = _VP9 if format == "webm" else _H264
         self._video: VideoStream | None = None
         self._copies: dict[int, AudioStream | SubtitleStream] = {}
+        self._encoders: dict[int, SoundEncoder] = {}
         self._pending: deque[Packet] = deque()
 
     @property
@@ -107,7 +109,7 @@ class VideoWriter:
             self._video = self._add_streams(batch.pixels[0].shape[:2], first)
         time_base = cast(Fraction, self._stream.time_base)
         for pixels, pts, duration in zip(batch.pixels, batch.pts, batch.durations, strict=True):
-            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+            frame = VideoFrame.from_ndarray(_even(pixels), format="rgb24").reformat(
                 format=self._video.pix_fmt,
                 dst_colorspace=first.colorspace,
                 dst_color_range=first.color_range,
@@ -119,16 +121,20 @@ class VideoWriter:
         self._copy_packets(self._end)
 
     def add_packet(self, packet: Packet) -> None:
-        """Add a packet of a copied stream; it is written when the frames have reached its time."""
+        """Add a packet of another stream; it is written when the frames have reached its time."""
         self._pending.append(packet)
 
     def close(self, truncated: bool) -> None:
-        """Finish the file. truncated: copied streams end where the frames end.
+        """Finish the file. truncated: the other streams end where the frames end.
 
         Raises MarkError where the finished file does not have the metadata `marks`.
         """
         assert self._video is not None
         self._copy_packets(self._end if truncated else None)
+        for encoder in self._encoders.values():
+            self._container.mux(encoder.finish())
+            if encoder.damaged:
+                self.notes.append(f"sound: {encoder.damaged} damaged packet(s) left out")
         self._container.mux(self._video.encode(None))
         self._container.close()
         with av.open(str(self.path)) as written:
@@ -142,14 +148,17 @@ class VideoWriter:
         self._container.close()
 
     def _add_streams(self, shape: tuple[int, int], first: VideoFrame) -> VideoStream:
-        """Add the video stream and the copied ones. shape: height and width of the frames."""
+        """Add the video stream and the others. shape: height and width of the frames."""
         context = self._stream.codec_context
         rate = self._stream.average_rate or 25
         video = self._container.add_stream(self._codec, rate=rate, options=self._codec_options)
         assert isinstance(video, VideoStream)
-        video.height, video.width = shape
-        # Half-size chroma needs even sides.
-        video.pix_fmt = "yuv420p" if shape[0] % 2 == shape[1] % 2 == 0 else "yuv444p"
+        video.height, video.width = (side + side % 2 for side in shape)
+        if (video.height, video.width) != shape:
+            self.notes.append(
+                f"odd size {shape[1]}x{shape[0]}: padded to {video.width}x{video.height}, most players need even sides"
+            )
+        video.pix_fmt = "yuv420p"
         video.time_base = video.codec_context.time_base = cast(Fraction, self._stream.time_base)
         aspect = context.sample_aspect_ratio
         if aspect:
@@ -158,27 +167,50 @@ class VideoWriter:
             setattr(video.codec_context, name, getattr(first, name))
         if first.format.components and first.format.components[0].bits > 8:
             self.notes.append(f"{first.format.components[0].bits} bit: written with 8 bit")
-        for source in self._copied:
-            try:
-                copy = self._container.add_stream_from_template(source)
-            except (ValueError, av.FFmpegError):
-                self.notes.append(f"{source.type} stream {source.index} does not fit into the container: left out")
-                continue
-            copy.metadata.update(source.metadata)
-            self._copies[source.index] = copy
+        if self._stream.metadata.get("alpha_mode") == "1" or any(part.is_alpha for part in first.format.components):
+            self.notes.append("transparency: not kept, written opaque")
+        for source in self._others:
+            self._add_other_stream(source)
         return video
+
+    def _add_other_stream(self, source: AudioStream | SubtitleStream) -> None:
+        if fits(source, self._format):
+            added = self._container.add_stream_from_template(source)
+            self._copies[source.index] = added
+        elif isinstance(source, AudioStream) and has_decoder(source):
+            encoder = self._encoders[source.index] = SoundEncoder(source, self._container, self._format)
+            self.notes.append(encoder.note)
+            added = encoder.stream
+        else:
+            self.notes.append(f"{source.type} stream {source.index} does not fit into the container: left out")
+            return
+        added.metadata.update(source.metadata)
 
     def _copy_packets(self, end: Fraction | None) -> None:
         """Write the pending packets that begin before `end` (seconds), all for None, in their order."""
         later: deque[Packet] = deque()
         for packet in self._pending:
-            copy = self._copies.get(packet.stream.index)
-            if copy is None:
+            index = packet.stream.index
+            if index not in self._copies and index not in self._encoders:
                 continue
             time = (packet.pts if packet.pts is not None else packet.dts or 0) * packet.time_base
             if end is not None and time >= end:
                 later.append(packet)
                 continue
-            packet.stream = copy
-            self._container.mux(packet)
+            if index in self._encoders:
+                self._container.mux(self._encoders[index].encode(packet))
+            else:
+                packet.stream = self._copies[index]
+                self._container.mux(packet)
         self._pending = later
+
+
+def _is_location(tag: str) -> bool:
+    """Whether a tag of the container holds the place of the recording, as phones write it."""
+    return tag.lower().startswith("location") or ".location." in tag.lower()
+
+
+def _even(pixels: Pixels) -> Pixels:
+    """A frame with even sides: its last row or column is repeated where a side is odd."""
+    height, width = pixels.shape[:2]
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "edge") if height % 2 or width % 2 else pixels

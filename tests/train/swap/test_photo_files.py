@@ -6,7 +6,7 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, features
 
 from curate.decode import decode
 from curate.errors import DecodeError
@@ -153,6 +153,27 @@ def test_the_exif_thumbnail_is_removed(format: str) -> None:
     assert decode(again).orientation == 3
 
 
+def exif_with_location() -> bytes:
+    block = Image.Exif()
+    block[0x0112] = 3
+    block[0x010F] = "camera"
+    block.get_ifd(0x8825)[1] = "N"
+    block.get_ifd(0x8825)[2] = (48.0, 51.0, 27.625)
+    return block.tobytes()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_the_location_is_removed_and_noted(format: str) -> None:
+    photo = read_photo(saved(Image.fromarray(PHOTO), format, exif=exif_with_location()))
+    assert photo.notes == ("GPS location: removed",)
+    again = photo.encode(photo.pixels)
+    with Image.open(io.BytesIO(again)) as image:
+        block = image.getexif()
+        assert not block.get_ifd(0x8825)
+        assert (block[0x0112], block[0x010F]) == (3, "camera")
+    assert read_photo(again).notes == ()
+
+
 def test_resolution_is_kept() -> None:
     for format in ("JPEG", "PNG"):
         data = saved(Image.fromarray(PHOTO), format, dpi=(300, 300))
@@ -168,7 +189,22 @@ def test_formats_that_cannot_carry_marks_become_png() -> None:
     assert output_name("a/b.bmp", photo.format) == "a/b.bmp.png"
     assert output_name("a/b.JPG", "JPEG") == "a/b.JPG"
     assert output_name("b.jpg", "PNG") == "b.jpg.png"
+    assert len(output_name("a/" + "x" * 251 + ".bmp", "PNG")) == 2 + 255
     assert read_photo(LOSSLESS["png palette"]).notes == ("palette: written as RGB",)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+def test_an_avif_becomes_png() -> None:
+    photo = read_photo(saved(Image.fromarray(PHOTO), "AVIF", exif=exif_with_location()))
+    assert (photo.format, photo.notes) == ("PNG", ("AVIF cannot carry the marks: written as PNG without EXIF",))
+    assert photo.pixels.shape == PHOTO.shape
+
+
+@pytest.mark.skipif(not imagecodecs.JPEGXL.available, reason="imagecodecs has no libjxl")
+def test_a_jpeg_xl_becomes_png() -> None:
+    photo = read_photo(bytes(imagecodecs.jpegxl_encode(PHOTO, lossless=True)))
+    assert (photo.format, photo.notes) == ("PNG", ("JPEG XL cannot carry the marks: written as PNG without EXIF",))
+    assert (photo.pixels == PHOTO).all()
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])

@@ -115,6 +115,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out/a.png").read_bytes() == before
 
 
+def test_file_names_of_255_bytes(tmp_path: Path) -> None:
+    write(tmp_path / "in" / ("x" * 251 + ".png"))
+    Image.fromarray(PHOTO).save(tmp_path / "in" / ("y" * 251 + ".bmp"))
+    outcomes = run(tmp_path / "in", tmp_path / "out")
+    assert [outcome.status for outcome in outcomes] == ["swapped", "swapped"]
+    written = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert written == {outcome.output for outcome in outcomes}
+    again = run(tmp_path / "in", tmp_path / "out", continued=True)
+    assert [outcome.status for outcome in again] == ["exists", "exists"]
+
+
 def test_results_with_the_same_name_are_not_overwritten(tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "a.bmp")
     write(tmp_path / "a.bmp.png")

@@ -9,6 +9,8 @@ from PIL import Image
 
 from curate.errors import SourceError
 from manifests.errors import OutputError
+from tests.samples.videos import moving, write_video
+from train.errors import TargetError
 from train.swap.targets import find_photos, is_video, require_separate
 
 
@@ -56,6 +58,29 @@ def test_photos_are_recognised_by_content(tmp_path: Path, format: str) -> None:
     assert not is_video(tmp_path / "x")
 
 
-def test_other_files_are_opened_as_videos(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"\0\0\0\x20ftypisom")
-    assert is_video(tmp_path / "x")
+@pytest.mark.parametrize("brand", [b"avif", b"heic", b"mif1"])
+def test_stills_in_iso_media_files_are_photos(tmp_path: Path, brand: bytes) -> None:
+    (tmp_path / "x").write_bytes(b"\0\0\0\x1cftyp" + brand + b"\0\0\0\0mif1heicmiaf" + bytes(99))
+    assert not is_video(tmp_path / "x")
+
+
+def test_videos_are_recognised_by_content(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", moving(2)).rename(tmp_path / "x.jpg")
+    assert is_video(tmp_path / "x.jpg")
+
+
+def test_other_files_are_errors_that_name_the_next_step(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", moving(2), sound=False).read_bytes()
+    pixmap = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(pixmap, "PPM")
+    for name, data, message in [
+        ("x.mp4", clip.replace(b"avc1", b"zzzz"), "no decoder for the codec of its video stream: convert it to H.264"),
+        ("x.ppm", pixmap.getvalue(), r"a photo of a format that is not supported \(ppm\): convert it to JPEG or PNG"),
+        ("x.txt", b"plain text\n" * 99, "x.txt: (neither a photo nor a video|cannot be read as a photo or video)"),
+        ("x.bin", b"\0\0\0\x20ftypisom", r"cannot be read as a photo or video \(Invalid data"),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(TargetError, match=message) as caught:
+            is_video(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert caught.value.exit_code == 14

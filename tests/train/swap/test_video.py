@@ -90,6 +90,106 @@ def test_other_containers_become_mkv(tmp_path: Path) -> None:
     assert len(pictures(video.output)) == 2
 
 
+def decoded_sound(path: Path) -> tuple[str, np.ndarray]:
+    """The codec of the sound, and its samples in [-1, 1]."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        parts = [frame.to_ndarray().mean(0) for frame in container.decode(stream)]
+        return stream.codec_context.name, np.concatenate(parts)
+
+
+def test_sound_that_the_container_does_not_take_is_re_encoded(tmp_path: Path) -> None:
+    target = write_video(
+        tmp_path / "old.avi", moving(20), base=Fraction(1, 25), times=list(range(20)), sound_codec="adpcm_ms"
+    )
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("sound (adpcm_ms): the container does not take it, re-encoded to AAC",)
+    (old_codec, old), (codec, new) = decoded_sound(target), decoded_sound(video.output)
+    assert (old_codec, codec) == ("adpcm_ms", "aac")
+    old = old / 32768 if np.abs(old).max() > 1 else old
+    assert abs(len(new) - len(old)) <= 2 * 1024
+    assert np.abs(new).max() == pytest.approx(np.abs(old).max(), rel=0.2)
+    # The tone has the same frequency.
+    peak = np.abs(np.fft.rfft(new[2048:8192])).argmax()
+    assert abs(int(np.abs(np.fft.rfft(old[2048:8192])).argmax()) - peak) <= 1
+
+
+def test_sound_of_a_webm_that_is_another_format_becomes_opus(tmp_path: Path) -> None:
+    target = write_video(tmp_path / "a.mkv", moving(4)).rename(tmp_path / "a.webm")
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("sound (aac): the container does not take it, re-encoded to Opus",)
+    assert decoded_sound(video.output)[0] == "opus"
+
+
+def test_sound_without_a_decoder_is_left_out(tmp_path: Path) -> None:
+    target = write_video(tmp_path / "a.mp4", moving(4))
+    target.write_bytes(target.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzs"))
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("audio stream 1 does not fit into the container: left out",)
+    assert sound_of(video.output) == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+def test_odd_sizes_are_padded_to_what_players_show(tmp_path: Path, suffix: str) -> None:
+    codec = {"mp4": "libx264", "webm": "libvpx-vp9"}[suffix]
+    frames = [frame[:161, :191] for frame in moving(3)]
+    target = write_video(
+        tmp_path / f"odd.{suffix}", frames, pix_fmt="yuv444p", codec=codec, sound=False, base=Fraction(1, 1000),
+        times=[0, 40, 80],
+    )  # fmt: skip
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes[0].startswith("odd size 191x161: padded to 192x162")
+    with av.open(str(video.output)) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+    for old, new in zip(pictures(target), pictures(video.output), strict=True):
+        assert new.shape == (162, 192, 3)
+        assert np.abs(old.astype(int) - new[:161, :191]).mean() < 5
+        assert np.abs(new[161].astype(int) - new[160]).mean() < 5
+
+
+def test_lost_transparency_is_noted(tmp_path: Path) -> None:
+    target = write_video(
+        tmp_path / "alpha.mov", moving(2), codec="qtrle", pix_fmt="argb", sound=False, options={"g": "4"}
+    )
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("transparency: not kept, written opaque",)
+
+
+def test_lost_transparency_of_webm_is_noted(tmp_path: Path) -> None:
+    target = write_video(
+        tmp_path / "alpha.webm", moving(2), codec="libvpx-vp9", pix_fmt="yuva420p", sound=False,
+        base=Fraction(1, 1000), times=[0, 40],
+    )  # fmt: skip
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("transparency: not kept, written opaque",)
+
+
+def test_the_place_of_the_recording_is_removed(tmp_path: Path) -> None:
+    tags = {
+        "location": "+48.8577+002.2950/",
+        "com.apple.quicktime.location.ISO6709": "+48.8577+002.2950/",
+        "title": "x",
+    }
+    target = write_video(tmp_path / "phone.mov", moving(2), sound=False, tags=tags)
+    assert b"48.8577" in target.read_bytes()
+    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    assert video.notes == ("GPS location: removed",)
+    assert b"48.8577" not in video.output.read_bytes()
+    with av.open(str(video.output)) as container:
+        assert container.metadata["title"] == "x"
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "\u540d" * 83 + ".avi"])
+def test_file_names_of_255_bytes(tmp_path: Path, name: str) -> None:
+    write_video(tmp_path / "a.mkv", moving(20), sound=False).rename(tmp_path / name)
+    video = swap_video(tmp_path / name, tmp_path / "out", swapper(), UNMARKED)
+    assert len(video.output.name.encode()) > 240
+    assert len(pictures(video.output)) == 20
+    shorter = swap_video(tmp_path / name, tmp_path / "out", swapper(), UNMARKED, interrupted=lambda: True).output
+    assert ".until-0.6s." in shorter.name
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {video.output.name, shorter.name}
+
+
 def test_an_interrupt_leaves_a_shorter_complete_marked_video(tmp_path: Path) -> None:
     target = write_video(tmp_path / "long.mp4", moving(20))
     out = tmp_path / "out"

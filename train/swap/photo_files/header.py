@@ -10,30 +10,39 @@ from PIL import Image
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def save_options(info: Mapping[Any, Any], with_profile: bool = True) -> dict[str, Any]:
-    """The retained header fields of a Pillow image's `info`, as arguments of `Image.save`."""
+_GPS = 0x8825  # EXIF tag: the directory of the location
+_GPS_VERSION = 0  # its only tag where the camera did not know the location
+
+
+def save_options(info: Mapping[Any, Any], with_profile: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The retained header fields of a Pillow image's `info`, as arguments of `Image.save`, and notes on the others."""
     options: dict[str, Any] = {}
     if with_profile and info.get("icc_profile"):
         options["icc_profile"] = info["icc_profile"]
     if info.get("dpi"):
         options["dpi"] = info["dpi"]
-    exif = info.get("exif")
-    if isinstance(exif, bytes) and (exif := without_thumbnail(exif)):
-        options["exif"] = exif
-    return options
+    exif, notes = info.get("exif"), tuple[str, ...]()
+    if isinstance(exif, bytes):
+        exif, notes = clean_exif(exif)
+        if exif:
+            options["exif"] = exif
+    return options, notes
 
 
-def without_thumbnail(exif: bytes) -> bytes:
-    """An EXIF block without its second directory, whose thumbnail shows the original face; empty where it is damaged.
+def clean_exif(exif: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """An EXIF block without thumbnail and location, and a note where it had a location; empty where it is damaged.
 
-    Without EXIF the orientation is lost too, so the pixels must then be stored upright.
+    The thumbnail shows the original face. Without EXIF the orientation is lost too, so the pixels must then be stored
+    upright.
     """
     block = Image.Exif()
     try:
         block.load(exif)
-        return block.tobytes()
+        located = bool(set(block.get_ifd(_GPS)) - {_GPS_VERSION})
+        block.pop(_GPS, None)
+        return block.tobytes(), ("GPS location: removed",) if located else ()
     except (SyntaxError, ValueError, KeyError, TypeError, OSError, IndexError):
-        return b""
+        return b"", ()
 
 
 def to_stored(pixels: npt.NDArray[Scalar], orientation: int) -> npt.NDArray[Scalar]:

@@ -25,7 +25,7 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
         grey, cmyk = image.mode == "L", image.mode == "CMYK"
         tables = {number: list(table) for number, table in image.quantization.items()}
         subsampling = JpegImagePlugin.get_sampling(image)
-        options = save_options(image.info, with_profile=not cmyk)
+        options, notes = save_options(image.info, with_profile=not cmyk)
         options["progressive"] = bool(image.info.get("progressive"))
         pixels = decoded.pixels
         if "colour profile applied" in decoded.notes and not cmyk:  # `decode` converted to sRGB: undo by reading again
@@ -41,7 +41,9 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
         Image.fromarray(luma(stored) if grey else stored).save(buffer, "JPEG", **options)
         return buffer.getvalue()
 
-    return PhotoFile(pixels, "JPEG", ("CMYK: written as RGB",) if cmyk else (), encode)
+    if cmyk:
+        notes = ("CMYK: written as RGB", *notes)
+    return PhotoFile(pixels, "JPEG", notes, encode)
 
 
 def _at_least_min_quality(tables: dict[int, list[int]]) -> list[list[int]]:

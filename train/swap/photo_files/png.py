@@ -15,7 +15,7 @@ from PIL import Image
 
 from curate.decode import Decoded
 from curate.decode.orientation import upright
-from train.swap.photo_files.header import to_stored, without_thumbnail
+from train.swap.photo_files.header import clean_exif, to_stored
 from train.swap.photo_files.photo_file import PhotoFile, Pixels, luma
 
 Samples = npt.NDArray[np.unsignedinteger[Any]]
@@ -39,7 +39,8 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
     pixels = np.ascontiguousarray(np.broadcast_to(old, (*old.shape[:2], 3)))
 
     if b"eXIf" in chunks:
-        chunks[b"eXIf"] = without_thumbnail(chunks[b"eXIf"]).removeprefix(b"Exif\0\0")
+        exif, exif_notes = clean_exif(chunks[b"eXIf"])
+        chunks[b"eXIf"], notes = exif.removeprefix(b"Exif\0\0"), (*notes, *exif_notes)
     orientation = decoded.orientation if chunks.get(b"eXIf") else 1
 
     def encode(new: Pixels) -> bytes:

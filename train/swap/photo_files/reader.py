@@ -1,9 +1,10 @@
-"""Reads photos of all formats. BMP, GIF, TIFF and others, which cannot carry the marks, are encoded as PNG."""
+"""Reads photos of all formats. BMP, GIF, TIFF, AVIF and others, which cannot carry the marks, become PNG."""
 
 from collections.abc import Callable
 
 from curate.decode import Decoded, decode
 from curate.errors import DecodeError
+from manifests.file_names import with_suffix
 from train.marks.containers import PhotoFormat
 from train.swap.photo_files import jpeg, png, webp
 from train.swap.photo_files.photo_file import PhotoFile
@@ -15,6 +16,9 @@ SUFFIXES: dict[PhotoFormat, tuple[str, ...]] = {
     "WEBP": (".webp",),
 }
 
+_FORMAT_NAMES = {"HEIF": "HEIC/HEIF", "JXL": "JPEG XL"}
+_WITH_EXIF = ("TIFF", "AVIF", "HEIF", "JXL")
+
 
 def read_photo(data: bytes) -> PhotoFile:
     """Decode a photo. Raises DecodeError as `curate.decode.decode` does, and for animations."""
@@ -23,10 +27,18 @@ def read_photo(data: bytes) -> PhotoFile:
         raise DecodeError("animated: convert it to a video first")
     if decoded.format in READERS:
         return READERS[decoded.format](data, decoded)
-    note = f"{decoded.format} cannot carry the marks: written as PNG"
+    name = _FORMAT_NAMES.get(decoded.format, decoded.format)
+    without = " without EXIF" if decoded.format in _WITH_EXIF else ""
+    note = f"{name} cannot carry the marks: written as PNG{without}"
     return PhotoFile(decoded.pixels, "PNG", (note, *decoded.notes), png.encode_samples)
 
 
 def output_name(name: str, format: PhotoFormat) -> str:
-    """The file name of a result: a suffix of `format` is added where `name` has none."""
-    return name if name.lower().endswith(SUFFIXES[format]) else name + SUFFIXES[format][0]
+    """The file name of a result: a suffix of `format` is added where `name` has none.
+
+    A name that would be too long with the suffix is shortened, see `manifests.file_names.with_suffix`.
+    """
+    if name.lower().endswith(SUFFIXES[format]):
+        return name
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + with_suffix(file, SUFFIXES[format][0])

@@ -18,7 +18,7 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
     """The photo of a WebP, given its bytes and what `curate.decode.decode` returns for them."""
     lossless = data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and b"VP8L" in _chunk_names(data))
     with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-        options = save_options(image.info)
+        options, notes = save_options(image.info)
         samples = upright(np.asarray(image.convert("RGBA" if image.mode == "RGBA" else "RGB")), decoded.orientation)
     pixels = np.ascontiguousarray(samples[..., :3], np.uint8)
     orientation = decoded.orientation if "exif" in options else 1
@@ -31,7 +31,7 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
         Image.fromarray(stored).save(buffer, "WEBP", **options)
         return buffer.getvalue()
 
-    return PhotoFile(pixels, "WEBP", (), encode)
+    return PhotoFile(pixels, "WEBP", notes, encode)
 
 
 def _chunk_names(webp: bytes) -> set[bytes]:

@@ -1,0 +1,81 @@
+"""Sound and subtitles of a swapped video: copied where the container takes their codec; other sound is re-encoded."""
+
+import io
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec import Codec
+from av.container import OutputContainer
+from av.packet import Packet as _Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+
+from train.marks.containers import VideoFormat
+
+if TYPE_CHECKING:
+    Packet = _Packet[Any]  # generic in PyAV's stubs only
+else:
+    Packet = _Packet
+
+ENCODERS: dict[VideoFormat, str] = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus"}
+"""Encoder of sound whose codec the container does not take."""
+
+_CODEC_NAMES = {"aac": "AAC", "libopus": "Opus"}
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+_FALLBACK_RATE = 48000
+
+
+def has_decoder(stream: Stream) -> bool:
+    """Whether FFmpeg can decode a stream."""
+    return getattr(stream, "codec_context", None) is not None  # PyAV's stubs say never None
+
+
+def fits(stream: AudioStream | SubtitleStream, format: VideoFormat) -> bool:
+    """Whether packets of a stream can be copied into a container: its muxer accepts a header with that stream."""
+    container = av.open(io.BytesIO(), "w", format=format)
+    try:
+        container.add_stream_from_template(stream)
+        container.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+class SoundEncoder:
+    """Decodes the packets of a stream and encodes them anew; times are kept.
+
+    Args:
+        source: The stream that is decoded.
+        container: The container that gets a stream for it.
+        format: Its format, which determines the codec.
+    """
+
+    def __init__(self, source: AudioStream, container: OutputContainer, format: VideoFormat) -> None:
+        encoder = Codec(ENCODERS[format], "w")
+        rate, channels = source.codec_context.sample_rate, source.codec_context.layout.nb_channels
+        if encoder.audio_rates and rate not in encoder.audio_rates:
+            rate = _FALLBACK_RATE
+        stream = container.add_stream(encoder.name, rate=rate, layout=_LAYOUTS.get(channels, "stereo"))
+        self.stream = cast(AudioStream, stream)
+        self.note = (
+            f"sound ({source.codec_context.name}): the container does not take it, re-encoded to "
+            f"{_CODEC_NAMES[encoder.name]}"
+        )
+        self.damaged = 0
+        """Packets that could not be decoded."""
+
+    def encode(self, packet: Packet) -> list[Packet]:
+        """The encoded packets that a packet of the source completes."""
+        encoded: list[Packet] = []
+        try:
+            for frame in packet.decode():
+                encoded += self.stream.encode(cast(AudioFrame, frame))
+        except (av.FFmpegError, ValueError):  # damaged, or the format of the samples changes
+            self.damaged += 1
+        return encoded
+
+    def finish(self) -> list[Packet]:
+        """The last packets."""
+        return self.stream.encode(None)
