@@ -115,7 +115,7 @@ def speed(count: int) -> Iterator[str]:
     The steady state leaves out imports and loading of weights, which take the same few seconds for any number of
     photos: time and photos of a run on a few photos are subtracted.
     """
-    yield "| photos | baseline, whole | swapset, whole | ratio | baseline, steady | swapset, steady | ratio |"
+    yield "| photos | baseline, whole | Swapset, whole | ratio | baseline, steady | Swapset, steady | ratio |"
     yield "|---|---|---|---|---|---|---|"
     for title, (folder, pattern) in COLLECTIONS.items():
         photos = sample(folder, pattern, count)

@@ -29,8 +29,8 @@ BATCH = 16
 LOADERS = {
     "ImageFolder, float32 normalised": "files float32",
     "ImageFolder, uint8": "files uint8",
-    "swapset, by offset": "shard",
-    "swapset, with masks": "shard with masks",
+    "Swapset, by offset": "shard",
+    "Swapset, with masks": "shard with masks",
 }
 
 
@@ -38,7 +38,7 @@ def compare(images: int, workers: int) -> None:
     """Print images/s and CPU time of each loader, on the same crops."""
     with tempfile.TemporaryDirectory() as folder:
         write_crops(Path(folder))
-        print(f"batches of {BATCH}, {workers} workers: processes for ImageFolder, threads for swapset\n")
+        print(f"batches of {BATCH}, {workers} workers: processes for ImageFolder, threads for Swapset\n")
         print("| loader | images/s | CPU ms per image |")
         print("|---|---:|---:|")
         for title, loader in LOADERS.items():

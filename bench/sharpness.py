@@ -160,7 +160,7 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
     faces = faces[: max(40, count // 3)]
     labels = [face.labels for face in faces]
     print(f"\ncelebamask, {len(faces)} photos: share called blurred at brightness x1, x0.5, x2; AUC at x1\n")
-    print("| rung | expected | swapset | AUC | cleanvision | AUC | Laplacian | AUC |")
+    print("| rung | expected | Swapset | AUC | cleanvision | AUC | Laplacian | AUC |")
     print("|---|---|---|---|---|---|---|---|")
     expected = {True: "blurred", False: "sharp", None: "either"}
     for rung in LADDER:

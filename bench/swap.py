@@ -5,7 +5,7 @@
 Protocol: both sides use the same generator with random weights, the same segmenter and the same detector weights. The
 baseline works as swap programs usually do: facenet-pytorch's MTCNN on one photo, then for each face a warp with
 OpenCV, the segmenter, the generator, a blurred mask, the inverse warp and a blend of the whole photo. It reads and
-writes photos with OpenCV and frames with PyAV (same codec and settings) and adds no marks; swapset is measured with
+writes photos with OpenCV and frames with PyAV (same codec and settings) and adds no marks; Swapset is measured with
 and without marks. Photos are an even sample of web-raw; the clip is 640 x 442 px and shows a slowly moving group of
 six. CPU time is of all threads. Prints Markdown.
 """
@@ -187,13 +187,13 @@ def compare(networks: Networks, device: str, photos: Path, clip: Path, frames: i
     target = f"{count} photos"
     if device == "cpu":
         row(target, "baseline, one face at a time", count, lambda: baseline.swap_folder(photos, out / "baseline"))
-    row(target, "swapset without marks", count, lambda: swap_photos(no_marks, "unmarked"))
-    row(target, "swapset", count, lambda: swap_photos(marker, "marked"))
+    row(target, "Swapset without marks", count, lambda: swap_photos(no_marks, "unmarked"))
+    row(target, "Swapset", count, lambda: swap_photos(marker, "marked"))
     faces, target = baseline.faces, f"{frames} frames"
     if device == "cpu":
         row(target, "baseline, one face at a time", frames, lambda: baseline.swap_clip(clip, out / "baseline-clip"))
-    row(target, "swapset without marks", frames, lambda: swap_video(clip, out / "unmarked-clip", swapper, no_marks))
-    row(target, "swapset", frames, lambda: swap_video(clip, out / "marked-clip", swapper, marker))
+    row(target, "Swapset without marks", frames, lambda: swap_video(clip, out / "unmarked-clip", swapper, no_marks))
+    row(target, "Swapset", frames, lambda: swap_video(clip, out / "marked-clip", swapper, marker))
     if device == "cpu":
         print(f"\nThe baseline swapped {faces} faces on the photos and {baseline.faces - faces} in the frames.")
 

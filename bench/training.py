@@ -4,8 +4,8 @@
     SWAPSET_DATA=DIR python -m bench.training loader  [--images 3000] [--workers 2]
     SWAPSET_DATA=DIR python -m bench.training memory  [--recipes baseline dynamic diffusion] [--batch 16]
 
-Protocol. step: one update of G and one of D by the published loop (bench/published_loop.py) and by swapset, in turn in
-one process, on the same faces with the same embedder, in float32; with --bfloat16 also swapset in bfloat16. loader:
+Protocol. step: one update of G and one of D by the published loop (bench/published_loop.py) and by Swapset, in turn in
+one process, on the same faces with the same embedder, in float32; with --bfloat16 also Swapset in bfloat16. loader:
 the same JPEGs as files in folders, and in a shard that is read by byte offset (bench/loading.py). memory: a new
 process for each recipe makes one step; its peak resident memory less that before the networks were built.
 Prints Markdown. Ratios are of CPU time, which other programs on the machine affect less than wall-clock time.
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def compare_steps(size: int, batch: int, rounds: int, bfloat16: bool) -> None:
-    """Print the time of a step of each loop, then the parts of swapset's step."""
+    """Print the time of a step of each loop, then the parts of Swapset's step."""
     embedder = load_embedder("builtin")
     recipe = replace(Recipe(), size=size, batch=batch)
     # A step takes up to two batches: of one person in even turns, of two people in odd ones.
@@ -79,7 +79,7 @@ def compare_steps(size: int, batch: int, rounds: int, bfloat16: bool) -> None:
     steps: dict[str, Callable[[int], object]] = {"published": PublishedLoop(recipe, embedder, batches).step}
     for source, half in [("fresh", False), ("same", False), *([("same", True)] if bfloat16 else [])]:
         training = make_training(replace(recipe, discriminator_batch=source), embedder, bfloat16=half)
-        title = f"swapset, {source} batch for D{', bfloat16' if half else ''}"
+        title = f"Swapset, {source} batch for D{', bfloat16' if half else ''}"
         steps[title] = (
             lambda turn, training=training: training.step(  # type: ignore[misc]
                 iter(batches[:2] if turn % 2 == 0 else batches[2:])
@@ -97,7 +97,7 @@ def compare_steps(size: int, batch: int, rounds: int, bfloat16: bool) -> None:
     for title, mean in means.items():
         speed_up = means["published"].cpu / mean.cpu
         print(f"| {title} | {mean.cpu:.2f} | {mean.wall:.2f} | {batch / mean.wall:.2f} | {speed_up:.2f} |")
-    print("\n| part of swapset's step | CPU s |")
+    print("\n| part of Swapset's step | CPU s |")
     print("|---|---:|")
     for title, cpu in time_parts(training, batches[2]).items():
         print(f"| {title} | {cpu:.2f} |")

@@ -98,7 +98,7 @@ def recovers_id(reading: Reading) -> bool:
 def swapset() -> Method:
     watermark = Watermark(MARK_ID)
     return Method(
-        "swapset", lambda picture: watermark.mark(picture[None])[0], lambda picture: recovers_id(read([picture])[0])
+        "Swapset", lambda picture: watermark.mark(picture[None])[0], lambda picture: recovers_id(read([picture])[0])
     )
 
 
