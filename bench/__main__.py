@@ -19,6 +19,7 @@ BENCHMARKS = {
     "segmenter speed": ["bench.segmenter", "--data", "$SWAPSET_DATA", "--speed"],
     "sharpness": ["bench.sharpness", "--photos", "200"],
     "blur in soft collections": ["bench.sharpness", "--photos", "100", "--soft"],
+    "damage": ["bench.damage", "--photos", "60", "--offset", "0.5"],
     "duplicates": ["bench.duplicates"],
     "relate": ["bench.relate"],
     "reading": ["bench.reading"],

@@ -93,7 +93,7 @@ PHOTO_NUMBERS = (
     Column("phash_mirror", pa.string(), "the same of the mirrored photo", null=_UNDECODED),
     Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
     Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
-    Column("corruption", pa.float32(), "share of the JPEG grid's edges with the discontinuities of damaged data", "0-1", _UNDECODED),
+    Column("corruption", pa.float32(), "lower confidence bound of the share of the JPEG grid's edges that are torn", "0-1", _UNDECODED),
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""
 

@@ -46,7 +46,9 @@ class Policy(TypedToml):
     max_stretch: float = number(
         1.3, 1, 100, "maximum factor by which a face may be too tall or too wide, where it exceeds the error", "ratio"
     )
-    max_corruption: float = number(0.006, 0, 1, "maximum share of torn edges on the JPEG grid", "share of 8 px edges")
+    max_corruption: float = number(
+        0.003, 0, 1, "maximum share of torn edges on the JPEG grid (lower bound)", "share of 8 px edges"
+    )
     max_flat_fraction: float = number(
         0.3, 0, 1, "maximum share of the face in one constant colour", "share of the face"
     )

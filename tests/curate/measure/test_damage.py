@@ -1,10 +1,11 @@
 """curate/measure/damage.py: damage added to real photos is measured, and undamaged photos score zero."""
 
+import cv2
 import numpy as np
 import pytest
 
 from curate.evaluate import degradations
-from curate.measure.damage import flat_fraction, flat_rows, photo_damage
+from curate.measure.damage import flat_fraction, flat_rows, lower_bound, photo_damage
 from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch
 
 
@@ -23,7 +24,38 @@ def test_torn_blocks_are_corruption_and_jpeg_20_is_not(photo: np.ndarray) -> Non
     clean, coded, damaged = (
         photo_damage(version)["corruption"] for version in (photo, degradations.jpeg(photo, 20), torn(photo))
     )
-    assert max(clean, coded) < 0.004 < damaged
+    assert max(clean, coded) < 0.002
+    assert damaged > 0.003
+
+
+@pytest.mark.parametrize("width", [16, 20, 32])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (40, 90, 180)], ids=["white", "black", "blue"])
+def test_borders_pillars_and_gutters_are_not_corruption(width: int, colour: tuple[int, int, int]) -> None:
+    photo = GROUP_PHOTO[:400, :400]
+    gutter = np.full((400, width, 3), colour, np.uint8)
+    framed = cv2.copyMakeBorder(photo, *[width] * 4, cv2.BORDER_CONSTANT, value=colour)
+    pillared = np.concatenate([gutter, photo, gutter], 1)
+    collage = np.concatenate([photo, gutter, photo[:, ::-1]], 1)
+    for version in (framed, pillared, collage):
+        assert photo_damage(degradations.jpeg(version, 90))["corruption"] == 0
+
+
+def test_a_few_torn_edges_are_not_corruption_however_small_the_photo() -> None:
+    ramp = np.arange(64)
+    thumbnail = np.repeat((40 + ramp[:, None] + ramp)[:, :, None], 3, 2).astype(np.uint8)  # no line is flat
+    values = []
+    for count in (2, 3):
+        torn_blocks = thumbnail.copy()
+        torn_blocks[56:, : 8 * count] += 60  # count edges above, one beside
+        values.append(photo_damage(torn_blocks)["corruption"])
+    assert values[0] == 0 < values[1]
+
+
+def test_the_lower_bound_of_a_share_approaches_it_with_more_evidence() -> None:
+    bounds = [lower_bound(n // 10, n) for n in (10, 100, 1000, 10**6)]
+    assert (np.diff(bounds) > 0).all()
+    assert bounds[-1] == pytest.approx(0.1, abs=0.001)
+    assert lower_bound(0, 0) == lower_bound(0, 100) == 0
 
 
 def test_blockiness_rises_as_quality_falls() -> None:
