@@ -25,7 +25,7 @@ def inspect(dataset: Dataset) -> None:
 
 def convert(
     source: Source,
-    root: Annotated[Path, typer.Option(help="The photos: a folder or an uncompressed .tar. Only read.")],
+    root: Annotated[Path, typer.Option(help="The photos: a folder or an archive. Only read.")],
     out: Annotated[Path, typer.Option(help="Folder of the JPEGs, in the same tree, with convert-report.csv.")],
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality, as in libjpeg.")] = 95,
     subsampling: Annotated[

@@ -1,7 +1,7 @@
 """Sources: photo collections as lists of photos and their bytes. Nothing is decoded here.
 
-A source is a store and a layout. A store lists files and reads their bytes (`stores/`: a directory, a tar); a layout
-states what a path means: identity, split, landmarks (`layouts/`). Every layout works on every store.
+A source is a store and a layout. A store lists files and reads their bytes (`stores/`: a directory, a tar, ...); a
+layout states what a path means: identity, split, landmarks (`layouts/`). Every layout works on every store.
 
 To add a store or a layout, write one file and add an entry to `stores.STORES` or `layouts.LAYOUTS`.
 """

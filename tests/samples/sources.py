@@ -3,10 +3,12 @@
 import io
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from curate.sources import Entry, Source
+from tests.samples.recordio import write_pack
 
 
 def make_directory(root: Path, *names: str) -> Path:
@@ -30,11 +32,40 @@ def make_tar(path: Path, *names: str) -> Path:
     return path
 
 
+class RawName(zipfile.ZipInfo):
+    """A member whose name is stored as the bytes of a file name, without the flag for UTF-8, as Info-ZIP does."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return os.fsencode(self.filename), self.flag_bits
+
+
+def make_zip(path: Path, *names: str) -> Path:
+    """Write a zip with one member per name, stored and deflated in turn."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            method = zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED
+            archive.writestr(RawName(name), os.fsencode(name), method)
+    return path
+
+
+def make_pack(folder: Path, *names: str) -> Path:
+    """Write a RecordIO pack with a record per "LABEL/KEY.jpg"."""
+    photos = [(int(Path(name).stem), float(Path(name).parent.name), os.fsencode(name)) for name in names]
+    return write_pack(folder, photos)
+
+
 MAKE: dict[str, Callable[..., Path]] = {
     "directory": make_directory,
     "tar": lambda path, *names: make_tar(path.with_suffix(".tar"), *names),
+    "zip": lambda path, *names: make_zip(path.with_suffix(".zip"), *names),
 }
 """Store -> how to make one that holds files of these names."""
+
+MAKE_LABELLED: dict[str, tuple[Callable[..., Path], list[str]]] = {
+    "recordio": (make_pack, ["0/1.jpg", "0/3.jpg", "7/2.jpg", "12/40.jpg"]),
+}
+"""Store of photos with a label each -> how to make one, and names of the form in which it lists photos."""
 
 
 def listed(source: Source) -> dict[str, list[str]]:

@@ -4,12 +4,19 @@ from pathlib import Path
 
 from curate.errors import SourceError
 from curate.sources.stores.directory import DirectoryStore
+from curate.sources.stores.recordio import RecordIOStore
 from curate.sources.stores.store import Store
 from curate.sources.stores.tar import TarStore
+from curate.sources.stores.zip import ZipStore
 
 __all__ = ["STORES", "Store", "open_store"]
 
-STORES: dict[str, type[Store]] = {"directory": DirectoryStore, "tar": TarStore}
+STORES: dict[str, type[Store]] = {
+    "recordio": RecordIOStore,
+    "directory": DirectoryStore,
+    "tar": TarStore,
+    "zip": ZipStore,
+}
 """Name -> class. The first one that accepts a path opens it."""
 
 _COMPRESSED = {
@@ -17,7 +24,6 @@ _COMPRESSED = {
     b"BZh": "bunzip2",
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
-    b"PK\x03\x04": "unzip",
 }
 """First bytes of a compressed file -> the program that decompresses it."""
 
@@ -39,10 +45,10 @@ def open_store(root: Path) -> Store:
 def _reason(root: Path) -> str:
     """Why no store accepts `root`, and what to do."""
     if not root.is_file():
-        return f"{root} is neither a folder nor a .tar: give the folder of photos with --root DIR"
+        return f"{root} is neither a folder nor an archive: give the folder of photos with --root DIR"
     with root.open("rb") as file:
         head = file.read(8)
     for magic, command in _COMPRESSED.items():
         if head.startswith(magic):
             return f"{root} is compressed, and photos are read by offset: decompress it first ({command} {root.name})"
-    return f"{root} is a file but not a tar: give a folder of photos or an uncompressed .tar with --root"
+    return f"{root} is a file but not an archive: give a folder of photos, a .tar, a .zip or a .rec with --root"

@@ -13,7 +13,7 @@ from curate.sources.layouts import LAYOUTS, Layout
 from curate.sources.stores import STORES
 from curate.sources.stores.directory import DirectoryStore
 from curate.sources.stores.store import PhotoFile, no_photos
-from tests.samples.sources import MAKE, listed, make_directory, only
+from tests.samples.sources import MAKE, MAKE_LABELLED, listed, make_directory, only
 
 COLLECTIONS = {
     "folder": {
@@ -40,11 +40,11 @@ OTHERS = ["al/notes.txt", ".trash/z.jpg", "al/.x.jpg", "readme"]
 
 def test_there_is_a_collection_for_every_layout_and_a_maker_for_every_store() -> None:
     assert COLLECTIONS.keys() == LAYOUTS.keys()
-    assert MAKE.keys() == STORES.keys()
+    assert MAKE.keys() | MAKE_LABELLED.keys() == STORES.keys()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", MAKE)
 def test_a_collection_is_the_same_in_every_store(tmp_path: Path, store: str, layout: str) -> None:
     expected = COLLECTIONS[layout]
     paths = [os.fsdecode(decode_name(image_id)) for image_ids in expected.values() for image_id in image_ids]
@@ -62,13 +62,26 @@ def test_a_collection_is_the_same_in_every_store(tmp_path: Path, store: str, lay
             assert again.read(entry) == source.read(entry)
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", MAKE_LABELLED)
+def test_photos_with_labels_are_listed_as_a_directory_of_the_same_names(tmp_path: Path, store: str) -> None:
+    make, names = MAKE_LABELLED[store]
+    source = open_source("folder", make(tmp_path / "set", *names))
+    directory = open_source("folder", make_directory(tmp_path / "directory", *names))
+    assert listed(source) == listed(directory)
+    again = pickle.loads(pickle.dumps(source))
+    for identity in source.identities():
+        for entry, file in zip(source.entries(identity), directory.entries(identity), strict=True):
+            assert source.read(entry) == again.read(entry) == directory.read(file)
+            assert (entry.size, entry.refusal) == (file.size, None)
+
+
+@pytest.mark.parametrize("store", MAKE)
 def test_splits_of_vggface2(tmp_path: Path, store: str) -> None:
     source = open_source("vggface2", MAKE[store](tmp_path / "set", *COLLECTIONS["vggface2"]["n000002"]))
     assert [entry.split for entry in source.entries("n000002")] == ["test", "train"]
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", MAKE)
 def test_files_that_are_not_photos_are_counted_and_hidden_ones_left_out(tmp_path: Path, store: str) -> None:
     source = open_source("folder", MAKE[store](tmp_path / "set", "al/1.jpg", *OTHERS))
     for _ in range(2):
@@ -140,7 +153,7 @@ class Initials(Layout):
         return [file.entry(identity) for file in self.store.photos("", deep=False) if file.path[0] == identity]
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", MAKE)
 def test_a_new_layout_is_one_class_and_one_entry(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LAYOUTS, "initials", Initials)
     source = open_source("initials", MAKE[store](tmp_path / "set", "al.jpg", "ann.jpg", "bo.jpg"))
@@ -166,7 +179,7 @@ def test_an_unknown_layout_and_a_wrong_one(tmp_path: Path) -> None:
         open_source("vggface", tmp_path)
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", MAKE)
 def test_photos_that_are_not_laid_out_as_vggface2(tmp_path: Path, store: str) -> None:
     root = MAKE[store](tmp_path / "set", "alice/1.jpg")
     with pytest.raises(SourceError, match=r"not laid out as VGGFace2: expected train/n000002.*found alice.*'folder'"):
