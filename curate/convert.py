@@ -26,6 +26,7 @@ from curate.errors import DecodeError, OutputError
 from curate.listener import SILENT, Listener, progress
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
+from manifests.file_names import temporary_stem, with_suffix
 
 REPORT = "convert-report.csv"
 Status = Literal["converted", "copied", "skipped", "failed"]
@@ -196,10 +197,11 @@ def output_names(entries: Iterable[Entry], reserved: set[str]) -> list[str]:
     outputs = []
     for name, output in zip(names, short, strict=True):
         if output and (requested[output] > 1 or output in reserved):
-            output, number = f"{name}.jpg", 1
+            folder, slash, file = name.rpartition("/")
+            output, number = folder + slash + with_suffix(file, ".jpg"), 1
             while output in taken:
                 number += 1
-                output = f"{name}~{number}.jpg"
+                output = folder + slash + with_suffix(file, f"~{number}.jpg")
             taken.add(output)
         if is_photo(output.removesuffix(".jpg")):
             reserved.add(output)
@@ -287,7 +289,7 @@ def _is_copy(target: Path, entry: Entry) -> bool:
 def _write(target: Path, data: bytes, mtime_ns: int | None) -> None:
     """Write a file under its final name only when it is complete. Raises OSError."""
     folder, name = os.path.split(target)
-    unfinished = os.path.join(folder, f".{name}.part")
+    unfinished = os.path.join(folder, f".{temporary_stem(name)}.part")
     try:
         try:
             _write_all(unfinished, data)

@@ -11,6 +11,7 @@ MAX_NAME_BYTES = 255
 MAX_PORTABLE_BYTES = 120
 """Longest portable name, in UTF-8: leaves room for folders in the 260 characters of a Windows path."""
 
+_MAX_STEM_BYTES = 200
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 
@@ -52,6 +53,12 @@ def with_suffix(name: str, suffix: str) -> str:
         mark = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
         name = _shortened(name, available - len(mark)) + mark
     return name + suffix
+
+
+def temporary_stem(name: str) -> str:
+    """`name`, or a hash of it where a prefix and a suffix could make it too long for a file name."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _MAX_STEM_BYTES else hashlib.sha256(encoded).hexdigest()[:16]
 
 
 def _shortened(name: str, size: int) -> str:

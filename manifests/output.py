@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 from manifests.errors import BusyError, OutputError
+from manifests.file_names import temporary_stem
 
 _PARTIAL = re.compile(r"^\..+\.partial-\d+$")
-_MAX_STEM = 200  # bytes of a name that its temporary name repeats
 _UNWRITABLE = {
     errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
     errno.EDQUOT: "the disk quota is used up: free some space and start again; what is finished is kept",
@@ -49,7 +48,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises OutputError where the disk is full or read-only, or permission is denied.
     """
     path = Path(path)
-    partial = path.with_name(_partial_name(path.name))
+    partial = path.with_name(f".{temporary_stem(path.name)}.partial-{os.getpid()}")
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
@@ -67,13 +66,6 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _partial_name(name: str) -> str:
-    """The temporary name of a file, within the 255 bytes of a file name however long `name` is."""
-    encoded = os.fsencode(name)
-    stem = name if len(encoded) <= _MAX_STEM else hashlib.sha256(encoded).hexdigest()[:16]
-    return f".{stem}.partial-{os.getpid()}"
 
 
 def remove_partials(root: str | os.PathLike[str]) -> int:

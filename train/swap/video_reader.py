@@ -21,9 +21,10 @@ from train.swap.video_writer import FrameBatch, Pixels
 _BATCH_FRAMES = 16
 _MAX_BATCH_PIXELS = 8_000_000  # unless a single frame has more
 
-# FFmpeg's demuxers of single images (besides those called NAME_pipe), and of text that it draws as a video.
-_PHOTO_DEMUXERS = {"image2", "ico", "fits", "alias_pix", "brender_pix"}
-_TEXT_DEMUXERS = {"tty", "adf", "bin", "idf", "xbin"}
+# FFmpeg's demuxers of single images besides those called NAME_pipe; of files with the extension of an image but unknown
+# content, and of text that is drawn as a video.
+_PHOTO_DEMUXERS = {"ico", "fits", "alias_pix", "brender_pix"}
+_OTHER_DEMUXERS = {"image2", "tty", "adf", "bin", "idf", "xbin"}
 
 
 class VideoReader:
@@ -112,10 +113,11 @@ def open_video(target: Path) -> InputContainer:
         reason = getattr(error, "strerror", None) or error
         raise TargetError(f"target {target}: cannot be read as a photo or video ({reason})") from error
     name = container.format.name
-    if name.endswith("_pipe") or name in _PHOTO_DEMUXERS | _TEXT_DEMUXERS:
+    if name in _OTHER_DEMUXERS:
         container.close()
-        if name in _TEXT_DEMUXERS:
-            raise TargetError(f"target {target}: neither a photo nor a video")
+        raise TargetError(f"target {target}: cannot be read as a photo or video: give a JPEG, PNG or WebP, or a video")
+    if name.endswith("_pipe") or name in _PHOTO_DEMUXERS:
+        container.close()
         raise TargetError(
             f"target {target}: a photo of a format that is not supported ({name.removesuffix('_pipe')}): convert it to "
             "JPEG or PNG first"
