@@ -189,6 +189,7 @@ RELATIONS = (
     Column("wrong_person", pa.float32(), "calibrated score of the face being of another person than its identity", "0-1", _LONE),
     Column("suggested_identity", pa.string(), "other identity that the face clearly matches", null="none"),
     Column("same_person_as", pa.string(), "other identity whose centroid is of the same person", null="none"),
+    Column("person_group", pa.int8(), "1 or 2 where the identity shows two persons: which of them; 1 is the larger group", null="the identity does not, or no face"),
     Column("duplicate_group", pa.int64(), "number of the group of photos that show the same picture", null="no duplicate"),
     Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),

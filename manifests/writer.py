@@ -44,7 +44,7 @@ _HASHES = {"sha256", "phash", "phash_mirror", "face_phash"}
 _REPEATED = {
     "identity", "split", "verdict", "verdict_source", "reasons.list.element", "error", "format", "width", "height",
     "face_count", "landmark_source", "nearest_identity", "identity_size", "identity_cohesion", "suggested_identity",
-    "same_person_as", "duplicate_kind", "excluded_by", "shard",
+    "same_person_as", "person_group", "duplicate_kind", "excluded_by", "shard",
 }  # fmt: skip
 
 

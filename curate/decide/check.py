@@ -53,3 +53,14 @@ class Check:
     cause: str
     command: str
     explained_by: tuple[str, ...] = ()
+
+
+def share_of(count: int, total: int) -> str:
+    """Return "3 of 20", from a total of 100 on with the percentage."""
+    return f"{count:,} of {total:,}" + (f" ({100 * count / total:.0f}%)" if total >= 100 else "")
+
+
+def policy_command(*keys: str) -> str:
+    """Return the next step of deciding by a policy with these keys, lines of TOML."""
+    lines = "\\n".join(keys)
+    return f"printf '{lines}\\n' > my-policy.toml && curate decide OUT --policy my-policy.toml"

@@ -4,15 +4,15 @@ A run over the wrong folder, or over photos of another kind than the policy expe
 most of them. The command line, the report, the manifest's footer and the documentation derive from this table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from curate.decide.check import Check, Finding
+from curate.decide.check import Check, Finding, share_of
 from curate.decide.collection_numbers import CollectionNumbers, IdentityNumbers
-from manifests.schema import REASONS
+from curate.decide.dominant_reasons import ANY_PERSON, DOMINANT_CHECKS, OTHER_KIND
 
 Flags = npt.NDArray[np.bool_]
 
@@ -21,9 +21,6 @@ MIN_PHOTOS = 10
 
 MAX_DROPPED = 0.5
 """Share of dropped photos from which a collection is off. The check sets of the project lose 1-20%."""
-
-DOMINANT_PHOTOS, DOMINANT_DROPS = 0.3, 0.8
-"""A reason dominates if it applies to more than these shares of all photos and of the dropped ones."""
 
 SPLIT_PHOTOS = 0.5
 """Share of the photos in folders named like splits from which the layout is off; below, a name is a coincidence."""
@@ -66,70 +63,7 @@ MAX_NAMES = 3
 """Identities named in an observation."""
 
 
-def _policy_command(*keys: str) -> str:
-    lines = "\\n".join(keys)
-    return f"printf '{lines}\\n' > my-policy.toml && curate decide OUT --policy my-policy.toml"
-
-
-_ANY_PERSON = _policy_command("max_wrong_person = 1.01", "min_identity_purity = 0")
 _ANOTHER_ROOT = "curate clean LAYOUT --root ROOT/FOLDER --out ANOTHER, with a FOLDER whose folders are persons"
-
-ADVICE: Mapping[str, tuple[str, str]] = {
-    "undecodable": (
-        "the files are damaged, incomplete, or of a format that is not read",
-        "curate report OUT lists the error of each file; copy the source again, or convert its files",
-    ),
-    "no_face": (
-        "the photos show no faces, or faces that are turned, very small or cropped tightly",
-        "curate clean LAYOUT --root ROOT --out ANOTHER --detection full",
-    ),
-    "too_small": (
-        "the photos are thumbnails, smaller than the policy expects",
-        _policy_command("min_side = 0", "min_eye_distance = 0", "max_upscale = 1000"),
-    ),
-    "blurred": (
-        "the blur score is not calibrated for these photos (scans, enlarged or processed photos)",
-        "curate calibrate LAYOUT --root ROOT --out blur.json && curate decide OUT --calibration blur.json",
-    ),
-    "stretched": (
-        "the photos were resized without keeping their proportions",
-        "run curate clean on the originals, or keep these: " + _policy_command("max_stretch = 100"),
-    ),
-    "corrupt_pixels": (
-        "borders or padding are taken for damage, or the copy is damaged",
-        "curate report OUT shows examples; if they are intact: "
-        + _policy_command("max_corruption = 1", "max_flat_rows = 1", "max_flat_fraction = 1"),
-    ),
-    "too_dark": (
-        "the photos were converted wrongly (16 bits, linear light, inverted)",
-        "curate report OUT shows examples; if they are right: "
-        + _policy_command("min_brightness = 0", "max_clipped_dark = 1"),
-    ),
-    "too_bright": (
-        "the photos were converted wrongly (16 bits, inverted), or are cut out on white",
-        "curate report OUT shows examples; if they are right: " + _policy_command("max_clipped_bright = 1"),
-    ),
-    "other_person": ("the folders are not persons but categories, numbers or search results", _ANY_PERSON),
-    "mixed_identity": ("the folders are not persons but categories, numbers or search results", _ANY_PERSON),
-    "duplicate": (
-        "the source holds its files several times, in an archive's copy or a backup",
-        "curate report OUT shows the copies; to keep them: " + _policy_command("drop_duplicates = false"),
-    ),
-    "near_duplicate": (
-        "the source holds several versions of each photo, or frames of videos",
-        "curate report OUT shows the copies; to keep them: " + _policy_command("drop_near_duplicates = false"),
-    ),
-    "excluded": (
-        "the exclusion gallery shows persons of this collection",
-        "curate relate OUT --exclude GALLERY, with another gallery, and curate decide OUT",
-    ),
-}
-"""Reason -> likely cause and next step where the reason dominates."""
-
-_OTHER_KIND = (
-    "the photos are of another kind than the policy expects",
-    "curate report OUT shows examples of each reason; curate decide OUT --policy keep-all keeps every face",
-)
 
 
 def _half_dropped(numbers: CollectionNumbers) -> str | None:
@@ -137,17 +71,7 @@ def _half_dropped(numbers: CollectionNumbers) -> str | None:
         return None
     reasons = sorted((item for item in numbers.reasons.items() if item[1]), key=lambda item: -item[1])
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:3])
-    return f"{_of(numbers.dropped, numbers.photos)} photos are dropped" + (f" ({counts})" if counts else "")
-
-
-def _dominates(reason: str) -> Callable[[CollectionNumbers], str | None]:
-    def observe(numbers: CollectionNumbers) -> str | None:
-        count = numbers.reasons.get(reason, 0)
-        if count <= DOMINANT_PHOTOS * numbers.photos or count <= DOMINANT_DROPS * numbers.dropped:
-            return None
-        return f"{_of(count, numbers.photos)} photos are {reason}, nearly all that are dropped"
-
-    return observe
+    return f"{share_of(numbers.dropped, numbers.photos)} photos are dropped" + (f" ({counts})" if counts else "")
 
 
 def _split_names(numbers: CollectionNumbers) -> str | None:
@@ -174,15 +98,29 @@ def _stranger_folders(numbers: CollectionNumbers) -> str | None:
     strangers = _strangers(numbers.identities)
     if not strangers.any():
         return None
-    count = _of(int(strangers.sum()), len(numbers.identities))
+    count = share_of(int(strangers.sum()), len(numbers.identities))
     return f"no two faces agree in {count} folders: {_named(numbers.identities, strangers)}"
+
+
+def _two_persons(numbers: CollectionNumbers) -> str | None:
+    identities = numbers.identities
+    mixed = identities.groups.all(axis=1)
+    if not mixed.any():
+        return None
+    rows = np.flatnonzero(mixed)
+    rows = rows[np.argsort(-identities.photos[rows], kind="stable")]
+    names = [
+        f"{identities.names[int(row)].as_py()} ({identities.groups[row, 0]:,} + {identities.groups[row, 1]:,} photos)"
+        for row in rows[:MAX_NAMES]
+    ]
+    return f"{share_of(len(rows), len(identities))} folders show two persons: {_listed(names, len(rows))}"
 
 
 def _same_person(numbers: CollectionNumbers) -> str | None:
     same = numbers.identities.same_person
     if same.sum() < max(SAME_PERSON_COUNT, SAME_PERSON_SHARE * len(same)):
         return None
-    count = _of(int(same.sum()), len(same))
+    count = share_of(int(same.sum()), len(same))
     return f"{count} folders show the same person as another folder: {_named(numbers.identities, same)}"
 
 
@@ -222,7 +160,7 @@ CHECKS = (
         "most photos are in numbered folders in which every photo shows another person",
         _numbered_folders,
         "the numbers are blocks of files, not persons (the layout of FFHQ)",
-        _ANY_PERSON,
+        ANY_PERSON,
         explained_by=("split_names",),
     ),
     Check(
@@ -230,29 +168,24 @@ CHECKS = (
         "a folder in which no two faces agree",
         _stranger_folders,
         "the folders hold search results, groups or several persons",
-        "curate report OUT shows examples under mixed_identity; if all of them shall be kept: " + _ANY_PERSON,
+        "curate report OUT shows examples under mixed_identity; if all of them shall be kept: " + ANY_PERSON,
         explained_by=("split_names", "numbered_folders"),
     ),
-    *(
-        Check(
-            f"mostly_{reason}",
-            f"{reason} applies to a large share of the photos and explains nearly all drops",
-            _dominates(reason),
-            cause,
-            command,
-            explained_by=("split_names", "numbered_folders", "strangers")
-            if reason in ("other_person", "mixed_identity")
-            else (),
-        )
-        for reason in REASONS
-        for cause, command in (ADVICE.get(reason, _OTHER_KIND),)
-    ),
+    *DOMINANT_CHECKS,
     Check(
         "half_dropped",
         "more than half of the photos are dropped",
         _half_dropped,
-        *_OTHER_KIND,
-        explained_by=("split_names", "numbered_folders", *(f"mostly_{reason}" for reason in REASONS)),
+        *OTHER_KIND,
+        explained_by=("split_names", "numbered_folders", *(check.name for check in DOMINANT_CHECKS)),
+    ),
+    Check(
+        "two_persons",
+        "a folder whose faces fall into two clear groups",
+        _two_persons,
+        "two persons of one name, or a couple's photos in one folder",
+        "split these folders by the column person_group of OUT/manifest.parquet, and run curate clean again",
+        explained_by=("split_names",),
     ),
     Check(
         "same_person",
@@ -303,13 +236,14 @@ def findings(numbers: CollectionNumbers, checks: Sequence[Check] = CHECKS) -> tu
     return tuple(found.values())
 
 
-def _of(count: int, total: int) -> str:
-    return f"{count:,} of {total:,}" + (f" ({100 * count / total:.0f}%)" if total >= 100 else "")
-
-
 def _named(identities: IdentityNumbers, flags: Flags) -> str:
     """The largest of the flagged identities by name, with their numbers of photos."""
     rows = np.flatnonzero(flags)
     rows = rows[np.argsort(-identities.photos[rows], kind="stable")]
     names = [f"{identities.names[int(row)].as_py()} ({identities.photos[row]:,} photos)" for row in rows[:MAX_NAMES]]
-    return ", ".join(names) + (f" and {len(rows) - MAX_NAMES:,} more" if len(rows) > MAX_NAMES else "")
+    return _listed(names, len(rows))
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    """Names, and how many more there are."""
+    return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")

@@ -25,6 +25,7 @@ class IdentityNumbers:
         faces: (K,) faces that the centroid was computed from.
         purity: (K,) share of the faces that show the person at the centroid, 0-1; NaN where it is not defined.
         same_person: (K,) whether another identity shows the same person.
+        groups: (K, 2) photos of either person where the identity shows two, else 0.
     """
 
     names: pa.StringArray
@@ -32,6 +33,7 @@ class IdentityNumbers:
     faces: Counts
     purity: Floats
     same_person: Flags
+    groups: Counts
 
     def __len__(self) -> int:
         return len(self.names)
@@ -109,22 +111,31 @@ def _identity_numbers(table: pa.Table) -> IdentityNumbers:
     np.fmax.at(purity, code, _values(table, "identity_purity", np.nan))
     matched = np.asarray(pc.is_valid(table["same_person_as"]).to_numpy(), bool)
     photos, same = np.bincount(code, minlength=count), np.bincount(code[matched], minlength=count) > 0
+    group = _values(table, "person_group", 0).astype(np.int64)
+    groups = np.bincount(3 * code + group, minlength=3 * count).reshape(count, 3)[:, 1:]
     named = np.asarray(pc.not_equal(encoded.dictionary, NO_IDENTITY).to_numpy(zero_copy_only=False), bool)
     return IdentityNumbers(
-        encoded.dictionary.filter(pa.array(named)), photos[named], faces[named], purity[named], same[named]
+        encoded.dictionary.filter(pa.array(named)),
+        photos[named],
+        faces[named],
+        purity[named],
+        same[named],
+        groups[named],
     )
 
 
 def _concatenated(parts: Sequence[IdentityNumbers]) -> IdentityNumbers:
     if not parts:
         empty = np.empty(0, np.int64)
-        return IdentityNumbers(pa.array([], pa.string()), empty, empty, empty.astype(float), empty.astype(bool))
+        floats, flags = empty.astype(np.float64), empty.astype(bool)
+        return IdentityNumbers(pa.array([], pa.string()), empty, empty, floats, flags, empty.reshape(0, 2))
     return IdentityNumbers(
         pa.concat_arrays([part.names for part in parts]),
         np.concatenate([part.photos for part in parts]),
         np.concatenate([part.faces for part in parts]),
         np.concatenate([part.purity for part in parts]),
         np.concatenate([part.same_person for part in parts]),
+        np.concatenate([part.groups for part in parts]),
     )
 
 

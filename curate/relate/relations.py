@@ -11,6 +11,7 @@ from curate.relate.duplicates import DuplicateGroups
 from curate.relate.exclude import Gallery, match
 from curate.relate.identities import BucketFaces, cohesion_and_purity, identity_offsets
 from curate.relate.other_identities import OtherIdentities
+from curate.relate.person_groups import person_groups
 from curate.relate.similarity import PairSimilarity
 from manifests.schema import NO_IDENTITY, arrow_schema
 
@@ -63,6 +64,7 @@ def relation_rows(part: MeasuredBucket, bucket: int, related: Related, gallery: 
     cohesion, purity = cohesion_and_purity(faces, wrong)
     size = np.where(faces.has_face & ~without_identity, faces.identity_size[faces.identity], -1)
     group = related.duplicates.of_bucket(bucket)
+    persons = person_groups(faces, part.vectors, related.similarity)
     reference, similarity = _exclusion_matches(part, faces, gallery)
     columns = {
         "image_id": part.measures["image_id"],
@@ -79,6 +81,7 @@ def relation_rows(part: MeasuredBucket, bucket: int, related: Related, gallery: 
         "wrong_person": _nullable(wrong),
         "suggested_identity": _take(names, np.where(suggested, others.nearest, -1)),
         "same_person_as": _take(names, same_person),
+        "person_group": pa.array(persons, mask=persons == 0),
         "duplicate_group": pa.array(group, mask=group < 0),
         "excluded_by": reference,
         "excluded_similarity": similarity,

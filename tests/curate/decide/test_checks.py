@@ -12,10 +12,11 @@ import pytest
 
 from curate.commands.cleaning import decide
 from curate.decide.check import Check, Finding
-from curate.decide.checks import ADVICE, CHECKS, MIN_PHOTOS, findings
+from curate.decide.checks import CHECKS, MIN_PHOTOS, findings
 from curate.decide.collection import TablePart, decide_collection
 from curate.decide.collection_numbers import CollectionNumbers, CollectionTally
 from curate.decide.decide import DecideRequest, run
+from curate.decide.dominant_reasons import ADVICE
 from curate.decide.footer import stored_findings
 from curate.decide.policy import load_policy
 from curate.decide.rules import RULES, Policy
@@ -116,6 +117,14 @@ def test_a_folder_of_strangers_is_named() -> None:
     assert finding.check == "strangers"
     assert finding.observation == "no two faces agree in 1 of 5 folders: search results (8 photos)"
     assert checked([*people(4), *person("three", 3, **STRANGER)]) == ()
+
+
+def test_a_folder_of_two_persons_is_named() -> None:
+    mixed = [*person("ann", 5, person_group=1), *person("bob", 3, person_group=2)]
+    mixed = [{**photo, "identity": "couple", "image_id": f"couple/{k}.jpg"} for k, photo in enumerate(mixed)]
+    (finding,) = checked([*people(4), *mixed])
+    assert finding.check == "two_persons"
+    assert finding.observation == "1 of 5 folders show two persons: couple (5 + 3 photos)"
 
 
 def test_one_person_in_many_folders_is_named() -> None:

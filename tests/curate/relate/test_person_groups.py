@@ -1,0 +1,43 @@
+"""Folders of two persons are divided, folders of one person are not."""
+
+import numpy as np
+import pytest
+
+from curate.relate.person_groups import second_person
+from curate.relate.relate import RelateSettings, relate_collection
+from curate.relate.relations import relation_rows
+from tests.samples.embeddings import SIMILARITY, bucket, folder, people, photos_of, photos_of_several
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 2), (4, 2), (5, 5), (12, 3), (50, 50), (300, 60)])
+def test_two_persons_in_one_folder_are_divided(first, second):
+    persons = people(2)
+    flags = second_person(photos_of_several((persons[0], first), (persons[1], second)), SIMILARITY)
+    divided = np.arange(first + second) >= first
+    assert np.array_equal(flags, divided) or (first == second and np.array_equal(flags, ~divided))
+
+
+@pytest.mark.parametrize("count", [5, 8, 20, 100, 400])
+def test_one_person_is_not_divided(count):
+    for seed, person in enumerate(people(20, seed=3)):
+        assert second_person(photos_of(person, count, seed), SIMILARITY) is None
+
+
+def test_few_wrong_photos_and_strangers_are_no_group():
+    persons = people(40)
+    assert second_person(photos_of_several((persons[0], 40), (persons[1], 3)), SIMILARITY) is None
+    assert second_person(photos_of_several((persons[0], 10), (persons[1], 1)), SIMILARITY) is None
+    assert second_person(persons.astype(np.float32), SIMILARITY) is None
+    assert second_person(np.repeat(photos_of(persons[0], 1, 1), 6, axis=0), SIMILARITY) is None
+
+
+def test_the_group_of_each_photo_is_a_column():
+    persons = people(12)
+    rows = [row for i in range(10) for row in folder(f"p{i}", *photos_of(persons[i], 8, i))]
+    rows += folder("q-two", *photos_of(persons[10], 6, 90), None, *photos_of(persons[11], 4, 91))
+    part = bucket(rows)
+    related = relate_collection(lambda _: part, 1, RelateSettings(prior=SIMILARITY))
+    table = relation_rows(part, 0, related).to_pylist()
+    groups = [row["person_group"] for row in table if row["identity"] == "q-two"]
+    assert groups == [1] * 6 + [None] + [2] * 4
+    assert {row["person_group"] for row in table if row["identity"] != "q-two"} == {None}
