@@ -37,8 +37,8 @@ Source = Annotated[
 Root = Annotated[
     Path | None,
     typer.Option(
-        help="The photos: a folder, an uncompressed .tar, a .zip, or a RecordIO pack (.rec). Only read. Default: "
-        "./SOURCE, or $SWAPSET_ROOT/SOURCE."
+        help="The photos: a folder, an uncompressed .tar, a .zip, a RecordIO pack (.rec), or a folder of WebDataset "
+        "shards. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]

@@ -1,6 +1,7 @@
 """Small photo collections for tests: files whose content is their own name. Sources never decode."""
 
 import io
+import json
 import os
 import tarfile
 import zipfile
@@ -55,6 +56,23 @@ def make_pack(folder: Path, *names: str) -> Path:
     return write_pack(folder, photos)
 
 
+def make_shards(folder: Path, *names: str) -> Path:
+    """Write WebDataset shards with a sample per "LABEL/SHARD/KEY.jpg", its label as text or JSON in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in {Path(name).parent.name for name in names}:
+        with tarfile.open(folder / f"{shard}.tar", "w") as archive:
+            for number, path in enumerate(Path(name) for name in names if Path(name).parent.name == shard):
+                label = path.parent.parent.name
+                files = {path.name: os.fsencode(path), f"{path.stem}.cls": label.encode()}
+                if number % 2:
+                    files = {path.name: os.fsencode(path), f"{path.stem}.json": json.dumps({"label": label}).encode()}
+                for name, content in files.items():
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    return folder
+
+
 MAKE: dict[str, Callable[..., Path]] = {
     "directory": make_directory,
     "tar": lambda path, *names: make_tar(path.with_suffix(".tar"), *names),
@@ -64,6 +82,7 @@ MAKE: dict[str, Callable[..., Path]] = {
 
 MAKE_LABELLED: dict[str, tuple[Callable[..., Path], list[str]]] = {
     "recordio": (make_pack, ["0/1.jpg", "0/3.jpg", "7/2.jpg", "12/40.jpg"]),
+    "webdataset": (make_shards, ["7/set-0/01.jpg", "anna/set-0/02.png", "7/set-1/01.jpg", "anna/set-1/a b.webp"]),
 }
 """Store of photos with a label each -> how to make one, and names of the form in which it lists photos."""
 

@@ -7,12 +7,14 @@ from curate.sources.stores.directory import DirectoryStore
 from curate.sources.stores.recordio import RecordIOStore
 from curate.sources.stores.store import Store
 from curate.sources.stores.tar import TarStore
+from curate.sources.stores.webdataset import WebDatasetStore
 from curate.sources.stores.zip import ZipStore
 
 __all__ = ["STORES", "Store", "open_store"]
 
 STORES: dict[str, type[Store]] = {
     "recordio": RecordIOStore,
+    "webdataset": WebDatasetStore,
     "directory": DirectoryStore,
     "tar": TarStore,
     "zip": ZipStore,
@@ -50,5 +52,9 @@ def _reason(root: Path) -> str:
         head = file.read(8)
     for magic, command in _COMPRESSED.items():
         if head.startswith(magic):
-            return f"{root} is compressed, and photos are read by offset: decompress it first ({command} {root.name})"
+            size = f"{root.stat().st_size / 1e9:.1f} GB"
+            return (
+                f"{root} is compressed, and photos are read by offset: decompress it first ({command} --keep "
+                f"{root.name}), which takes a little more than {size} of space"
+            )
     return f"{root} is a file but not an archive: give a folder of photos, a .tar, a .zip or a .rec with --root"
