@@ -128,6 +128,27 @@ def inside_fraction(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.
     return np.asarray(((source >= -0.5) & (source <= limits)).all(2).mean(1), np.float64)
 
 
+def inside_mask(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Pixels of each crop whose centre lies inside its photo.
+
+    Args:
+        matrices: (N, 2, 3), photo -> crop.
+        size: (height, width) of the crops.
+        photo_sizes: (N, 2), height and width of each matrix's photo.
+
+    Returns:
+        bool (N, height, width); False for a matrix with NaN.
+    """
+    y, x = np.arange(size[0])[:, None], np.arange(size[1])
+    limits = np.asarray(photo_sizes, np.float64).reshape(-1, 2)[:, ::-1] - 0.5  # of x, y
+    inside = np.ones((len(matrices), *size), bool)
+    for mask, inverse, limit in zip(inside, invert(matrices), limits, strict=True):
+        for axis in (0, 1):
+            source = inverse[axis, 0] * x + (inverse[axis, 1] * y + inverse[axis, 2])
+            mask &= (source >= -0.5) & (source <= limit[axis])
+    return inside
+
+
 def warp(
     photos: Sequence[Photo],
     photo_of: npt.ArrayLike,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from curate.decode import Pixels
+from curate.faces import align
 from curate.faces.faces import Faces
 from curate.faces.models import Models
 from curate.measure.detection import detect_faces
@@ -74,6 +75,9 @@ class Pipeline:
         matrices = faces.matrices(self.template)
         crops = faces.crop(images, self.template, self.models.device)
         label_maps = self.models.segmenter.label_maps(crops)
+        photo_sizes = [images[index].shape[:2] for index in faces.photo]
+        inside = torch.from_numpy(align.inside_mask(matrices, self.template.size, photo_sizes))
+        label_maps = label_maps * inside.to(label_maps.device)  # class 0, background, outside the photo
         inputs = FaceInputs(images, faces, self.template, matrices, crops, label_maps, self.calibration)
         columns = measure_faces(self.measures, inputs)
         embeddings = self.embed(images, faces)

@@ -79,6 +79,7 @@ def test_points_that_are_not_alignable_give_nan_and_a_black_crop(value):
     assert crops[0].max() == 0
     assert crops[1].max() > 0
     assert align.inside_fraction(matrices, (112, 112), [ASTRONAUT.shape[:2]] * 2).tolist() == [0, 1]
+    assert align.inside_mask(matrices, (112, 112), [ASTRONAUT.shape[:2]] * 2).mean((1, 2)).tolist() == [0, 1]
 
 
 def test_no_faces_give_no_crops():
@@ -87,6 +88,7 @@ def test_no_faces_give_no_crops():
     assert residuals.shape == (0,)
     assert align.warp([], [], matrices, (8, 9)).shape == (0, 3, 8, 9)
     assert align.inside_fraction(matrices, (8, 9), np.zeros((0, 2))).shape == (0,)
+    assert align.inside_mask(matrices, (8, 9), np.zeros((0, 2))).shape == (0, 8, 9)
 
 
 def test_an_integer_translation_copies_pixels_and_the_outside_is_black():
@@ -95,6 +97,7 @@ def test_an_integer_translation_copies_pixels_and_the_outside_is_black():
     np.testing.assert_array_equal(crop[:, :12], ASTRONAUT[20:50, 500:512])
     assert crop[:, 12:].max() == 0
     assert align.inside_fraction(matrix, (30, 40), [(512, 512)])[0] == pytest.approx(12 / 40, abs=1 / 32)
+    np.testing.assert_array_equal(align.inside_mask(matrix, (30, 40), [(512, 512)])[0], [np.arange(40) < 12] * 30)
 
 
 def test_halving_is_the_mean_of_two_by_two_pixels():

@@ -1,12 +1,15 @@
 """The batched pipeline: batches larger than the GPU's memory, and measures beyond the table's."""
 
+import io
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.faces import Faces
 from curate.faces.models import Models, load
@@ -80,3 +83,15 @@ def test_measures_can_be_added(source: Source, entries: list[Entry], models: Mod
     (batch,) = pipeline(entries[:2])
     assert batch.columns["grain"].shape == (len(batch.faces),)
     assert [photo.columns["aspect"] for photo in batch.photos] == [1.0, 1.0]
+
+
+def test_label_maps_are_background_outside_the_photo(tmp_path: Path, models: Models) -> None:
+    (tmp_path / "anna").mkdir()
+    Image.fromarray(ASTRONAUT_PHOTO[60:180, 160:290]).save(tmp_path / "anna" / "0.png")  # cut at hair and cheek
+    narrow = open_source("folder", tmp_path)
+    (batch,) = Pipeline(narrow, models, MeasureSettings())(narrow.entries("anna"))
+    labels = np.asarray(Image.open(io.BytesIO(batch.masks[0])))
+    inside = align.inside_mask(batch.matrices, labels.shape, [(120, 130)])[0]
+    assert 0.1 < inside.mean() < 0.9
+    assert (labels[~inside] == 0).all()
+    assert (labels[inside] != 0).mean() > 0.5
