@@ -38,7 +38,7 @@ Root = Annotated[
     Path | None,
     typer.Option(
         help="The photos: a folder, an uncompressed .tar, a .zip, a RecordIO pack (.rec), or a folder of WebDataset "
-        "shards. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
+        "shards or Hugging Face Parquet files. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]

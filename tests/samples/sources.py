@@ -8,6 +8,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from curate.sources import Entry, Source
 from tests.samples.recordio import write_pack
 
@@ -73,6 +76,17 @@ def make_shards(folder: Path, *names: str) -> Path:
     return folder
 
 
+def make_parquet(folder: Path, *names: str) -> Path:
+    """Write Parquet files with a row per "LABEL/FILE/ROW.jpg"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in {Path(name).parent.name for name in names}:
+        photos = [path for path in map(Path, names) if path.parent.name == file]
+        images = [{"bytes": os.fsencode(path), "path": path.name} for path in photos]
+        labels = [path.parent.parent.name for path in photos]
+        pq.write_table(pa.table({"image": images, "label": labels}), folder / f"{file}.parquet", row_group_size=2)
+    return folder
+
+
 MAKE: dict[str, Callable[..., Path]] = {
     "directory": make_directory,
     "tar": lambda path, *names: make_tar(path.with_suffix(".tar"), *names),
@@ -83,6 +97,7 @@ MAKE: dict[str, Callable[..., Path]] = {
 MAKE_LABELLED: dict[str, tuple[Callable[..., Path], list[str]]] = {
     "recordio": (make_pack, ["0/1.jpg", "0/3.jpg", "7/2.jpg", "12/40.jpg"]),
     "webdataset": (make_shards, ["7/set-0/01.jpg", "anna/set-0/02.png", "7/set-1/01.jpg", "anna/set-1/a b.webp"]),
+    "parquet": (make_parquet, ["7/train-0/0.jpg", "anna/train-0/1.png", "7/train-0/2.jpg", "7/train-1/0.webp"]),
 }
 """Store of photos with a label each -> how to make one, and names of the form in which it lists photos."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from curate.errors import SourceError
 from curate.sources.stores.directory import DirectoryStore
+from curate.sources.stores.parquet import ParquetStore
 from curate.sources.stores.recordio import RecordIOStore
 from curate.sources.stores.store import Store
 from curate.sources.stores.tar import TarStore
@@ -15,6 +16,7 @@ __all__ = ["STORES", "Store", "open_store"]
 STORES: dict[str, type[Store]] = {
     "recordio": RecordIOStore,
     "webdataset": WebDatasetStore,
+    "parquet": ParquetStore,
     "directory": DirectoryStore,
     "tar": TarStore,
     "zip": ZipStore,
@@ -57,4 +59,4 @@ def _reason(root: Path) -> str:
                 f"{root} is compressed, and photos are read by offset: decompress it first ({command} --keep "
                 f"{root.name}), which takes a little more than {size} of space"
             )
-    return f"{root} is a file but not an archive: give a folder of photos, a .tar, a .zip or a .rec with --root"
+    return f"{root} is a file but not an archive: give a folder of photos, a .tar, .zip, .rec or .parquet with --root"

@@ -22,6 +22,8 @@ from curate.sources.stores.store import PhotoFile, no_photos
 Rows = npt.NDArray[np.int64]
 
 TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
+LABEL_KEYS = ("label", "identity", "cls", "class", "class_name", "person")
+"""Names under which labels are found, in this order."""
 _FILE_BITS = 44
 """A location is the number of the archive's file, then an offset (or a row) of 44 bits: 16 TiB a file."""
 
@@ -214,6 +216,22 @@ def pread_exactly(descriptor: int, size: int, offset: int, kind: str) -> bytes:
     if len(data) != size:
         raise DecodeError(f"cannot be read: the {kind} ends early")
     return data
+
+
+def files_in(root: Path, ending: str) -> list[Path]:
+    """List the files with this extension of a folder that holds no other folder and no photo, sorted; else nothing."""
+    files: list[Path] = []
+    if not root.is_dir():
+        return files
+    with os.scandir(root) as listing:
+        for item in listing:
+            if item.name.startswith("."):
+                continue
+            if is_photo(item.name) or item.is_dir():
+                return []
+            if extension(item.name) == ending:
+                files.append(root / item.name)
+    return sorted(files)
 
 
 def folder_name(label: str) -> str:

@@ -90,5 +90,5 @@ def no_photos(root: Path, folders: int, others: Counter[str], expected: str) -> 
     return SourceError(
         f"no photo in {root}: found {folders:,} folders and {files or 'no files'}, expected {expected} "
         f"(jpg, png, webp, bmp, gif, tif); give the right folder with --root DIR"
-        + "".join(f", or the {ending} as --root" for ending in (".tar", ".zip", ".rec") if others[ending])
+        + "".join(f", or the {ending} as --root" for ending in (".tar", ".zip", ".rec", ".parquet") if others[ending])
     )

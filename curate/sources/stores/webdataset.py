@@ -14,11 +14,9 @@ from pathlib import Path
 
 from curate.errors import SourceError
 from curate.sources.entry import extension, is_photo
-from curate.sources.stores.archive import ArchiveStore, Member, folder_name, pread_exactly
+from curate.sources.stores.archive import LABEL_KEYS, ArchiveStore, Member, files_in, folder_name, pread_exactly
 from curate.sources.stores.tar import refusal_of, tar_headers
 
-LABEL_KEYS = ("label", "identity", "cls", "class", "class_name", "person")
-"""Keys of a .json member under which a label is read: the first one that is present."""
 _LABELS = (".cls", ".json")
 _MAX_LABEL_BYTES = 1 << 20
 
@@ -34,7 +32,7 @@ class WebDatasetStore(ArchiveStore):
 
     @classmethod
     def accepts(cls, root: Path) -> bool:
-        shards = _shards(root)
+        shards = files_in(root, ".tar")
         if not shards:
             return False
         photos, labels = set[str](), set[str]()
@@ -49,7 +47,7 @@ class WebDatasetStore(ArchiveStore):
         return False
 
     def _find_files(self) -> list[Path]:
-        return _shards(self.root)
+        return files_in(self.root, ".tar")
 
     def _members(self) -> Iterator[Member]:
         for number, shard in enumerate(self.files):
@@ -105,19 +103,3 @@ def _key(name: str) -> str:
     """The key of a member: its path up to the first dot of the file name."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
-
-
-def _shards(root: Path) -> list[Path]:
-    """List the tars of a folder that holds no other folder and no photo, sorted; else nothing."""
-    shards: list[Path] = []
-    if not root.is_dir():
-        return shards
-    with os.scandir(root) as listing:
-        for item in listing:
-            if item.name.startswith("."):
-                continue
-            if is_photo(item.name) or item.is_dir():
-                return []
-            if extension(item.name) == ".tar":
-                shards.append(root / item.name)
-    return sorted(shards)

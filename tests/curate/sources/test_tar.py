@@ -111,7 +111,7 @@ def test_a_compressed_tar_names_the_command_that_decompresses_it(tmp_path: Path,
 
 def test_a_file_that_is_not_a_tar(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"\xff\xd8" * 600)
-    with pytest.raises(SourceError, match=r"is a file but not an archive: give a folder of .*, a \.zip or a \.rec"):
+    with pytest.raises(SourceError, match=r"is a file but not an archive: give a folder .*\.zip, \.rec or \.parquet"):
         open_source("folder", tmp_path / "x.jpg")
     with pytest.raises(SourceError, match="neither a folder nor an archive"):
         open_source("folder", Path(os.devnull))
