@@ -1,6 +1,7 @@
 """Sound and subtitles of a swapped video: copied where the container takes their codec; other sound is re-encoded."""
 
 import io
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -65,17 +66,33 @@ class SoundEncoder:
         )
         self.damaged = 0
         """Packets that could not be decoded."""
+        self._source = source
+        self._end = Fraction(0)
 
     def encode(self, packet: Packet) -> list[Packet]:
         """The encoded packets that a packet of the source completes."""
-        encoded: list[Packet] = []
         try:
-            for frame in packet.decode():
-                encoded += self.stream.encode(cast(AudioFrame, frame))
+            return self._encode(cast(list[AudioFrame], packet.decode()))
         except (av.FFmpegError, ValueError):  # damaged, or the format of the samples changes
             self.damaged += 1
-        return encoded
+            return []
 
     def finish(self) -> list[Packet]:
-        """The last packets."""
-        return self.stream.encode(None)
+        """The last packets: of the frames that the decoder still holds, and of the encoder."""
+        try:
+            encoded = self._encode(self._source.codec_context.decode(None))
+        except (av.FFmpegError, ValueError):
+            self.damaged += 1
+            encoded = []
+        return encoded + self.stream.encode(None)
+
+    def _encode(self, frames: list[AudioFrame]) -> list[Packet]:
+        encoded: list[Packet] = []
+        for frame in frames:
+            if frame.time_base is None:  # held back by the decoder until its end
+                frame.time_base = cast(Fraction, self._source.time_base)
+            if frame.pts is None:  # follows the previous frame
+                frame.pts = round(self._end / frame.time_base)
+            self._end = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
+            encoded += self.stream.encode(frame)
+        return encoded
