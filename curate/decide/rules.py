@@ -11,13 +11,16 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from curate.decide.rule import Chart, Columns, Flags, Rule
+from curate.decide.rule import Chart, Columns, Flags, Rule, Values
 from curate.errors import PolicyError
 from curate.typed_toml import TypedToml, number, switch
 from manifests.schema import NO_IDENTITY, REASONS
 
 STRETCH_ERRORS = 3.0
 """A face counts as stretched only beyond so many standard deviations of its measurement."""
+
+MIN_FORESHORTENING = 0.5
+"""Least factor by which yaw is taken to shorten the distance between the eyes: that of 60 degrees."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Policy(TypedToml):
     error: ClassVar = PolicyError
 
     min_side: float = number(0.0, 0, 100_000, "minimum length of the photo's shorter side", "px")
-    min_eye_distance: float = number(20.0, 0, 10_000, "minimum distance between the eyes", "source px")
+    min_eye_distance: float = number(
+        20.0, 0, 10_000, "minimum distance between the eyes, corrected for yaw", "source px"
+    )
     max_upscale: float = number(
         8.0, 0, 1_000, "maximum enlargement of the photo in the aligned crop", "crop px per source px"
     )
@@ -89,9 +94,15 @@ def _too_small(photos: Columns, policy: Policy) -> Flags:
     shorter_side = np.fmin(photos.number("width"), photos.number("height"))
     return (
         (shorter_side < policy.min_side)
-        | (photos.number("eye_distance") < policy.min_eye_distance)
+        | (_frontal_eye_distance(photos) < policy.min_eye_distance)
         | (photos.number("upscale") > policy.max_upscale)
     )
+
+
+def _frontal_eye_distance(photos: Columns) -> Values:
+    """Distance between the eyes if the head were not turned, (N,) source px."""
+    foreshortening = np.cos(np.radians(np.nan_to_num(photos.number("yaw"))))
+    return np.asarray(photos.number("eye_distance") / np.maximum(foreshortening, MIN_FORESHORTENING))
 
 
 def _blurred(photos: Columns, policy: Policy) -> Flags:
@@ -150,7 +161,7 @@ RULES = (
     Rule(
         "too_small",
         "the face or the photo has too few pixels",
-        ("width", "height", "eye_distance", "upscale"),
+        ("width", "height", "eye_distance", "yaw", "upscale"),
         ("min_side", "min_eye_distance", "max_upscale"),
         _too_small,
         shown=("eye_distance", "width", "height"),

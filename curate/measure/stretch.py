@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from curate.measure.pose import pose
+
 STRETCH_FIT = (-0.0165, 1.0583, 0.1308, -0.1902, -1.4197, -1.2717, -0.4721, -0.3044)
 """log(eye-mouth distance / eye distance) of natural faces as a linear function of `_invariants`: a robust fit to 1,250
 landmark sets of three collections, detected by MTCNN."""
@@ -10,7 +12,11 @@ landmark sets of three collections, detected by MTCNN."""
 STRETCH_SPREAD = 0.061
 """Robust standard deviation, in log, of natural faces about that fit."""
 
-MAX_STRETCH_ERROR = 0.15
+MAX_STRETCH_ERROR = 0.1
+"""Larger errors occur with doubtful landmarks and heads tilted far: no estimate. Upright faces have 0.06 to 0.08."""
+
+MAX_YAW = 30.0
+"""Degrees of yaw beyond which there is no estimate: the far eye and mouth corner are guesses."""
 
 
 def stretch(points: Tensor) -> dict[str, Tensor]:
@@ -25,8 +31,8 @@ def stretch(points: Tensor) -> dict[str, Tensor]:
         points: (N, 5, 2), landmarks in px of the *photo*.
 
     Returns:
-        float32 (N,) each, NaN where the head is turned or tilted so far that the two directions cannot be separated
-        (error above MAX_STRETCH_ERROR):
+        float32 (N,) each, NaN where the head is turned by more than MAX_YAW, or tilted so far, or its landmarks are so
+        implausible that the two directions cannot be separated (error above MAX_STRETCH_ERROR):
 
         - `stretch`: k; 1 natural, 1.35 stretched vertically, 0.74 squashed. Values between 0.8 and 1.25 cannot be
           distinguished from a long or a wide face.
@@ -44,7 +50,8 @@ def stretch(points: Tensor) -> dict[str, Tensor]:
     # d(log k) / d(log r)
     sensitivity = r_squared * (e[:, 1] ** 2 / above + e[:, 0] ** 2 / below)
     error = STRETCH_SPREAD * sensitivity
-    is_defined = (above > 0) & (below > 0) & (error < MAX_STRETCH_ERROR)
+    is_turned = pose(points)["yaw"].abs() > MAX_YAW
+    is_defined = (above > 0) & (below > 0) & (error < MAX_STRETCH_ERROR) & ~is_turned
     factor = torch.where(is_defined, above / below, torch.nan).sqrt()
     return {"stretch": factor.float(), "stretch_error": torch.where(is_defined, error, torch.nan).float()}
 

@@ -81,7 +81,7 @@ MEASURES = (
         geometry,
     ),
     Measure("pose", "face", ("yaw", "pitch", "roll"), ("photo_points",), pose),
-    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points",), stretch),
+    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points",), stretch, version=2),
     Measure(
         "sharpness",
         "face",

@@ -16,6 +16,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"error": "not an image", "face_id": None}, "undecodable"),
     ({"face_id": None}, "no_face"),
     ({"eye_distance": 19.0}, "too_small"),
+    ({"eye_distance": 16.0, "yaw": 20.0}, "too_small"),
+    ({"eye_distance": 9.0, "yaw": 80.0}, "too_small"),
     ({"upscale": 9.0}, "too_small"),
     ({"sharpness": 0.49}, "blurred"),
     ({"stretch": 1.4}, "stretched"),
@@ -43,6 +45,7 @@ def test_a_measurement_beyond_its_threshold_gives_its_reason_and_no_other(change
     [
         {},
         {"eye_distance": 20.0, "upscale": 8.0, "sharpness": 0.5, "brightness": 30.0},
+        {"eye_distance": 14.2, "yaw": -45.0},  # 20.1 px if the head were not turned
         {"brightness": 15.0},  # dark skin with local contrast
         {"stretch": 1.4, "stretch_error": 0.2},  # within the error of the measurement
         {"identity": ".", "wrong_person": 0.9, "identity_purity": 0.0},  # a photo without an identity

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from curate.measure.pose import MEAN_FACE
 from curate.measure.stretch import stretch
 from tests.samples.measured_faces import ASTRONAUT
 
@@ -21,8 +22,16 @@ def test_the_error_grows_with_tilt_until_the_stretch_is_undefined() -> None:
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         return torch.from_numpy(ASTRONAUT.points @ np.array([[c, s], [-s, c]]))
 
-    columns = stretch(torch.stack([tilted(0), tilted(20), tilted(45)]))
+    columns = stretch(torch.stack([tilted(0), tilted(15), tilted(45)]))
     errors = columns["stretch_error"]
     assert 0.05 < errors[0] < errors[1]
     assert torch.isnan(errors[2])
     assert torch.isnan(columns["stretch"][2])
+
+
+@pytest.mark.parametrize(("degrees", "is_defined"), [(0, True), (20, True), (40, False), (-40, False)])
+def test_the_stretch_of_turned_heads_is_undefined(degrees: float, is_defined: bool) -> None:
+    angle = np.radians(degrees)
+    points = MEAN_FACE.numpy() @ np.array([[np.cos(angle), 0], [0, 1], [np.sin(angle), 0]])
+    columns = stretch(torch.from_numpy(100 * points)[None])
+    assert bool(torch.isfinite(columns["stretch"])) == bool(torch.isfinite(columns["stretch_error"])) == is_defined
