@@ -57,7 +57,9 @@ class WebDatasetStore(ArchiveStore):
                     sample = list(headers)
                     label = self._label(file.fileno(), [header for header in sample if header.offset_data < end])
                     for header in sample:
-                        listed = None if self._is_label(header) else self._visible_path(header.name)
+                        if header.isdir() or extension(header.name) in _LABELS:
+                            continue
+                        listed = self._visible_path(header.name)
                         if listed is None:
                             continue
                         _, outside = listed
@@ -69,9 +71,6 @@ class WebDatasetStore(ArchiveStore):
 
     def _extract(self, descriptor: int, location: int, size: int) -> bytes:
         return pread_exactly(descriptor, size, location, self.kind)
-
-    def _is_label(self, header: tarfile.TarInfo) -> bool:
-        return header.isdir() or extension(header.name) in _LABELS
 
     def _label(self, descriptor: int, sample: list[tarfile.TarInfo]) -> str | None:
         """The folder name of a sample's label, None without one. A label that cannot be read is counted as ignored."""

@@ -109,6 +109,12 @@ def test_a_compressed_tar_names_the_command_that_decompresses_it(tmp_path: Path,
         open_source("folder", tmp_path / "set.tar")
 
 
+def test_a_tar_compressed_by_zstandard(tmp_path: Path) -> None:
+    (tmp_path / "set.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
+    with pytest.raises(SourceError, match=r"is compressed.* first \(unzstd --keep set\.tar\.zst\)"):
+        open_source("folder", tmp_path / "set.tar.zst")
+
+
 def test_a_file_that_is_not_a_tar(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"\xff\xd8" * 600)
     with pytest.raises(SourceError, match=r"is a file but not an archive: give a folder .*\.zip, \.rec or \.parquet"):

@@ -1,9 +1,11 @@
 """The store `zip`: members that are refused, damaged and truncated archives, expansion within limits."""
 
+import io
 import stat
 import struct
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from curate.errors import DecodeError, SourceError
 from curate.sources import open_source
 from tests.samples.sources import listed, make_zip, only
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def test_members_that_are_refused(tmp_path: Path) -> None:
@@ -42,6 +47,39 @@ def test_a_wrapping_folder_and_duplicate_members(tmp_path: Path) -> None:
     source = open_source("folder", path)
     assert listed(source) == {"al": ["set/al/1.jpg", "set/al/1.jpg%001"], "bo": ["set/bo/1.jpg"]}
     assert source.entries("al")[1].refusal == "duplicate: a later zip member has the same name"
+
+
+class Pipe(io.RawIOBase):
+    """A file that can only be appended to, so that sizes and checksums follow the data."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        return self.file.write(data)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+def test_members_written_to_a_pipe_and_with_64_bit_sizes(tmp_path: Path) -> None:
+    with Pipe(tmp_path / "set.zip") as pipe, zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("al/1.jpg", b"piped" * 100)
+        with archive.open("al/2.jpg", "w", force_zip64=True) as member:
+            member.write(b"64 bits")
+    source = open_source("folder", tmp_path / "set.zip")
+    assert [source.read(entry) for entry in source.entries("al")] == [b"piped" * 100, b"64 bits"]
+
+
+def test_a_self_extracting_prefix_does_not_move_the_members(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "set.zip", "al/1.jpg")
+    path.write_bytes(b"PK\x03\x04" + bytes(1000) + path.read_bytes())
+    source = open_source("folder", path)
+    assert source.read(only(source, "al")) == b"al/1.jpg"
 
 
 def test_a_member_that_expands_beyond_its_listed_size(tmp_path: Path) -> None:
