@@ -119,7 +119,9 @@ def plan(request: ConvertRequest) -> ConvertPlan:
     Raises SourceError as `open_source`, and OutputError where one of ROOT and OUT contains the other.
     """
     _check_apart(request.root, request.out)
-    return ConvertPlan(request, open_source(request.layout, request.root))
+    # Identities are not used: no tree is ambiguous.
+    identities = "first" if request.layout == "folder" else None
+    return ConvertPlan(request, open_source(request.layout, request.root, identities))
 
 
 def run(convert_plan: ConvertPlan, listener: Listener = SILENT) -> Converted:

@@ -48,8 +48,9 @@ class SourceRecord:
 
     kind: a source layout such as 'folder' or 'vggface2', or 'merge' for a merged dataset. root: absolute path of the
     source; None for a merged dataset. limit: `--limit` of the run that created the dataset. join_identities: only in a
-    merged dataset, whether equal identity names of two parts are the same person. ignored: extension -> files of the
-    source that are not photos, in the last run of `measure`.
+    merged dataset, whether equal identity names of two parts are the same person. ignored: extension, or kind of system
+    file -> files of the source that are left out, in the last run of `measure`. identities: `--identities` of the run
+    that created the dataset, a file by its absolute path; None where it was not given.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class SourceRecord:
     limit: int | None = None
     join_identities: bool = False
     ignored: dict[str, int] = field(default_factory=dict)
+    identities: str | None = None
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ _KEYS = (
     Column("image_id", pa.string(), "path of the photo inside the source, '/' between parts"),
     Column("identity", pa.string(), "person that the source assigns the photo to, '.' for none"),
 )
-_SPLIT = Column("split", pa.string(), "'train' or 'test'", null="the source has no splits")
+_SPLIT = Column("split", pa.string(), "'train', 'test' or 'val'", null="the source has no splits")
 _FACE_ID = Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest", null=_NO_FACE)
 
 FILE = (

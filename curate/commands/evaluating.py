@@ -10,6 +10,7 @@ from curate.commands.options import (
     CalibrationOption,
     Detection,
     Device,
+    Identities,
     ModelsOption,
     PolicyOption,
     Root,
@@ -31,6 +32,7 @@ def calibrate(
     all_sharp: Annotated[
         bool, typer.Option("--all-sharp", help="Use all faces; by default those that look blurred are left out.")
     ] = False,
+    identities: Identities = None,
     models: ModelsOption = None,
     detection: Detection = "coarse",
     device: Device = None,
@@ -53,6 +55,7 @@ def calibrate(
         models=models or "auto",
         detection=detection,
         device=device,
+        identities=identities,
     )
     calibrated = run(request, ProgressBar())
     print(calibrated.summary())

@@ -41,6 +41,15 @@ Root = Annotated[
         "shards or Hugging Face Parquet files. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
     ),
 ]
+Identities = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the layout folder takes identities from: first (the first folder), parent (the folder that holds "
+        "the photo), none (photos without identity are judged by everything else), or a file of photos and identities "
+        "(CSV, or CelebA's identity_CelebA.txt). Default: the first folder, below splits (train, val, test) and a "
+        "wrapping folder."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]
 Dataset = Annotated[Path, typer.Argument(help="A curated dataset: the --out of `curate clean`.")]
 ModelsOption = Annotated[
@@ -121,6 +130,7 @@ class SourceOptions:
 
     source: Source
     root: Root = None
+    identities: Identities = None
     out: Out = None
     models: ModelsOption = None
     embedder: EmbedderOption = None
@@ -141,7 +151,7 @@ class SourceOptions:
         from curate.sources import open_source
 
         root = default_root(self.source, self.root)
-        source = open_source(self.source, root)
+        source = open_source(self.source, root, self.identities)
         # One shard, or one GPU, is measured in this process.
         several_workers = self.workers != 1 and not (self.device or "").startswith("cuda")
         if several_workers and _has_photos(source, PHOTOS_PER_BUCKET + 1):
@@ -153,6 +163,7 @@ class SourceOptions:
             return MeasureRequest(
                 layout=self.source,
                 root=root,
+                identities=self.identities,
                 out=out,
                 models=self.models,
                 embedder=self.embedder,

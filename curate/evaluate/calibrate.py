@@ -27,6 +27,7 @@ class CalibrateRequest:
         models: "auto", "builtin" or an insightface pack; its detector is used.
         detection: Mode of the built-in detector, "coarse" or "full".
         device: "cpu", "cuda" or "cuda:N". None: "cuda" where available.
+        identities: See `curate.measure.measure.MeasureRequest`.
     """
 
     layout: str
@@ -37,6 +38,7 @@ class CalibrateRequest:
     models: str = "auto"
     detection: str = "coarse"
     device: str | None = None
+    identities: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def run(request: CalibrateRequest, listener: Listener = SILENT) -> Calibrated:
     Raises SourceError for a source that cannot be read or has too few sharp faces, OutputError where `out` is inside
     `root`, ModelError.
     """
-    source = open_source(request.layout, request.root)
+    source = open_source(request.layout, request.root, request.identities)
     check_apart(request.root, request.out)
     device = check_device(request.device)
     detector = load_detector(resolve(request.models, None, request.detection), device)

@@ -214,7 +214,10 @@ def _measure_files(files: list[PlantedFile], source: MeasureRequest, listener: L
     """Make the planted files that are missing, and measure them with the models of the source."""
     folder = source.out / "planted"
     with progress(listener, "planting", len(files)) as advance:
-        write_planted_files(open_source(source.layout, source.root), files, folder / "photos", advance)
-    request = replace(source, layout="folder", root=folder / "photos", out=folder / "measured", limit=None)
+        photos = open_source(source.layout, source.root, source.identities)
+        write_planted_files(photos, files, folder / "photos", advance)
+    request = replace(
+        source, layout="folder", root=folder / "photos", out=folder / "measured", limit=None, identities="first"
+    )
     measure.run(measure.plan(request), listener)
     return read_collection(Dataset.open(request.out))

@@ -9,7 +9,7 @@ from curate.faces.models import load
 from curate.measure.measure import MeasurePlan
 from curate.measure.pipeline import Pipeline
 from curate.measure.shards import entries_of
-from curate.sources import Entry, open_source
+from curate.sources import Entry
 
 SAMPLE_PHOTOS = 32
 SAMPLE_SHARDS = 8
@@ -40,7 +40,7 @@ class Estimate:
 def estimate(plan: MeasurePlan) -> Estimate:
     """Measure a sample of the plan's unfinished photos, spread over its shards, and extrapolate. Writes nothing."""
     job = plan.job
-    source = open_source(job.layout, job.root)
+    source = job.open_source()
     shards = plan.todo[:: max(1, len(plan.todo) // SAMPLE_SHARDS)]
     sample: list[Entry] = []
     for shard in shards:

@@ -17,6 +17,9 @@ from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
 from curate.sources import Source, open_source
 from curate.sources.layouts import LAYOUTS
+from curate.sources.layouts.folder import resolve_identities
+from curate.sources.layouts.listing import is_no_identity
+from curate.sources.system_files import SYSTEM_KINDS
 from manifests.layout import (
     INFO,
     ChoiceRecord,
@@ -40,6 +43,8 @@ class MeasureRequest:
     Attributes:
         layout: Directory layout of the source, a name of `curate.sources.layouts.LAYOUTS`.
         root: The photos: a directory or an archive (see `curate.sources.stores.STORES`). Only read.
+        identities: Where the layout "folder" takes identities from: "first", "parent", "none" or a file of photos and
+            identities (see `curate.sources.layouts.folder.Folder`). None: detected.
         out: The dataset's directory; a dataset of the same source is continued.
         models: "auto", "builtin" or an insightface pack. None: the models with which OUT was created, "auto" for a
             new dataset.
@@ -72,6 +77,7 @@ class MeasureRequest:
     buckets: int | None = None
     verify: bool = False
     engine: str = "local"
+    identities: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("layout", LAYOUTS), ("template", CROP_TEMPLATES), ("engine", ENGINES)):
@@ -93,8 +99,8 @@ class MeasureRequest:
 class MeasurePlan:
     """A request resolved against the source and the dataset in OUT.
 
-    `todo`: the shards that `run` measures. `workers`: worker processes. `ignored`: extension -> number of files that
-    are not photos.
+    `todo`: the shards that `run` measures. `workers`: worker processes. `ignored`: extension, or kind of system file ->
+    number of files that are left out. `notes`: lines of the source on how its tree was read.
     """
 
     job: MeasureJob
@@ -104,6 +110,7 @@ class MeasurePlan:
     engine: str
     info: DatasetInfo
     ignored: dict[str, int]
+    notes: tuple[str, ...] = ()
 
     @property
     def photos(self) -> int:
@@ -116,15 +123,18 @@ class MeasurePlan:
         return sum(shard.photos for shard in self.todo)
 
     def summary(self) -> list[str]:
-        """Describe the plan in one or two lines."""
-        identities = sum(len(shard.identities) for shard in self.shards)
+        """Describe the plan in a few lines."""
+        identities = sum(not is_no_identity(key) for shard in self.shards for key in shard.identities)
         done = self.photos - self.photos_todo
         measured = f", {done:,} of them measured before" if done else ""
-        lines = [f"{self.photos:,} photos of {identities:,} people in {len(self.shards):,} shards{measured}"]
-        if self.ignored:
-            counts = (f"{count:,} {suffix or 'without extension'}" for suffix, count in sorted(self.ignored.items()))
-            lines.append(f"ignored, not photos: {', '.join(counts)}")
-        return lines
+        people = f"of {identities:,} people" if identities else "without identities"
+        lines = [f"{self.photos:,} photos {people} in {len(self.shards):,} shards{measured}"]
+        for title, system in (("ignored, not photos", False), ("skipped system files", True)):
+            counts = {kind: count for kind, count in sorted(self.ignored.items()) if (kind in SYSTEM_KINDS) is system}
+            if counts:
+                listed = (f"{count:,} {kind or 'without extension'}" for kind, count in counts.items())
+                lines.append(f"{title}: {', '.join(listed)}")
+        return lines + list(self.notes)
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     DatasetError (OUT is a merged dataset).
     """
     check_apart(request.root, request.out)
-    source = open_source(request.layout, request.root)
+    source = open_source(request.layout, request.root, request.identities)
     choice, device = request.choose_models(), check_device(request.device)
     listener.note(f"models: {describe(choice)}, on {device}")
     listener.note(f"from {request.root} to {request.out}")
@@ -166,6 +176,7 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     job = MeasureJob(
         layout=request.layout,
         root=request.root,
+        identities=resolve_identities(request.identities),
         out=request.out,
         buckets=buckets,
         choice=choice,
@@ -180,7 +191,7 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     todo = [shard for shard in shards if not is_finished(shard, job)]
     ignored = dict(sorted(source.ignored().items()))
     info = _describe(request, job, models, ignored)
-    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, ignored)
+    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, ignored, tuple(source.notes()))
     if request.verify:
         measure_plan = verify(measure_plan, listener)
     for line in measure_plan.summary():
@@ -196,7 +207,7 @@ def verify(measure_plan: MeasurePlan, listener: Listener = SILENT) -> MeasurePla
     job = measure_plan.job
     todo = {shard.bucket for shard in measure_plan.todo}
     finished = [shard for shard in measure_plan.shards if shard.bucket not in todo]
-    source = open_source(job.layout, job.root)
+    source = job.open_source()
     with progress(listener, "hashing", sum(shard.photos for shard in finished)) as advance:
         changed = {shard.bucket for shard in finished if has_changed(source, shard, job, advance)}
     shards = [replace(shard, stale=shard.bucket in changed) for shard in measure_plan.shards]
@@ -263,11 +274,23 @@ def _check_same_source(info: DatasetInfo, request: MeasureRequest) -> None:
         raise OutputError(
             f"{request.out} holds {layout} {root}, not {request.layout} {request.root}: choose another --out"
         )
+    recorded, given = info.source.identities, resolve_identities(request.identities)
+    if recorded != given:
+        raise OutputError(
+            f"{request.out} was created {_with_identities(recorded)}, not {_with_identities(given)}: "
+            "use the same --identities, or choose another --out"
+        )
+
+
+def _with_identities(value: str | None) -> str:
+    return "without --identities" if value is None else f"with --identities {value}"
 
 
 def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord, ignored: dict[str, int]) -> DatasetInfo:
     return DatasetInfo(
-        source=SourceRecord(request.layout, str(request.root.resolve()), request.limit, ignored=ignored),
+        source=SourceRecord(
+            request.layout, str(request.root.resolve()), request.limit, ignored=ignored, identities=job.identities
+        ),
         settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION),
         models=models,
         buckets=job.buckets,

@@ -28,6 +28,7 @@ from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import versions
 from curate.sources import Entry, Source, open_source
+from curate.sources.layouts.listing import is_no_identity
 from manifests.arrays import box_array, landmark_array
 from manifests.layout import FINGERPRINT, ChoiceRecord, ModelsRecord, bucket_of, shard_name
 from manifests.reader import footer, read_table
@@ -54,6 +55,7 @@ class MeasureJob:
     device: str
     threads: int
     embedder_id: str
+    identities: str | None = None
 
     def path(self, family: str, bucket: int) -> Path:
         """Return the file of a bucket in one family, "faces" or "measures"."""
@@ -62,6 +64,10 @@ class MeasureJob:
     def embeddings_path(self, bucket: int) -> Path:
         """Return the file of a bucket's embeddings by this job's embedder."""
         return self.path(f"embeddings/{self.embedder_id}", bucket)
+
+    def open_source(self) -> Source:
+        """Open the photos. Raises SourceError."""
+        return open_source(self.layout, self.root, self.identities)
 
     def setup(self) -> "ShardWorker":
         """Load the networks; called once in each worker."""
@@ -91,8 +97,13 @@ def choose_buckets(photos: int) -> int:
 
 def entries_of(source: Source, identities: Iterable[str]) -> Iterator[Entry]:
     """Yield the photos of these identities in the order in which shards hold them."""
-    for identity in sorted(identities):
-        yield from source.entries(identity)
+    keys = sorted(identities)
+    # Photos without identity may be listed in several parts; their rows are in order too.
+    loose = [entry for key in keys if is_no_identity(key) for entry in source.entries(key)]
+    yield from sorted(loose, key=lambda entry: entry.image_id)
+    for key in keys:
+        if not is_no_identity(key):
+            yield from source.entries(key)
 
 
 def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, models: ModelsRecord) -> list[Shard]:
@@ -127,7 +138,7 @@ def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, mode
 def _entry_key(entry: Entry) -> bytes:
     """Everything about a listed photo on which its measurement depends."""
     key = (entry.image_id, entry.size, entry.mtime_ns, entry.split, entry.landmarks, entry.box, entry.refusal)
-    return repr(key).encode("utf-8", "surrogateescape")
+    return repr((entry.identity, *key)).encode("utf-8", "surrogateescape")
 
 
 def is_measured(shard: Shard, job: MeasureJob) -> bool:
@@ -170,7 +181,7 @@ class ShardWorker:
 
     def __init__(self, job: MeasureJob, models: Models) -> None:
         self.job = job
-        self.source = open_source(job.layout, job.root)
+        self.source = job.open_source()
         self.pipeline = Pipeline(self.source, models, job.settings, job.threads)
         self.dim = models.embedder.dim
 

@@ -56,7 +56,7 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
 
 
 def _folder_references(path: Path, models: Models, listener: Listener) -> list[Reference]:
-    source = open_source("folder", path)
+    source = open_source("folder", path, "first")
     pipeline = Pipeline(source, models, MeasureSettings())
     entries = list(entries_of(source, source.identities()))
     references = []

@@ -60,6 +60,6 @@ class PictureFolder:
         if record.root is None:
             return None
         try:
-            return open_source(record.kind, Path(record.root))
+            return open_source(record.kind, Path(record.root), record.identities)
         except SourceError:
             return None

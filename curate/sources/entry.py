@@ -24,7 +24,7 @@ class Entry:
         size: Bytes.
         mtime_ns: Time of the last modification.
         location: Where the store finds the bytes (a relative path, an offset); opaque to others.
-        split: "train", "test" or None.
+        split: "train", "test", "val" or None.
         landmarks: x0, y0, ..., x4, y4 in source pixels, where the source provides plausible ones.
         box: (x0, y0, x1, y1) of the face in source pixels, where the source provides one.
         refusal: Why the photo cannot be read (broken link, archive member outside the archive, ...), else None.
@@ -54,6 +54,11 @@ def encode_name(raw: bytes) -> str:
 def decode_name(image_id: str) -> bytes:
     """Return the path that `encode_name` encoded."""
     return unquote_to_bytes(image_id)
+
+
+def join(folder: str, name: str) -> str:
+    """Join a folder (may be "") and a name."""
+    return f"{folder}/{name}" if folder else name
 
 
 def extension(name: str) -> str:

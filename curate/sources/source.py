@@ -12,7 +12,10 @@ from manifests.identity import NO_IDENTITY
 
 
 class Source:
-    """A photo collection, listed one identity at a time. Picklable; `read` may be called from many threads."""
+    """A photo collection, listed one identity at a time. Picklable; `read` may be called from many threads.
+
+    Photos without identity may be listed in several parts (see `is_no_identity`); `Entry.identity` is then NO_IDENTITY.
+    """
 
     def __init__(self, store: Store, layout: Layout) -> None:
         self.store = store
@@ -42,12 +45,18 @@ class Source:
         return self.store.read(entry)
 
     def ignored(self) -> dict[str, int]:
-        """Count the files that are not photos, by extension, among those listed so far."""
+        """Count the files that are left out among those listed so far: by extension, system files by kind."""
         return dict(self.store.ignored() + self.layout.ignored)
 
+    def notes(self) -> list[str]:
+        """Return lines on how the tree was read where other readings are possible, and on what was not read."""
+        return self.layout.notes()
 
-def open_source(layout: str, root: Path) -> Source:
+
+def open_source(layout: str, root: Path, identities: str | None = None) -> Source:
     """Open the collection at `root`, a directory or an archive, in the layout of this name.
+
+    `identities`: where the layout "folder" takes identities from (see `Folder`); None: detected.
 
     Raises SourceError where it is missing, compressed, holds no photo, or has another layout; the message names what
     was found, what was expected, and what to do.
@@ -57,6 +66,6 @@ def open_source(layout: str, root: Path) -> Source:
     try:
         store = open_store(root)
         store.require_photos(LAYOUTS[layout].expected)
-        return Source(store, LAYOUTS[layout](store))
+        return Source(store, LAYOUTS[layout].open(store, identities))
     except OSError as error:
         raise SourceError(f"{root} cannot be listed ({error.strerror}): check its permissions") from error

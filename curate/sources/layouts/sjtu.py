@@ -2,10 +2,11 @@
 
 import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from curate.sources.entry import Entry, encode_name
-from curate.sources.layouts.folder import entries_below, identity_folders
+from curate.sources.layouts.folder import entries_in, identity_folders
 from curate.sources.layouts.layout import Layout
 from manifests.identity import NO_IDENTITY
 
@@ -38,19 +39,24 @@ class Sjtu(Layout):
 
     def __init__(self, store: "Store") -> None:
         super().__init__(store)
+        self._folders = identity_folders(store, store.top)
         flat: dict[str, set[str]] = {}
         for file in store.photos(store.top, deep=False):
             name = file.path.rpartition("/")[2]
-            flat.setdefault(encode_name(os.fsencode(identity_of(name))), set()).add(file.path)
+            flat.setdefault(_normal(identity_of(name)), set()).add(file.path)
         self._flat = {
             identity: b"\0".join(os.fsencode(path) for path in sorted(paths)) for identity, paths in flat.items()
         }
 
     def identities(self) -> list[str]:
-        return [*identity_folders(self.store), *self._flat]
+        return [*self._folders, *self._flat]
 
     def entries(self, identity: str) -> list[Entry]:
         flat = self._flat.get(identity)
         paths = [] if flat is None else [os.fsdecode(path) for path in flat.split(b"\0")]
         named = [file.entry(identity) for path in paths for file in self.store.named(path)]
-        return entries_below(self.store, identity) + named
+        return entries_in(self.store, self._folders, identity) + named
+
+
+def _normal(identity: str) -> str:
+    return unicodedata.normalize("NFC", encode_name(os.fsencode(identity)))

@@ -1,13 +1,17 @@
 """The layout `vggface2`: as published, with train and test splits, nNNNNNN folders and CSVs of boxes and landmarks."""
 
 import re
+import shlex
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import SourceError
+from curate.sources.entry import join
+from curate.sources.layouts.folder import suggestion
 from curate.sources.layouts.layout import Layout
+from curate.sources.layouts.splits import split_in_name
 
 if TYPE_CHECKING:
     from curate.sources.entry import Entry
@@ -15,12 +19,16 @@ if TYPE_CHECKING:
     from curate.sources.stores.store import Store
 
 _IDENTITY = re.compile(r"n\d+")
-_OUTER_FOLDER = re.compile(r"data|train|test|vgg[-_ ]?face[-_ ]?2?.*", re.IGNORECASE)
+_OUTER_FOLDER = re.compile(r"data|images?|faces?|vgg[-_ ]?face[-_ ]?2?.*", re.IGNORECASE)
 _MAX_DEPTH = 4
 
 
 class VggFace2(Layout):
-    """ROOT/{train,test}/n000002/0001_01.jpg, the same below ROOT/data, or a ROOT that is itself one split."""
+    """ROOT/{train,test,val}/n000002/0001_01.jpg: any of the splits, or none, also below folders that wrap them.
+
+    Folders are searched that are named like a split ("vggface2_train", "train_mtcnnpy_182") or like the dataset
+    ("data", "VGG-Face2"); where these hold no nNNNNNN folder, all are.
+    """
 
     summary = "as published"
     expected = "train/n000002/0001_01.jpg, data/train/n000002/... or n000002/..."
@@ -28,27 +36,34 @@ class VggFace2(Layout):
     def __init__(self, store: "Store") -> None:
         super().__init__(store)
         self._outer: dict[str, list[str]] = {}  # identity -> the folders that hold its folder
-        self._search(store.top, _MAX_DEPTH)
+        self._searched: list[str] = []
+        self._unread: list[str] = []
+        self._search(store.top, _MAX_DEPTH, every_folder=False)
+        if not self._outer:
+            self._searched, self._unread = [], []
+            self._search(store.top, _MAX_DEPTH, every_folder=True)
         if not self._outer:
             names = sorted(store.folders(store.top))
             raise SourceError(
                 f"{store.root} is not laid out as VGGFace2: expected {self.expected}, found "
                 f"{', '.join(names[:5]) or 'no folders'}{', ...' if len(names) > 5 else ''}; for one folder per person "
-                f"use the source 'folder'"
+                f"use `curate clean folder --root {shlex.quote(str(store.root))}{suggestion(store)}`"
             )
         self.annotations = Annotations(store.beside)
 
-    def _search(self, folder: str, depth: int) -> None:
+    def _search(self, folder: str, depth: int, *, every_folder: bool) -> None:
         """Find the identities' folders directly in `folder`; without any, search the folders that the layout has."""
+        self._searched.append(folder)
         folders = self.store.folders(folder)
         identities = [name for name in folders if _IDENTITY.fullmatch(name)]
         for name in identities:
             self._outer.setdefault(name, []).append(folder)
         for name in sorted(set(folders) - set(identities)):
-            if not identities and depth and _OUTER_FOLDER.fullmatch(name):
-                self._search(f"{folder}/{name}" if folder else name, depth - 1)
-            elif identities and folder:
-                self.ignored["other folder"] += 1
+            outer = every_folder or _OUTER_FOLDER.fullmatch(name) or split_in_name(name)
+            if not depth or not outer or (identities and not split_in_name(name)):
+                self._unread.append(join(folder, name))
+            else:
+                self._search(join(folder, name), depth - 1, every_folder=every_folder)
 
     def identities(self) -> list[str]:
         return list(self._outer)
@@ -60,6 +75,16 @@ class VggFace2(Layout):
             split = split_of(outer, self.store.root)
             entries += [file.entry(identity, split) for file in self.store.photos(folder, deep=True)]
         return self.annotations.add_to(entries)
+
+    def notes(self) -> list[str]:
+        loose = [(folder, self.store.photos(folder, deep=False)) for folder in self._searched]
+        unread = [(f"{folder}/", self.store.photos(folder, deep=True)) for folder in self._unread]
+        named = [*((f"directly in {folder or self.store.root}", files) for folder, files in loose), *unread]
+        return [
+            f"not read, no folder of a person (nNNNNNN): {place}, {len(files):,} photos"
+            for place, files in named
+            if files
+        ]
 
 
 class Annotations:
@@ -111,9 +136,6 @@ class Annotations:
 
 
 def split_of(folder: str, root: Path) -> str | None:
-    """Return "train" or "test" by the innermost part of the path that names one, ROOT's own name last; else None."""
-    for name in (*reversed(folder.split("/")), root.stem):
-        for split in ("train", "test"):
-            if re.search(rf"(^|[^a-z]){split}([^a-z]|$)", name, re.IGNORECASE):
-                return split
-    return None
+    """Return the split that the innermost part of the path names, ROOT's own name last; else None."""
+    names = (*reversed(folder.split("/")), root.stem)
+    return next((split for name in names if (split := split_in_name(name))), None)

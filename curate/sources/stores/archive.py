@@ -18,6 +18,7 @@ import numpy.typing as npt
 from curate.errors import DecodeError
 from curate.sources.entry import MAX_FILE_BYTES, Entry, extension, is_photo
 from curate.sources.stores.store import PhotoFile, no_photos
+from curate.sources.system_files import system_kind_of_path
 
 Rows = npt.NDArray[np.int64]
 
@@ -61,7 +62,7 @@ class ArchiveStore(ABC):
     kind: ClassVar[str]
     """Name of the archive in messages."""
     wraps: ClassVar[bool] = True
-    """Whether one folder may wrap everything (`tar c photos/`), so that the layout begins in it."""
+    """Whether one folder may wrap everything (`tar c photos/`), so that the layout begins in it; see `Store`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -160,10 +161,14 @@ class ArchiveStore(ABC):
     def _visible_path(self, name: str) -> tuple[str, bool] | None:
         """Split a member's name into its path without "./", and whether it leads outside.
 
-        Returns None for what is not listed: hidden members, and those that are not photos, which are counted.
+        Backslashes, which tools on Windows write between folders, become "/". Returns None for what is not listed but
+        counted: system files, and files that are not photos.
         """
+        name = name.replace("\\", "/")
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if any(part.startswith(".") and part != ".." for part in parts):
+        kind = system_kind_of_path(parts)
+        if kind is not None:
+            self._ignored[kind] += 1
             return None
         if not parts or not is_photo(parts[-1]):
             self._ignored[extension(parts[-1] if parts else "")] += 1

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from curate.errors import SourceError
 from curate.sources.entry import Entry, encode_name
@@ -39,12 +39,15 @@ class PhotoFile:
 class Store(Protocol):
     """A tree of files, in a directory or an archive. Picklable; `read` may be called from many threads.
 
-    Folders are paths relative to the root, "" is the root itself. Names that begin with a dot are left out everywhere.
+    Folders are paths relative to the root, "" is the root itself. System files and folders (see
+    `system_kind`) are left out everywhere.
     """
 
     root: Path
     top: str
     """Folder at which a layout begins: "", or the folder that wraps a whole archive (`tar c photos/`)."""
+    wraps: ClassVar[bool]
+    """Whether one folder may wrap everything, or folders may be splits; False where the store's folders are labels."""
     beside: Path
     """Directory in which a layout looks for files that accompany the photos (CSVs of landmarks, say)."""
 
@@ -74,12 +77,7 @@ class Store(Protocol):
         """Read a photo that is not refused. Raises DecodeError("cannot be read: ...")."""
 
     def ignored(self) -> Counter[str]:
-        """Count the files that are not photos, by extension, among those listed so far."""
-
-
-def join(folder: str, name: str) -> str:
-    """Join a folder (may be "") and a name."""
-    return f"{folder}/{name}" if folder else name
+        """Count the files that are left out among those listed so far: by extension, system files by `system_kind`."""
 
 
 def no_photos(root: Path, folders: int, others: Counter[str], expected: str) -> SourceError:

@@ -8,12 +8,16 @@ from collections import Counter
 from curate.errors import DecodeError
 from curate.sources.entry import MAX_FILE_BYTES, extension, is_photo
 from curate.sources.stores.store import PhotoFile
+from curate.sources.system_files import system_kind
 
 
-def photos_under(root: str, start: str, ignored: Counter[str], *, deep: bool = True) -> list[PhotoFile]:
+def photos_under(
+    root: str, start: str, ignored: Counter[str], *, deep: bool = True, system_folders: set[str] | None = None
+) -> list[PhotoFile]:
     """List the photos below `root`/`start`, in no order; with `deep` False only those directly in it.
 
-    Hidden names are left out. Other files are counted by extension in `ignored`. Real folders are listed before linked
+    System files and folders are left out (see `system_kind`). Other files are counted by extension in `ignored`, system
+    files by kind; the paths of system folders are added to `system_folders`. Real folders are listed before linked
     ones, so that a link to a folder that is listed anyway, or that contains `root`, is the one that is refused.
     """
     photos: list[PhotoFile] = []
@@ -32,13 +36,19 @@ def photos_under(root: str, start: str, ignored: Counter[str], *, deep: bool = T
                 continue
             listed.add((status.st_dev, status.st_ino))
             with os.scandir(os.path.join(root, folder)) as listing:
-                items = [item for item in listing if not item.name.startswith(".")]
+                items = list(listing)
         except OSError as error:
             photos.append(PhotoFile(folder, folder, refusal=f"folder cannot be listed: {error.strerror}"))
             continue
         for item in items:
             path = f"{folder}/{item.name}" if folder else item.name
-            if item.is_dir(follow_symlinks=False):
+            kind = system_kind(item.name, folder=is_folder(item))
+            if kind is not None:
+                if not is_folder(item):
+                    ignored[kind] += 1
+                elif system_folders is not None:
+                    system_folders.add(path)
+            elif item.is_dir(follow_symlinks=False):
                 folders += [path] if deep else []
             elif is_folder(item):
                 links += [path] if deep else []
@@ -81,6 +91,11 @@ def is_folder(item: os.DirEntry[str]) -> bool:
         return item.is_dir()
     except OSError:
         return False
+
+
+def count_files(root: str, folder: str) -> int:
+    """Count the files below `root`/`folder`; links to folders are not followed."""
+    return sum(len(files) for _, _, files in os.walk(os.path.join(root, folder)))
 
 
 def _parents(root: str) -> set[tuple[int, int]]:

@@ -75,6 +75,16 @@ def test_a_dataset_keeps_its_source_its_models_and_its_shards(measure_request: M
         plan(replace(measure_request, root=elsewhere))
 
 
+def test_a_dataset_keeps_its_identities(measure_request: MeasureRequest) -> None:
+    run(plan(replace(measure_request, identities="parent")), engine=RecordingEngine(1, 1))
+    assert read_info(measure_request.out).source.identities == "parent"
+    plan(replace(measure_request, identities="parent"))
+    with pytest.raises(OutputError, match=r"with --identities parent, not without --identities: use the same"):
+        plan(measure_request)
+    with pytest.raises(OutputError, match=r"with --identities parent, not with --identities none: use the same"):
+        plan(replace(measure_request, identities="none"))
+
+
 def test_nothing_is_written_into_a_source(measure_request: MeasureRequest) -> None:
     for out in (measure_request.root, measure_request.root / "anna" / "curated"):
         with pytest.raises(OutputError, match="lies inside --root"):

@@ -86,7 +86,7 @@ def test_files_that_are_not_photos_are_counted_and_hidden_ones_left_out(tmp_path
     source = open_source("folder", MAKE[store](tmp_path / "set", "al/1.jpg", *OTHERS))
     for _ in range(2):
         assert listed(source) == {"al": ["al/1.jpg"]}
-        assert source.ignored() == {".txt": 1, "": 1}
+        assert source.ignored() == {".txt": 1, "": 1, "hidden (name begins with a dot)": 2}
 
 
 def test_size_and_time_are_those_of_the_file_and_an_empty_folder_is_an_identity(tmp_path: Path) -> None:
@@ -182,7 +182,9 @@ def test_an_unknown_layout_and_a_wrong_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("store", MAKE)
 def test_photos_that_are_not_laid_out_as_vggface2(tmp_path: Path, store: str) -> None:
     root = MAKE[store](tmp_path / "set", "alice/1.jpg")
-    with pytest.raises(SourceError, match=r"not laid out as VGGFace2: expected train/n000002.*found alice.*'folder'"):
+    with pytest.raises(
+        SourceError, match=r"not laid out as VGGFace2: expected train/.*found alice.*`curate clean folder --root"
+    ):
         open_source("vggface2", root)
     with pytest.raises(SourceError, match=r"not laid out as VGGFace2: .*, found no folders; "):
         open_source("vggface2", MAKE[store](tmp_path / "flat", "1.jpg"))
