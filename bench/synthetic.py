@@ -31,6 +31,7 @@ RANGES = {
     "stretch": (0.9, 1.1),
     "stretch_error": (0.03, 0.08),
     "upscale": (0.5, 3),
+    "inside": (0.28, 1),
     "flat_rows": (0, 0.26),
     "brightness": (25, 200),
     "yaw": (-60, 60),

@@ -25,6 +25,11 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "the photos are thumbnails, smaller than the policy expects",
         policy_command("min_side = 0", "min_eye_distance = 0", "max_upscale = 1000"),
     ),
+    "cut_off": (
+        "the photos are crops of faces, tighter than the policy expects",
+        "curate report OUT shows examples; if they are whole: "
+        + policy_command("min_inside = 0", "max_landmarks_outside = 5"),
+    ),
     "blurred": (
         "the blur score is not calibrated for these photos (scans, enlarged or processed photos)",
         "curate calibrate LAYOUT --root ROOT --out blur.json && curate decide OUT --calibration blur.json",

@@ -14,7 +14,7 @@ import pyarrow as pa
 from curate.decide.rule import Chart, Columns, Flags, Rule, Values
 from curate.errors import PolicyError
 from curate.typed_toml import TypedToml, number, switch
-from manifests.schema import NO_IDENTITY, REASONS
+from manifests.schema import LANDMARKS, NO_IDENTITY, REASONS
 
 STRETCH_ERRORS = 3.0
 """A face counts as stretched only beyond so many standard deviations of its measurement."""
@@ -41,6 +41,12 @@ class Policy(TypedToml):
     )
     max_upscale: float = number(
         8.0, 0, 1_000, "maximum enlargement of the photo in the aligned crop", "crop px per source px"
+    )
+    min_inside: float = number(
+        0.3, 0, 1, "minimum share of the crop inside the photo; tightly framed faces have .36 and more", "share"
+    )
+    max_landmarks_outside: float = number(
+        0.0, 0, 5, "maximum number of the five landmarks beyond the photo's border", "landmarks"
     )
     min_sharpness: float = number(0.5, 0, 1, "minimum sharpness score; 0.5 is the calibrated boundary of blur")
     adapt_sharpness: bool = switch(
@@ -97,6 +103,16 @@ def _too_small(photos: Columns, policy: Policy) -> Flags:
         | (_frontal_eye_distance(photos) < policy.min_eye_distance)
         | (photos.number("upscale") > policy.max_upscale)
     )
+
+
+def _cut_off(photos: Columns, policy: Policy) -> Flags:
+    outside = np.zeros_like(photos.number("inside"))
+    for x, y in zip(LANDMARKS[::2], LANDMARKS[1::2], strict=True):
+        # The photo's pixels cover -0.5 to side - 0.5.
+        beyond_x = (photos.number(x) < -0.5) | (photos.number(x) > photos.number("width") - 0.5)
+        beyond_y = (photos.number(y) < -0.5) | (photos.number(y) > photos.number("height") - 0.5)
+        outside += beyond_x | beyond_y
+    return np.asarray((photos.number("inside") < policy.min_inside) | (outside > policy.max_landmarks_outside))
 
 
 def _frontal_eye_distance(photos: Columns) -> Values:
@@ -166,6 +182,15 @@ RULES = (
         _too_small,
         shown=("eye_distance", "width", "height"),
         charts=(Chart("eye_distance", "Distance between the eyes, px", 0, 200, lambda p: (p.min_eye_distance,)),),
+    ),
+    Rule(
+        "cut_off",
+        "the border of the photo cuts the face off",
+        ("inside", "width", "height", *LANDMARKS),
+        ("min_inside", "max_landmarks_outside"),
+        _cut_off,
+        shown=("inside",),
+        charts=(Chart("inside", "Share of the crop inside the photo", 0, 1, lambda p: (p.min_inside,)),),
     ),
     Rule(
         "blurred",

@@ -19,6 +19,7 @@ Photo = dict[str, Any]
 
 GOOD: Photo = {
     "sha256": "0" * 64, "file_size": 1000, "width": 400, "height": 400, "eye_distance": 60.0, "upscale": 1.0,
+    "inside": 1.0,
     "sharpness": 0.9, "stretch": 1.0, "stretch_error": 0.05, "corruption": 0.0, "flat_rows": 0.0, "flat_fraction": 0.0,
     "brightness": 100.0, "local_contrast": 20.0, "clipped_dark": 0.0, "clipped_bright": 0.0, "wrong_person": 0.01,
     "identity_purity": 1.0, "own_similarity": 0.7, "main": True, "face_count": 1,

@@ -19,6 +19,9 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"eye_distance": 16.0, "yaw": 20.0}, "too_small"),
     ({"eye_distance": 9.0, "yaw": 80.0}, "too_small"),
     ({"upscale": 9.0}, "too_small"),
+    ({"inside": 0.29}, "cut_off"),
+    ({"right_mouth_y": 400.0}, "cut_off"),
+    ({"left_eye_x": -1.0}, "cut_off"),
     ({"sharpness": 0.49}, "blurred"),
     ({"stretch": 1.4}, "stretched"),
     ({"stretch": 0.7}, "stretched"),
@@ -46,6 +49,7 @@ def test_a_measurement_beyond_its_threshold_gives_its_reason_and_no_other(change
         {},
         {"eye_distance": 20.0, "upscale": 8.0, "sharpness": 0.5, "brightness": 30.0},
         {"eye_distance": 14.2, "yaw": -45.0},  # 20.1 px if the head were not turned
+        {"inside": 0.3, "left_eye_x": -0.4, "right_mouth_y": 399.4},
         {"brightness": 15.0},  # dark skin with local contrast
         {"stretch": 1.4, "stretch_error": 0.2},  # within the error of the measurement
         {"identity": ".", "wrong_person": 0.9, "identity_purity": 0.0},  # a photo without an identity
@@ -67,7 +71,7 @@ def test_keep_all_drops_only_photos_that_cannot_be_used():
         "eye_distance": 1.0, "upscale": 99.0, "sharpness": 0.0, "stretch": 5.0, "corruption": 1.0, "flat_rows": 1.0,
         "flat_fraction": 1.0, "brightness": 0.0, "local_contrast": 0.0, "clipped_dark": 1.0, "clipped_bright": 1.0,
         "wrong_person": 1.0, "identity_purity": 0.0, "excluded_by": "x", "excluded_similarity": 1.0,
-        "duplicate_group": 7,
+        "duplicate_group": 7, "inside": 0.0, "nose_x": -9.0,
     }  # fmt: skip
     rows = decided(worst, worst, {"face_id": None}, policy=load_policy("keep-all"))
     assert [row["reasons"] for row in rows] == [[], [], ["no_face"]]
