@@ -70,6 +70,9 @@ def swap(
         ),
     ] = Label.both,
     corner: Annotated[Corner, typer.Option(help="Corner of the visible label.")] = Corner.bottom_right,
+    keep_location: Annotated[
+        bool, typer.Option("--keep-location", help="Keep the GPS location of the target. Default: it is removed.")
+    ] = False,
     mark_id: Annotated[
         str | None,
         typer.Option(help="ID in the marks, up to 8 hexadecimal digits. Default: that of OUT's results, or a new one."),
@@ -95,8 +98,9 @@ def swap(
     """Put a person's identity on the faces of a photo, a folder or a video; every result is marked as AI-made.
 
     Photos keep their format, size and orientation (formats that cannot carry the marks, such as BMP or HEIC, become
-    PNG); videos keep sound and timing. Thumbnails and GPS locations are removed. OUT/report.csv has one row per photo.
-    The same command again continues a run. Ctrl-C in a video completes a shorter one, NAME.until-SECONDSs.SUFFIX.
+    PNG); videos keep sound and timing. Thumbnails and, by default, GPS locations are removed. OUT/report.csv has one
+    row per photo. The same command again continues a run. Ctrl-C in a video completes a shorter one,
+    NAME.until-SECONDSs.SUFFIX.
 
     Example: simswap swap --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors --source anna.jpg --target
     holiday --out swapped
@@ -126,6 +130,7 @@ def swap(
         producer=producer,
         certificate=certificate,
         key=key,
+        keep_location=keep_location,
         mark_id=_parse_mark_id(mark_id),
         threads=workers or _cores(),
     )

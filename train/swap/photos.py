@@ -71,6 +71,7 @@ class PhotoSwapper:
         marker: Marks the results.
         out: The folder of the results. No file in it is overwritten.
         sources: The source photos, for the content credentials.
+        keep_location: Results keep the GPS location of their photos.
         continued: Results in `out` are of an earlier run with the same settings; their photos are skipped.
         threads: Threads that decode and encode.
     """
@@ -82,11 +83,12 @@ class PhotoSwapper:
         out: Path,
         sources: Sequence[Path] = (),
         *,
+        keep_location: bool = False,
         continued: bool = False,
         threads: int = 2,
     ) -> None:
         self.swapper, self.marker, self.out, self.sources = swapper, marker, out, tuple(sources)
-        self.continued = continued
+        self.keep_location, self.continued = keep_location, continued
         self._prefetched = threads  # photos decoded in advance; each may be large
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="photos")
         self._marking = Lock()
@@ -146,7 +148,7 @@ class PhotoSwapper:
         try:
             if target.refusal is not None:
                 raise DecodeError(target.refusal)
-            photo = read_photo(read_file(str(target.file.parent), target.file.name))
+            photo = read_photo(read_file(str(target.file.parent), target.file.name), self.keep_location)
         except DecodeError as error:
             return _Item(target, None, Outcome(target.name, "", "failed", str(error)))
         output = output_name(target.name, photo.format)

@@ -45,6 +45,7 @@ class SwapRequest:
         detection: Mode of the built-in detector.
         mask: The part of a face that is replaced.
         label, corner, producer, certificate, key: See `train.marks.marking.Marking`.
+        keep_location: Results keep the GPS location of the target in their metadata.
         mark_id: None for the mark ID of the results in `out`, or a new one where there are none.
         threads: Threads that decode, paste and encode.
     """
@@ -66,6 +67,7 @@ class SwapRequest:
     producer: str = "swapset"
     certificate: Path | None = None
     key: Path | None = None
+    keep_location: bool = False
     mark_id: int | None = None
     threads: int = 2
 
@@ -147,6 +149,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         label=request.label,
         corner=request.corner,
         mark_id=f"{mark_id:08x}",
+        keep_location=request.keep_location,
     )
     marker = Marker(marking, request.device)
     return SwapPlan(request, swapper, marker, source, [] if video else photos, ignored, record)

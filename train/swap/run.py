@@ -51,7 +51,13 @@ def run(
 def _run_photos(plan: SwapPlan, continued: bool, listener: Listener, interrupted: Callable[[], bool]) -> SwappedPhotos:
     request = plan.request
     photo_swapper = PhotoSwapper(
-        plan.swapper, plan.marker, request.out, plan.source.photos, continued=continued, threads=request.threads
+        plan.swapper,
+        plan.marker,
+        request.out,
+        plan.source.photos,
+        keep_location=request.keep_location,
+        continued=continued,
+        threads=request.threads,
     )
     outcomes = photo_swapper.run(plan.photos, listener, interrupted)
     report = request.out / REPORT
@@ -66,4 +72,12 @@ def _run_video(plan: SwapPlan, listener: Listener, interrupted: Callable[[], boo
     final = request.out / output_name(request.target)
     if final.exists():
         raise TargetError(f"{final} exists already and is not overwritten: remove it, or choose another --out")
-    return swap_video(request.target, request.out, plan.swapper, plan.marker, listener, interrupted)
+    return swap_video(
+        request.target,
+        request.out,
+        plan.swapper,
+        plan.marker,
+        listener,
+        interrupted,
+        keep_location=request.keep_location,
+    )

@@ -27,6 +27,7 @@ class RunRecord:
     label: str
     corner: str
     mark_id: str
+    keep_location: bool = False
     format: int = FORMAT
 
 

@@ -59,8 +59,10 @@ def swap_video(
     marker: Marker,
     listener: Listener = SILENT,
     interrupted: Callable[[], bool] = lambda: False,
+    *,
+    keep_location: bool = False,
 ) -> SwappedVideo:
-    """Swap a video into the folder `out`.
+    """Swap a video into the folder `out`. keep_location: keep the place of the recording in the metadata.
 
     When `interrupted` returns True, the video ends with the frames done so far: complete, playable, marked, and named
     NAME.until-SECONDSs.SUFFIX, so that it cannot be mistaken for the full one.
@@ -76,7 +78,7 @@ def swap_video(
     try:
         with source, atomic(final) as partial:
             reader = VideoReader(source, target)
-            video = _VideoSwap(reader, target, partial, swapper, marker).run(listener, interrupted)
+            video = _VideoSwap(reader, target, partial, swapper, marker, keep_location).run(listener, interrupted)
             if video.interrupted:
                 shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
                 with atomic(shorter) as named:
@@ -95,12 +97,27 @@ class _InterruptedVideo(Exception):
 class _VideoSwap:
     """One video: decoded in one thread, swapped in the calling thread, marked and encoded in another."""
 
-    def __init__(self, reader: VideoReader, target: Path, partial: Path, swapper: Swapper, marker: Marker) -> None:
+    def __init__(
+        self,
+        reader: VideoReader,
+        target: Path,
+        partial: Path,
+        swapper: Swapper,
+        marker: Marker,
+        keep_location: bool,
+    ) -> None:
         self.reader, self.target, self.partial = reader, target, partial
         self.swapper, self.marker = swapper, marker
         container = output_format(target)
-        tags = reader.container.metadata
-        self.writer = VideoWriter(partial, container, reader.stream, reader.others, tags, marker.tags(container))
+        self.writer = VideoWriter(
+            partial,
+            container,
+            reader.stream,
+            reader.others,
+            reader.container.metadata,
+            marker.tags(container),
+            keep_location,
+        )
         self.frames = self.frames_with_face = self.faces = self.swapped = 0
 
     def run(self, listener: Listener, interrupted: Callable[[], bool]) -> SwappedVideo:

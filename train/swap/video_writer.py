@@ -65,6 +65,7 @@ class VideoWriter:
             other sound is re-encoded, other subtitles are left out.
         tags: Container metadata of the source.
         marks: Container metadata that the finished file must have.
+        keep_location: The tags keep the place of the recording.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class VideoWriter:
         others: list[AudioStream | SubtitleStream],
         tags: Mapping[str, str],
         marks: Mapping[str, str],
+        keep_location: bool = False,
     ) -> None:
         self.path, self.marks, self.notes = path, marks, list[str]()
         self._format, self._stream, self._others = format, stream, others
@@ -83,11 +85,10 @@ class VideoWriter:
         # Without use_metadata_tags, MP4 and MOV silently drop tags that they have no name for.
         options = {"movflags": "use_metadata_tags+faststart"} if format in ("mp4", "mov") else {}
         self._container = av.open(str(path), "w", format=format, options=options)
-        if any(_is_location(key) for key in tags):
+        kept = {key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS}
+        if not keep_location and any(_is_location(key) for key in kept):
             self.notes.append("GPS location: removed")
-        kept = {
-            key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS and not _is_location(key)
-        }
+            kept = {key: value for key, value in kept.items() if not _is_location(key)}
         self._container.metadata.update(kept | dict(marks))
         self._codec, self._codec_options = _VP9 if format == "webm" else _H264
         self._video: VideoStream | None = None

@@ -59,6 +59,8 @@ def test_a_swapped_photo_carries_all_marks(
     assert "1 exists" in capsys.readouterr().out
     with pytest.raises(OutputError, match=r"contains swaps of other settings \(label, see .*choose another --out"):
         swap(checkpoint, target, tmp_path / "out", label=Label.none)
+    with pytest.raises(OutputError, match=r"settings \(keep_location, see"):
+        swap(checkpoint, target, tmp_path / "out", keep_location=True)
     # Without the visible label, the other marks remain.
     swap(checkpoint, target, tmp_path / "plain", label=Label.none, mask=Part.face_hair)
     assert verify(tmp_path / "plain/photo.jpg").marked

@@ -174,6 +174,14 @@ def test_the_location_is_removed_and_noted(format: str) -> None:
     assert read_photo(again).notes == ()
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_the_location_is_kept_on_request(format: str) -> None:
+    photo = read_photo(saved(Image.fromarray(PHOTO), format, exif=exif_with_location()), keep_location=True)
+    assert photo.notes == ()
+    with Image.open(io.BytesIO(photo.encode(photo.pixels))) as image:
+        assert image.getexif().get_ifd(0x8825)[2] == (48.0, 51.0, 27.625)
+
+
 def test_resolution_is_kept() -> None:
     for format in ("JPEG", "PNG"):
         data = saved(Image.fromarray(PHOTO), format, dpi=(300, 300))

@@ -177,6 +177,9 @@ def test_the_place_of_the_recording_is_removed(tmp_path: Path) -> None:
     assert b"48.8577" not in video.output.read_bytes()
     with av.open(str(video.output)) as container:
         assert container.metadata["title"] == "x"
+    kept = swap_video(target, tmp_path / "kept", swapper(), UNMARKED, keep_location=True)
+    assert kept.notes == ()
+    assert b"48.8577" in kept.output.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "\u540d" * 83 + ".avi"])

@@ -14,7 +14,9 @@ _GPS = 0x8825  # EXIF tag: the directory of the location
 _GPS_VERSION = 0  # its only tag where the camera did not know the location
 
 
-def save_options(info: Mapping[Any, Any], with_profile: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:
+def save_options(
+    info: Mapping[Any, Any], keep_location: bool, with_profile: bool = True
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The retained header fields of a Pillow image's `info`, as arguments of `Image.save`, and notes on the others."""
     options: dict[str, Any] = {}
     if with_profile and info.get("icc_profile"):
@@ -23,14 +25,14 @@ def save_options(info: Mapping[Any, Any], with_profile: bool = True) -> tuple[di
         options["dpi"] = info["dpi"]
     exif, notes = info.get("exif"), tuple[str, ...]()
     if isinstance(exif, bytes):
-        exif, notes = clean_exif(exif)
+        exif, notes = clean_exif(exif, keep_location)
         if exif:
             options["exif"] = exif
     return options, notes
 
 
-def clean_exif(exif: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """An EXIF block without thumbnail and location, and a note where it had a location; empty where it is damaged.
+def clean_exif(exif: bytes, keep_location: bool) -> tuple[bytes, tuple[str, ...]]:
+    """An EXIF block without thumbnail and GPS location, and a note on a removed location; empty where it is damaged.
 
     The thumbnail shows the original face. Without EXIF the orientation is lost too, so the pixels must then be stored
     upright.
@@ -38,6 +40,8 @@ def clean_exif(exif: bytes) -> tuple[bytes, tuple[str, ...]]:
     block = Image.Exif()
     try:
         block.load(exif)
+        if keep_location:
+            return block.tobytes(), ()
         located = bool(set(block.get_ifd(_GPS)) - {_GPS_VERSION})
         block.pop(_GPS, None)
         return block.tobytes(), ("GPS location: removed",) if located else ()

@@ -18,14 +18,14 @@ MIN_QUALITY = 75
 """libjpeg quality; coarser tables would remove the watermark."""
 
 
-def read(data: bytes, decoded: Decoded) -> PhotoFile:
+def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
     """The photo of a JPEG, given its bytes and what `curate.decode.decode` returns for them."""
     with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         grey, cmyk = image.mode == "L", image.mode == "CMYK"
         tables = {number: list(table) for number, table in image.quantization.items()}
         subsampling = JpegImagePlugin.get_sampling(image)
-        options, notes = save_options(image.info, with_profile=not cmyk)
+        options, notes = save_options(image.info, keep_location, with_profile=not cmyk)
         options["progressive"] = bool(image.info.get("progressive"))
         pixels = decoded.pixels
         if "colour profile applied" in decoded.notes and not cmyk:  # `decode` converted to sRGB: undo by reading again

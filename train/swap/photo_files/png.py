@@ -27,7 +27,7 @@ _COLOUR_TYPES = (2, 3, 6)
 _HEADER_END = 33  # signature and IHDR
 
 
-def read(data: bytes, decoded: Decoded) -> PhotoFile:
+def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
     """The photo of a PNG, given its bytes and what `curate.decode.decode` returns for them."""
     chunks = read_chunks(data)
     samples, notes = _read_samples(data)
@@ -39,7 +39,7 @@ def read(data: bytes, decoded: Decoded) -> PhotoFile:
     pixels = np.ascontiguousarray(np.broadcast_to(old, (*old.shape[:2], 3)))
 
     if b"eXIf" in chunks:
-        exif, exif_notes = clean_exif(chunks[b"eXIf"])
+        exif, exif_notes = clean_exif(chunks[b"eXIf"], keep_location)
         chunks[b"eXIf"], notes = exif.removeprefix(b"Exif\0\0"), (*notes, *exif_notes)
     orientation = decoded.orientation if chunks.get(b"eXIf") else 1
 

@@ -9,7 +9,13 @@ from train.marks.containers import PhotoFormat
 from train.swap.photo_files import jpeg, png, webp
 from train.swap.photo_files.photo_file import PhotoFile
 
-READERS: dict[str, Callable[[bytes, Decoded], PhotoFile]] = {"JPEG": jpeg.read, "PNG": png.read, "WEBP": webp.read}
+READERS: dict[str, Callable[[bytes, Decoded, bool], PhotoFile]] = {
+    "JPEG": jpeg.read,
+    "PNG": png.read,
+    "WEBP": webp.read,
+}
+"""Format -> its reader, called with the bytes, what `curate.decode.decode` returns for them, and `keep_location`."""
+
 SUFFIXES: dict[PhotoFormat, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
@@ -20,13 +26,16 @@ _FORMAT_NAMES = {"HEIF": "HEIC/HEIF", "JXL": "JPEG XL"}
 _WITH_EXIF = ("TIFF", "AVIF", "HEIF", "JXL")
 
 
-def read_photo(data: bytes) -> PhotoFile:
-    """Decode a photo. Raises DecodeError as `curate.decode.decode` does, and for animations."""
+def read_photo(data: bytes, keep_location: bool = False) -> PhotoFile:
+    """Decode a photo. keep_location: keep the GPS location in EXIF.
+
+    Raises DecodeError as `curate.decode.decode` does, and for animations.
+    """
     decoded = decode(data)
     if "animated: first frame" in decoded.notes or (decoded.format == "PNG" and b"acTL" in png.read_chunks(data)):
         raise DecodeError("animated: convert it to a video first")
     if decoded.format in READERS:
-        return READERS[decoded.format](data, decoded)
+        return READERS[decoded.format](data, decoded, keep_location)
     name = _FORMAT_NAMES.get(decoded.format, decoded.format)
     without = " without EXIF" if decoded.format in _WITH_EXIF else ""
     note = f"{name} cannot carry the marks: written as PNG{without}"

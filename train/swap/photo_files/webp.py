@@ -14,11 +14,11 @@ QUALITY = 90
 _LOSSLESS_EFFORT = 75
 
 
-def read(data: bytes, decoded: Decoded) -> PhotoFile:
+def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
     """The photo of a WebP, given its bytes and what `curate.decode.decode` returns for them."""
     lossless = data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and b"VP8L" in _chunk_names(data))
     with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-        options, notes = save_options(image.info)
+        options, notes = save_options(image.info, keep_location)
         samples = upright(np.asarray(image.convert("RGBA" if image.mode == "RGBA" else "RGB")), decoded.orientation)
     pixels = np.ascontiguousarray(samples[..., :3], np.uint8)
     orientation = decoded.orientation if "exif" in options else 1
