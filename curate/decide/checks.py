@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.decide.check import Check, Finding, share_of
 from curate.decide.collection_numbers import CollectionNumbers, IdentityNumbers
-from curate.decide.dominant_reasons import ANY_PERSON, DOMINANT_CHECKS, OTHER_KIND
+from curate.decide.dominant_reasons import ANY_PERSON, DOMINANT_CHECKS, NO_IDENTITIES, OTHER_KIND
 
 Flags = npt.NDArray[np.bool_]
 
@@ -63,7 +63,7 @@ MAX_NAMES = 3
 """Identities named in an observation."""
 
 
-_ANOTHER_ROOT = "curate clean LAYOUT --root ROOT/FOLDER --out ANOTHER, with a FOLDER whose folders are persons"
+_PARENT = "curate clean folder --root ROOT --out ANOTHER --identities parent"
 
 
 def _half_dropped(numbers: CollectionNumbers) -> str | None:
@@ -153,14 +153,14 @@ CHECKS = (
         "most photos are in folders named like splits or collections (train, val, images)",
         _split_names,
         "the folders below ROOT are splits, and persons are one level further down",
-        _ANOTHER_ROOT,
+        _PARENT,
     ),
     Check(
         "numbered_folders",
         "most photos are in numbered folders in which every photo shows another person",
         _numbered_folders,
         "the numbers are blocks of files, not persons (the layout of FFHQ)",
-        ANY_PERSON,
+        NO_IDENTITIES,
         explained_by=("split_names",),
     ),
     Check(

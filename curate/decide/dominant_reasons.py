@@ -12,6 +12,9 @@ DOMINANT_PHOTOS, DOMINANT_DROPS = 0.3, 0.8
 ANY_PERSON = policy_command("max_wrong_person = 1.01", "min_identity_purity = 0")
 """Keeps photos whatever person they show."""
 
+NO_IDENTITIES = "curate clean folder --root ROOT --out ANOTHER --identities none"
+"""Judges photos by everything but identity."""
+
 ADVICE: Mapping[str, tuple[str, str]] = {
     "undecodable": (
         "the files are damaged, incomplete, or of a format that is not read",
@@ -52,8 +55,14 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "the photos were converted wrongly (16 bits, inverted), or are cut out on white",
         "curate report OUT shows examples; if they are right: " + policy_command("max_clipped_bright = 1"),
     ),
-    "other_person": ("the folders are not persons but categories, numbers or search results", ANY_PERSON),
-    "mixed_identity": ("the folders are not persons but categories, numbers or search results", ANY_PERSON),
+    "other_person": (
+        "the folders are not persons but categories, numbers or search results",
+        f"{NO_IDENTITIES}; or, in seconds, {ANY_PERSON}",
+    ),
+    "mixed_identity": (
+        "the folders are not persons but categories, numbers or search results",
+        f"{NO_IDENTITIES}; or, in seconds, {ANY_PERSON}",
+    ),
     "duplicate": (
         "the source holds its files several times, in an archive's copy or a backup",
         "curate report OUT shows the copies; to keep them: " + policy_command("drop_duplicates = false"),

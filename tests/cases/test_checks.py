@@ -13,19 +13,24 @@ pytestmark = pytest.mark.skipif("SWAPSET_CASES" not in os.environ, reason="SWAPS
 
 
 @pytest.mark.parametrize(
-    ("case", "check", "text"),
+    ("case", "identities", "check", "text"),
     [
-        ("folder-ffhq", "numbered_folders", "00000 (12 photos), 01000 (12 photos)"),
+        ("folder-ffhq", "first", "numbered_folders", "00000 (12 photos), 01000 (12 photos)"),
+        ("folder-splits", "first", "split_names", "train (12 photos), val (6 photos)"),
         (
             "two-people-in-one-folder",
+            None,
             "two_persons",
-            "5 of 5 folders show two persons: person-08-mixed-5-5 (5 + 5 photos)",
+            "5 of 5 folders show two persons: person-08-mixed-5-5 (5 + 5 ",
         ),
     ],
 )
-def test_a_collection_that_looks_off_is_named(tmp_path: Path, case: str, check: str, text: str) -> None:
+def test_a_collection_that_looks_off_is_named(
+    tmp_path: Path, case: str, identities: str | None, check: str, text: str
+) -> None:
+    root, out = CASES / case / "input", tmp_path / "out"
     request = curate.MeasureRequest(
-        layout="folder", root=CASES / case / "input", out=tmp_path / "out", models="builtin", workers=1
+        layout="folder", root=root, identities=identities, out=out, models="builtin", workers=1
     )
     (finding,) = curate.clean(request).decided.findings
     assert finding.check == check

@@ -36,6 +36,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "too_small": {"eye_distance": 9.0},
     "blurred": {"sharpness": 0.2},
     "stretched": {"stretch": 1.5},
+    "cut_off": {"inside": 0.1},
     "corrupt_pixels": {"corruption": 0.2},
     "too_dark": {"clipped_dark": 0.6},
     "too_bright": {"clipped_bright": 0.6},
