@@ -98,7 +98,13 @@ PHOTO_NUMBERS = (
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""
 
-PHOTO = (*FILE, *PHOTO_NUMBERS, Column("face_count", pa.int8(), f"faces detected, at most {MAX_FACES}"))
+PHOTO = (
+    *FILE,
+    *PHOTO_NUMBERS,
+    Column("face_count", pa.int8(), f"faces detected, at most {MAX_FACES}"),
+    Column("turn", pa.int16(), "clockwise turn of 0, 90, 180 or 270 that makes the photo upright after EXIF", "degrees", _UNDECODED),
+    Column("landmarks_rejected", pa.string(), "why landmarks of the source were not used", null="they were used, or there are none"),
+)  # fmt: skip
 """Columns of a photo, with or without a face."""
 
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")

@@ -13,6 +13,7 @@ from curate.engines import ENGINES, Engine, open_engine
 from curate.errors import DatasetError, OutputError, SourceError
 from curate.faces.models import check_device, describe, identify, resolve
 from curate.listener import SILENT, Listener, progress
+from curate.measure.findings import findings
 from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
 from curate.sources import Source, open_source
@@ -232,6 +233,8 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
         finally:
             # Terminated workers leave the partial files of their last write.
             remove_partials(job.out)
+    for line in findings(job.path("measures", shard.bucket) for shard in measure_plan.shards):
+        listener.note(line)
     return MeasureResult(measure_plan.photos_todo, time.monotonic() - began)
 
 

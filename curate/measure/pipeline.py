@@ -23,6 +23,7 @@ from curate.measure.measured import MeasuredBatch
 from curate.measure.photos import Photo, PhotoReader
 from curate.measure.settings import MeasureSettings
 from curate.measure.sharpness import load_calibration
+from curate.measure.supplied import FolderCheck
 from curate.measure.table import MEASURES, Measure, measure_faces
 from curate.sources import Entry, Source
 from manifests.landmarks import TEMPLATES
@@ -59,19 +60,21 @@ class Pipeline:
 
     def __call__(self, entries: Iterable[Entry]) -> Iterator[MeasuredBatch]:
         """Yield the measured batches of one shard's entries, in order; the next batch is decoded meanwhile."""
+        check = FolderCheck()
         for photos in self.reader.batches(entries):
-            yield from self._measure_within_memory(photos)
+            yield from self._measure_within_memory(photos, check)
 
-    def measure(self, photos: list[Photo]) -> MeasuredBatch:
-        """Measure one batch of decoded photos.
+    def measure(self, photos: list[Photo], check: FolderCheck) -> MeasuredBatch:
+        """Measure one batch of decoded photos. `check`: of the shard's folders, shared by its batches.
 
         Raises:
             torch.OutOfMemoryError: the device's memory does not hold the batch.
         """
         images = [photo.decoded.pixels if photo.decoded else _NO_PIXELS for photo in photos]
-        faces = detect_faces(photos, self.models.detector).alignable()
+        detections = detect_faces(photos, self.models.detector, check)
+        faces = detections.faces.alignable()
         if not len(faces):
-            return MeasuredBatch.without_faces(photos, self.models.embedder.dim)
+            return MeasuredBatch.without_faces(photos, detections, self.models.embedder.dim)
         matrices = faces.matrices(self.template)
         crops = faces.crop(images, self.template, self.models.device)
         label_maps = self.models.segmenter.label_maps(crops)
@@ -82,16 +85,16 @@ class Pipeline:
         columns = measure_faces(self.measures, inputs)
         embeddings = self.embed(images, faces)
         jpegs, pngs = encode_crops(crops, self.pool), encode_label_maps(label_maps, self.pool)
-        return MeasuredBatch(photos, faces, matrices, columns, jpegs, pngs, embeddings)
+        return MeasuredBatch(photos, detections, faces, matrices, columns, jpegs, pngs, embeddings)
 
     def embed(self, photos: Sequence[Pixels], faces: Faces) -> npt.NDArray[np.float16]:
         """Embed faces of decoded photos: float16 (N, D) of unit norm."""
         return faces.embed(photos, self.models.embedder, self.models.device).cpu().numpy().astype(np.float16)
 
-    def _measure_within_memory(self, photos: list[Photo]) -> Iterator[MeasuredBatch]:
+    def _measure_within_memory(self, photos: list[Photo], check: FolderCheck) -> Iterator[MeasuredBatch]:
         """Measure a batch whole or, where the GPU's memory does not hold it, in halves, down to single photos."""
         try:
-            measured = self.measure(photos)
+            measured = self.measure(photos, check)
         except torch.OutOfMemoryError:
             if len(photos) == 1:
                 raise
@@ -101,5 +104,5 @@ class Pipeline:
         # Outside the handler: the traceback of the error holds references to the tensors.
         torch.cuda.empty_cache()
         half = len(photos) // 2
-        yield from self._measure_within_memory(photos[:half])
-        yield from self._measure_within_memory(photos[half:])
+        yield from self._measure_within_memory(photos[:half], check)
+        yield from self._measure_within_memory(photos[half:], check)

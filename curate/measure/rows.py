@@ -72,8 +72,12 @@ def _photo_columns(batch: MeasuredBatch, photo: Indices, face_counts: Indices) -
             "height": photo.decoded and photo.decoded.height,
             **{column.name: photo.columns.get(column.name) for column in PHOTO_NUMBERS},
             "face_count": count,
+            "turn": turn if photo.decoded else None,
+            "landmarks_rejected": rejection,
         }
-        for photo, count in zip(batch.photos, face_counts, strict=True)
+        for photo, count, turn, rejection in zip(
+            batch.photos, face_counts, batch.detections.turns.tolist(), batch.detections.rejections, strict=True
+        )
     ]
     return {
         name: pa.array([row[name] for row in rows], schema.field(name).type).take(pa.array(photo)) for name in rows[0]

@@ -14,6 +14,10 @@ class Detector(Protocol):
     def fingerprint(self) -> str:
         """Hash of the weights and of every setting that can change a result."""
 
+    @property
+    def confident_score(self) -> float:
+        """Score that upright faces usually reach and faces turned by a quarter or more hardly ever do."""
+
     def __call__(self, photos: Sequence[Photo]) -> Faces:
         """Detect the faces of photos, uint8 (H, W, 3) RGB of any sizes.
 

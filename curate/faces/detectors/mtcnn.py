@@ -99,6 +99,8 @@ class Mtcnn:
     Raises ModelError where the weights are missing or damaged.
     """
 
+    confident_score = 0.998
+
     def __init__(self, device: str | torch.device = "cpu", settings: MtcnnSettings | None = None) -> None:
         self.device = torch.device(device)
         self.settings = settings or MtcnnSettings()

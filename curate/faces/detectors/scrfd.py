@@ -66,6 +66,8 @@ class Scrfd:
     Raises ModelError for a file that is not a SCRFD with landmarks (9 outputs).
     """
 
+    confident_score = 0.65
+
     def __init__(self, file: Path, device: str | torch.device = "cpu", settings: ScrfdSettings | None = None) -> None:
         self.device = torch.device(device)
         self.settings = settings or ScrfdSettings()

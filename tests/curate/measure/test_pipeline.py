@@ -27,6 +27,7 @@ class LimitedDetector:
 
     detector: Mtcnn
     max_photos: int
+    confident_score = Mtcnn.confident_score
 
     def __call__(self, photos: list[np.ndarray]) -> Faces:
         if len(photos) > self.max_photos:
