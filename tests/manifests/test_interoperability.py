@@ -120,7 +120,7 @@ HASHES = ["8000000000000000", "8000000000000001", "8000000000000002", "800000000
 def test_pandas_reads_integers_and_hashes_unchanged(large_integers: Path) -> None:
     frame = pd.read_parquet(large_integers)
     integers = [field.name for field in arrow_schema("manifest") if pa.types.is_integer(field.type)]
-    assert {str(frame[name].dtype) for name in integers} <= {"Int64", "Int32", "Int8", "int64", "int8"}
+    assert {str(frame[name].dtype) for name in integers} <= {"Int64", "Int32", "Int16", "Int8", "int64", "int8"}
     assert frame.crop_offset.dtype == "Int64"
     assert frame.width.dtype == "Int32"
     assert [None if value is pd.NA else value for value in frame.crop_offset] == OFFSETS

@@ -99,7 +99,7 @@ class Mtcnn:
     Raises ModelError where the weights are missing or damaged.
     """
 
-    confident_score = 0.998
+    confident_score = 0.997
 
     def __init__(self, device: str | torch.device = "cpu", settings: MtcnnSettings | None = None) -> None:
         self.device = torch.device(device)
