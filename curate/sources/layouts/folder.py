@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curate.sources.stores.store import Store
 
 FIRST, PARENT, NONE = "first", "parent", "none"
+_SAMPLE_FOLDERS = 8
+_GENERIC = frozenset(("images", "image", "imgs", "img", "photos", "pictures", "faces", "data", "jpg", "jpeg", "png"))
 Folders = dict[str, list[tuple[str, str | None]]]
 """Identity -> its folders and their splits."""
 
@@ -50,12 +52,6 @@ class Folder(Layout):
         self._listing: Listing | None = None
         self._folders: Folders = {}
         self._loose: list[tuple[str, str | None]] = []  # folders whose photos have no identity, and their splits
-        if identities is None and _looks_like_ffhq(store):
-            identities = NONE
-            self._notes.append(
-                "numbered photos in folders of a thousand, as in FFHQ: read without identities; --identities first "
-                "reads each folder as a person"
-            )
         if identities == FIRST:
             self._read_people("", None)
         elif identities is None:
@@ -98,12 +94,26 @@ class Folder(Layout):
 
     def _detect(self) -> None:
         base = self._base()
+        if _looks_like_ffhq(self.store, base):
+            self._listing = self._list(NONE)
+            self._notes.append(
+                "numbered photos in folders of a thousand, as in FFHQ: read without identities; --identities first "
+                "reads each folder as a person"
+            )
+            return
+        if base and split_name(base) is None:
+            self._notes.append(
+                f"all photos are below {base}: its folders are read as people; --identities first reads {base} as one "
+                "person"
+            )
         names = self.store.folders(base)
         splits = [name for name in names if split_name(name)]
         if not splits:
+            self._require_people([join(base, name) for name in names])
             self._read_people(base, split_name(base))
             if split_name(base):
                 self._notes.append(_read_as_splits([base]))
+            self._note_depth(base, names)
             return
         people = [name for name in splits if self.store.photos(join(base, name), deep=False)]
         nested = [name for name in splits if name not in people and self.store.folders(join(base, name))]
@@ -113,6 +123,8 @@ class Folder(Layout):
         if not nested:
             self._read_people(base, None)
             return
+        inner = [join(join(base, name), folder) for name in nested for folder in self.store.folders(join(base, name))]
+        self._require_people(inner)
         self._loose.append((base, None))
         for name in nested:
             self._read_people(join(base, name), split_name(name))
@@ -125,12 +137,35 @@ class Folder(Layout):
             names = self.store.folders("")
             if len(names) == 1 and not self._has_loose(names[0]) and self.store.folders(names[0]):
                 base = names[0]
-        if base and split_name(base) is None:
-            self._notes.append(
-                f"all photos are below {base}: its folders are read as people; --identities first reads {base} as one "
-                "person"
-            )
         return base
+
+    def _note_depth(self, base: str, names: list[str]) -> None:
+        """Add a note where the first folders hold only folders: categories ("actors"), or people with albums."""
+        if names and all(self._holds_folders_only(join(base, name)) for name in names[:_SAMPLE_FOLDERS]):
+            shown = f"{', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
+            self._notes.append(
+                f"{shown} hold folders and no photos: read as people; --identities parent reads the folder that holds "
+                "each photo as its person"
+            )
+
+    def _require_people(self, folders: list[str]) -> None:
+        """Raise SourceError where every folder with photos has a name such as "images", which is no person's."""
+        generic = [folder for folder in folders if folder.rpartition("/")[2].lower() in _GENERIC]
+        others = [folder for folder in folders if folder not in generic]
+        if generic and not any(self.store.photos(folder, deep=True) for folder in others):
+            nested = any(self.store.folders(folder) for folder in generic)
+            option = (
+                "parent reads the folder that holds each photo as its person"
+                if nested
+                else ("none reads photos without identity")
+            )
+            raise SourceError(
+                f"{self.store.root} holds photos in {', '.join(sorted(generic))} and no folder per person beside: "
+                f"--identities {option}, --identities first reads the first folders as people"
+            )
+
+    def _holds_folders_only(self, folder: str) -> bool:
+        return not self._has_loose(folder) and len(self.store.folders(folder)) > 1
 
     def _has_loose(self, folder: str) -> bool:
         return bool(self.store.photos(folder, deep=False))
@@ -206,13 +241,13 @@ def _ambiguous(root: Path, nested: list[str], people: list[str], others: list[st
     )
 
 
-def _looks_like_ffhq(store: "Store") -> bool:
+def _looks_like_ffhq(store: "Store", base: str) -> bool:
     """Whether all photos are numbered N to N + 999 in two or more folders N, multiples of 1,000."""
-    names = store.folders(store.top)
+    names = store.folders(base)
     if len(names) < 2 or not all(name.isascii() and name.isdigit() and int(name) % 1000 == 0 for name in names):
         return False
-    for name in names[:8]:
-        files = store.photos(join(store.top, name), deep=True)
+    for name in names[:_SAMPLE_FOLDERS]:
+        files = store.photos(join(base, name), deep=True)
         stems = [file.path.rpartition("/")[2].partition(".")[0] for file in files]
         if not all(stem.isascii() and stem.isdigit() and 0 <= int(stem) - int(name) < 1000 for stem in stems):
             return False

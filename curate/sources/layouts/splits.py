@@ -7,12 +7,13 @@ _NAMES = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
     "validation": "val",
 }  # fmt: skip
+_SET = re.compile(r"[-_ ]?set$")
 _IN_NAME = re.compile(r"(?:^|[^a-z])(train|test|validation|valid|val)(?:ing)?(?:[^a-z]|$)", re.IGNORECASE)
 
 
 def split_name(folder_name: str) -> str | None:
-    """Return "train", "test" or "val" where the whole name is one of a split, in any case; else None."""
-    return _NAMES.get(folder_name.lower())
+    """Return "train", "test" or "val" where the whole name is one of a split ("Train", "val_set"); else None."""
+    return _NAMES.get(_SET.sub("", folder_name.lower()))
 
 
 def split_in_name(folder_name: str) -> str | None:

@@ -105,11 +105,34 @@ def test_folders_named_like_splits_beside_people_are_refused(tmp_path: Path, sto
 
 
 @pytest.mark.parametrize(
+    ("paths", "folder", "option"),
+    [
+        (["images/1.jpg", "x/notes.txt"], "images", "none"), (["set/train_set/img/1.jpg"], "set/train_set/img", "none"),
+        (["images/al/1.jpg", "images/bo/1.jpg", "labels/x.txt"], "images", "parent"),
+    ],
+)  # fmt: skip
+def test_folders_with_a_name_that_is_no_person_are_refused(
+    tmp_path: Path, paths: list[str], folder: str, option: str
+) -> None:
+    root = make_directory(tmp_path, *paths)
+    with pytest.raises(
+        SourceError, match=rf"photos in {folder} and no folder per person beside: --identities {option}"
+    ):
+        open_source("folder", root)
+    assert people(open_source("folder", root, option)).keys() == ({"."} if option == "none" else {"al", "bo"})
+
+
+@pytest.mark.parametrize(
     ("paths", "note"),
     [
         (["train/al/1.jpg"], "read as splits: train; --identities first reads them as people instead"),
         (["set/al/1.jpg"], "all photos are below set: its folders are read as people; --identities first reads set as "
          "one person"),
+        (["actors/al/1.jpg", "actors/bo/1.jpg", "actresses/ann/1.jpg", "actresses/bea/1.jpg"], "actors, actresses hold "
+         "folders and no photos: read as people; --identities parent reads the folder that holds each photo as its "
+         "person"),
+        (["set/00000/00000.png", "set/01000/01000.png"], "numbered photos in folders of a thousand, as in FFHQ: read "
+         "without identities; --identities first reads each folder as a person"),
         (["0000/0.png", "1000/1000.png"], "numbered photos in folders of a thousand, as in FFHQ: read without "
          "identities; --identities first reads each folder as a person"),
     ],
