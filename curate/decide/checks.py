@@ -47,6 +47,10 @@ the score was calibrated for: enlarged greyscale photos of 1980-2000 have a medi
 NATURAL_STRETCH = 1.15
 """Factor from 1 beyond which the median stretch is off: the check sets of the project measure .98-1.05."""
 
+MISFIT_SHARE = 0.1
+"""Share of the source's landmarks (at least `MIN_PHOTOS`) that were rejected, from which they belong to other photos; a
+few do not fit in the published tables either."""
+
 SKIPPED_FILES, SKIPPED_SHARE = 1000, 0.1
 """Skipped files of a format that may hold photos, from which they are missed: in all, or relative to the photos (at
 least `MIN_PHOTOS` files)."""
@@ -137,6 +141,15 @@ def _stretched(numbers: CollectionNumbers) -> str | None:
     return f"the median height over width of the faces is {numbers.stretch:.2f} of a natural one"
 
 
+def _landmarks(numbers: CollectionNumbers) -> str | None:
+    rejected = sum(numbers.landmarks_rejected.values())
+    if rejected < max(MIN_PHOTOS, MISFIT_SHARE * numbers.source_landmarks):
+        return None
+    reasons = sorted(numbers.landmarks_rejected.items(), key=lambda item: -item[1])[:MAX_NAMES]
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+    return f"{share_of(rejected, numbers.source_landmarks)} landmarks of the source do not fit their photos ({counts})"
+
+
 def _skipped_files(numbers: CollectionNumbers) -> str | None:
     skipped = {ending: count for ending, count in numbers.ignored.items() if ending in PHOTO_FORMATS}
     total = sum(skipped.values())
@@ -210,6 +223,13 @@ CHECKS = (
         "the photos were resized without keeping their proportions",
         "run curate clean on the originals",
         explained_by=("mostly_stretched",),
+    ),
+    Check(
+        "source_landmarks",
+        "many landmarks that the source supplies do not fit their photos",
+        _landmarks,
+        "the photos were resized, aligned or replaced after the landmarks were made",
+        "nothing, faces were detected there instead; to use the landmarks, run curate clean on the original photos",
     ),
     Check(
         "skipped_files",

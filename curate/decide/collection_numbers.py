@@ -1,5 +1,6 @@
 """The numbers of a decided collection that checks read, gathered while the manifest is written."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,8 @@ class CollectionNumbers:
         identities: one entry per identity.
         sharpness, stretch: medians over the main faces; NaN without a face.
         lowered_sharpness: the sharpness limit where it was lowered for this collection; NaN where it was not.
+        source_landmarks: photos whose landmarks the source supplied.
+        landmarks_rejected: reason -> photos whose supplied landmarks were not used.
         ignored: extension -> files of the source that are not photos.
     """
 
@@ -59,6 +62,8 @@ class CollectionNumbers:
     sharpness: float
     stretch: float
     lowered_sharpness: float
+    source_landmarks: int
+    landmarks_rejected: Mapping[str, int]
     ignored: Mapping[str, int]
 
 
@@ -73,6 +78,8 @@ class CollectionTally:
         self._identities: list[IdentityNumbers] = []
         self._sharpness: list[npt.NDArray[np.float32]] = []
         self._stretch: list[npt.NDArray[np.float32]] = []
+        self._accepted = 0
+        self._rejected: Counter[str] = Counter()
 
     def add(self, table: pa.Table) -> None:
         """Count the MANIFEST rows of some identities."""
@@ -83,6 +90,9 @@ class CollectionTally:
         self._identities.append(_identity_numbers(table))
         self._sharpness.append(table["sharpness"].to_numpy())
         self._stretch.append(table["stretch"].to_numpy())
+        self._accepted += pc.sum(pc.equal(table["landmark_source"], "source")).as_py() or 0
+        rejections = pc.value_counts(table["landmarks_rejected"].drop_null())
+        self._rejected.update({entry["values"]: entry["counts"] for entry in rejections.to_pylist()})
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -99,6 +109,8 @@ class CollectionTally:
             sharpness=_median(self._sharpness),
             stretch=_median(self._stretch),
             lowered_sharpness=lowered_sharpness,
+            source_landmarks=self._accepted + self._rejected.total(),
+            landmarks_rejected=self._rejected,
             ignored=ignored,
         )
 

@@ -153,6 +153,17 @@ def test_faces_that_are_all_too_wide_are_named() -> None:
     assert (finding.check, "0.80 of a natural one" in finding.observation) == ("off_scale_stretch", True)
 
 
+def test_landmarks_of_the_source_that_do_not_fit_are_named() -> None:
+    misfit = person("ann", 12, landmark_source="detector", landmarks_rejected="far from the detected face")
+    (finding,) = checked([*people(5, landmark_source="source"), *misfit])
+    assert finding.check == "source_landmarks"
+    assert (
+        finding.observation
+        == "12 of 62 landmarks of the source do not fit their photos (12 far from the detected face)"
+    )
+    assert checked([*people(20, landmark_source="source"), *misfit]) == ()
+
+
 @pytest.mark.parametrize(
     ("ignored", "fires"),
     [
