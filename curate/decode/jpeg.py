@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import simplejpeg
 
 from curate.decode import pillow
-from curate.decode.orientation import exif_orientation
+from curate.decode.orientation import exif_orientation, xmp_orientation
 from curate.decode.raster import Raster, check_size
 from curate.errors import DecodeError
 
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _END_OF_IMAGE = b"\xff\xd9"
 
 _UNSUPPORTED = re.compile("subsampling|precision|process|SOF|arithmetic|colorspace", re.IGNORECASE)
@@ -23,6 +24,7 @@ class _Header:
     height: int = 0
     channels: int = 0
     exif: bytes = b""
+    xmp: bytes = b""
     icc: bytes = b""
     single_scan: bool = False  # baseline, and the first scan holds all channels, so that no scan follows it
 
@@ -51,7 +53,8 @@ def read(data: bytes, max_pixels: int) -> Raster:
         notes = (repaired[1],)
     if colour_space == "GRAY":
         pixels = pixels.reshape(pixels.shape[:2])
-    return Raster(pixels, "JPEG", exif_orientation(header.exif), header.icc or None, notes)
+    orientation = exif_orientation(header.exif) if header.exif else xmp_orientation(header.xmp)
+    return Raster(pixels, "JPEG", orientation, header.icc or None, notes)
 
 
 def _header(data: bytes) -> _Header:
@@ -73,6 +76,8 @@ def _header(data: bytes) -> _Header:
             header.single_scan = marker in (0xC0, 0xC1)
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not header.exif:
             header.exif = segment[6:]
+        elif marker == 0xE1 and segment.startswith(_XMP) and not header.xmp:
+            header.xmp = segment[len(_XMP) :]
         elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
             header.icc += segment[14:]
         elif marker == 0xDA:  # SOS

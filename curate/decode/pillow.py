@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from curate.decode.colour import cmyk_to_rgb
-from curate.decode.orientation import exif_orientation
+from curate.decode.orientation import exif_orientation, xmp_orientation
 from curate.decode.raster import Raster, check_size
 from curate.decode.signatures import HEAD_BYTES, REQUIREMENTS, format_of
 from curate.errors import DecodeError
@@ -56,6 +56,8 @@ def _raster(image: Image.Image) -> Raster:
     image.load()  # also rotates TIFFs upright
     # After load(): a PNG may store EXIF after the pixels.
     exif = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
+    xmp = image.info.get("xmp") or b""
+    orientation = exif_orientation(exif) if exif else xmp_orientation(xmp if isinstance(xmp, bytes) else xmp.encode())
     profile = image.info.get("icc_profile") or None
     if mode.startswith("I;16"):
         notes.append("16 bit")
@@ -72,4 +74,4 @@ def _raster(image: Image.Image) -> Raster:
     else:
         pixels = np.asarray(image.convert("L" if mode in ("1", "L") else "RGB"))
     image_format = image_format.replace("MPO", "JPEG").replace("DIB", "BMP")
-    return Raster(pixels, image_format, exif_orientation(exif), profile, tuple(notes))
+    return Raster(pixels, image_format, orientation, profile, tuple(notes))

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 import imagecodecs
 
 from curate.decode import pillow
-from curate.decode.orientation import exif_orientation
+from curate.decode.orientation import exif_orientation, is_raw_profile, raw_profile, xmp_orientation
 from curate.decode.raster import Raster, check_size
 from curate.errors import DecodeError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 33  # signature and IHDR chunk
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP = b"XML:com.adobe.xmp"
+_MAX_TEXT = 1 << 20  # bytes of a text after inflation
 _GREY, _RGB, _RGBA = 0, 2, 6  # colour types
 
 
@@ -22,6 +25,7 @@ class _Chunks:
 
     types: set[bytes] = field(default_factory=set)
     exif: bytes = b""
+    xmp: bytes = b""
     last_idat: tuple[int, int] = (0, 0)
 
 
@@ -44,13 +48,35 @@ def read(data: bytes, max_pixels: int) -> Raster:
         raster = pillow.read(data, max_pixels)
         if depth == 16 and "16 bit" not in raster.notes:
             raster.notes = (*raster.notes, "16 bit")
+        raster.orientation = _orientation(chunks)
         return raster
     try:
         pixels = imagecodecs.spng_decode(data)
     except imagecodecs.SpngError as error:
         raise DecodeError("truncated" if "end of stream" in str(error) else "corrupt data") from error
     notes = () if b"IEND" in chunks.types else ("end mark missing",)
-    return Raster(pixels, "PNG", exif_orientation(chunks.exif), None, notes)
+    return Raster(pixels, "PNG", _orientation(chunks), None, notes)
+
+
+def _orientation(chunks: _Chunks) -> int:
+    return exif_orientation(chunks.exif) if chunks.exif else xmp_orientation(chunks.xmp)
+
+
+def _text(chunk_type: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Return keyword and text of a tEXt, zTXt or iTXt chunk; no text where it is damaged or too long."""
+    keyword, _, text = body.partition(b"\0")
+    compressed = chunk_type == b"zTXt"
+    if chunk_type == b"iTXt":
+        compressed = text[:1] == b"\1"
+        text = text[2:].partition(b"\0")[2].partition(b"\0")[2]  # after the flags, language and translated keyword
+    elif compressed:
+        text = text[1:]
+    if compressed:
+        try:
+            text = zlib.decompressobj().decompress(text, _MAX_TEXT)
+        except zlib.error:
+            text = b""
+    return keyword, text
 
 
 def _chunks(data: bytes) -> _Chunks:
@@ -64,6 +90,12 @@ def _chunks(data: bytes) -> _Chunks:
             raise DecodeError("truncated")
         if chunk_type == b"eXIf":
             chunks.exif = data[at + 8 : at + 8 + length]
+        if chunk_type in _TEXT_CHUNKS:
+            keyword, text = _text(chunk_type, data[at + 8 : at + 8 + length])
+            if is_raw_profile(keyword):
+                chunks.exif = chunks.exif or raw_profile(text)
+            elif keyword == _XMP:
+                chunks.xmp = text
         if chunk_type == b"IDAT":
             chunks.last_idat = (at + 4, at + 8 + length)
         at += 12 + length
