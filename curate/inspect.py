@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from manifests.layout import MANIFEST, RELATIONS, ModelsRecord
 from manifests.reader import Dataset
-from manifests.schema import REASONS
+from manifests.schema import NO_IDENTITY, REASONS
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def summarise(dataset: Dataset) -> DatasetSummary:
     """Read the manifest and count. Raises DatasetError without a manifest."""
     rows = dataset.manifest(["identity", "verdict", "verdict_source", "reasons", "face_id"])
     verdict = rows["verdict"].cast(pa.string())
-    kept = pc.value_counts(rows["identity"].filter(pc.equal(verdict, "keep"))).field("counts").to_numpy()
+    identified = pc.not_equal(rows["identity"], NO_IDENTITY)
+    kept_rows = pc.and_(identified, pc.equal(verdict, "keep"))
+    kept = pc.value_counts(rows["identity"].filter(kept_rows)).field("counts").to_numpy()
     reasons = _counts(pc.list_flatten(rows["reasons"]))
     source = dataset.info.source
     return DatasetSummary(
@@ -87,7 +89,7 @@ def summarise(dataset: Dataset) -> DatasetSummary:
         verdicts={name: _counts(verdict).get(name, 0) for name in ("keep", "drop")},
         overridden=_counts(rows["verdict_source"].cast(pa.string())).get("override", 0),
         reasons={reason: reasons[reason] for reason in REASONS if reason in reasons},
-        people=pc.count_distinct(rows["identity"]).as_py(),
+        people=pc.count_distinct(rows["identity"].filter(identified)).as_py(),
         people_kept=len(kept),
         kept_per_person=(int(kept.min()), int(np.median(kept)), int(kept.max())) if len(kept) else (0, 0, 0),
         disk=_disk_usage(dataset.path),

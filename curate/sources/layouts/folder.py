@@ -78,7 +78,15 @@ class Folder(Layout):
         return entries_in(self.store, self._folders, identity)
 
     def notes(self) -> list[str]:
-        return list(self._notes)
+        loose = [file for folder, _ in self._loose for file in self.store.photos(folder, deep=False)]
+        backslashes = sum("\\" in file.path for file in loose)
+        if not backslashes:
+            return list(self._notes)
+        return [
+            *self._notes,
+            f"{backslashes:,} photos have backslashes in their names and no folder, so no identity: unpack their "
+            "archive with a tool that makes folders of them, or give the archive itself as --root",
+        ]
 
     def _list(self, identities: str) -> Listing:
         files = self.store.photos("", deep=True)

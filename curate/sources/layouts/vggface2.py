@@ -49,7 +49,7 @@ class VggFace2(Layout):
                 f"{', '.join(names[:5]) or 'no folders'}{', ...' if len(names) > 5 else ''}; for one folder per person "
                 f"use `curate clean folder --root {shlex.quote(str(store.root))}{suggestion(store)}`"
             )
-        self.annotations = Annotations(store.beside)
+        self.annotations = Annotations(_tables_root(store.beside, self._searched))
 
     def _search(self, folder: str, depth: int, *, every_folder: bool) -> None:
         """Find the identities' folders directly in `folder`; without any, search the folders that the layout has."""
@@ -133,6 +133,14 @@ class Annotations:
         from curate.sources.layouts.vggface2_tables import box_table
 
         return box_table(self.root)
+
+
+def _tables_root(beside: Path, searched: list[str]) -> Path:
+    """Return the first of the searched folders that holds CSVs, itself or in bb_landmark or meta; else `beside`."""
+    for root in (beside / folder for folder in searched):
+        if any(any((root / inner).glob("loose_*.csv")) for inner in ("", "bb_landmark", "meta")):
+            return root
+    return beside
 
 
 def split_of(folder: str, root: Path) -> str | None:

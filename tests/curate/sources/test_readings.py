@@ -188,6 +188,13 @@ def test_backslashes_in_an_archive_separate_folders(tmp_path: Path) -> None:
     assert source.entries(".")[0].refusal is not None
 
 
+def test_backslashes_in_names_of_files_are_noted(tmp_path: Path) -> None:
+    source = open_source("folder", make_directory(tmp_path, r"al\1.jpg", "bo/2.jpg"))
+    assert people(source) == {".": {None: 1}, "bo": {None: 1}}
+    (note,) = source.notes()
+    assert note.startswith("1 photos have backslashes in their names and no folder, so no identity: unpack")
+
+
 def test_many_photos_without_identity_are_listed_in_parts(tmp_path: Path) -> None:
     paths = [f"{number}.jpg" for number in range(100)]
     source = open_source("folder", make_directory(tmp_path / "set", *paths), "none")

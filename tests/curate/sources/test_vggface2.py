@@ -93,6 +93,13 @@ def test_a_tar_uses_the_tables_beside_it(tmp_path: Path) -> None:
             assert source.read(member) == directory.read(file)
 
 
+@pytest.mark.parametrize("wrapper", ["VGG-Face2", "VGG-Face2/data", "any/data"])
+def test_tables_in_folders_that_wrap_the_set_are_used(tmp_path: Path, wrapper: str) -> None:
+    make_vggface2(tmp_path / wrapper)
+    source = open_source("vggface2", tmp_path)
+    assert source.entries("n000002")[0].landmarks is not None
+
+
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     root = make_vggface2(tmp_path)
     (root / "bb_landmark" / "loose_landmark_train.csv").write_text("NAME_ID,P1X\nn000002/0001_01,left\n")
