@@ -23,14 +23,17 @@ FLAT_BLOCK = 2 * CELL
 TORN_STEP = 60.0
 """Levels, summed over the channels, by which the step at a torn edge exceeds the texture beside it."""
 
-MIN_TORN_EDGES = 4
-"""Fewer torn edges are no evidence: `corruption` is 0. Sharp thumbnails have up to three."""
+MIN_TORN_EDGES = 6
+"""Fewer torn edges are no evidence: `corruption` is 0. Sharp undamaged thumbnails have up to five."""
 
 FLAT_LINE = 4.0
 """Mean absolute deviation from the median luma, levels, below which a line of pixels is flat: a border, not damage."""
 
 CONFIDENCE_Z = 2.576
 """Standard normal quantile of `corruption`'s lower bound, one-sided 99.5%."""
+
+MAX_FLAT_DEVIATION = 2.0
+"""Levels by which the pixels of a flat row differ from its colour at most."""
 
 BLACK, WHITE = 16, 239
 """Constant areas count between these levels only: black bars and white backgrounds are no damage."""
@@ -131,15 +134,18 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], start
 def flat_rows(pixels: Pixels) -> float:
     """Return the share of the rows, counted from the bottom, that are one constant mid-tone.
 
-    A decoder fills the rows after the end of the data so. `pixels`: uint8 (H, W, 3).
+    A decoder fills the rows after the end of the data so. 0 where the first row has that colour too, and the photo
+    another one between them. `pixels`: uint8 (H, W, 3).
     """
     height = pixels.shape[0]
     colour = pixels[-1].mean(0)
     if colour.max() < BLACK or colour.min() > WHITE:
         return 0.0
     for count in range(height):
-        if np.abs(pixels[height - 1 - count].astype(np.int16) - colour).max() > 2:
-            return float(count / height)
+        if np.abs(pixels[height - 1 - count].astype(np.int16) - colour).max() > MAX_FLAT_DEVIATION:
+            # The same colour along the top is a ground or a letterbox.
+            is_ground = np.abs(pixels[0].astype(np.int16) - colour).max() <= MAX_FLAT_DEVIATION
+            return 0.0 if is_ground else float(count / height)
     return 1.0
 
 

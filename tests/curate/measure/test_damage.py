@@ -44,7 +44,7 @@ def test_a_few_torn_edges_are_not_corruption_however_small_the_photo() -> None:
     ramp = np.arange(64)
     thumbnail = np.repeat((40 + ramp[:, None] + ramp)[:, :, None], 3, 2).astype(np.uint8)  # no line is flat
     values = []
-    for count in (2, 3):
+    for count in (4, 5):
         torn_blocks = thumbnail.copy()
         torn_blocks[56:, : 8 * count] += 60  # count edges above, one beside
         values.append(photo_damage(torn_blocks)["corruption"])
@@ -81,6 +81,12 @@ def test_flat_rows_are_undecoded_and_black_bars_are_not(start: int, level: int, 
     photo = ASTRONAUT_PHOTO.copy()
     photo[start:] = level
     assert flat_rows(photo) == pytest.approx(expected)
+
+
+def test_a_ground_above_and_below_the_photo_is_not_undecoded() -> None:
+    story = cv2.copyMakeBorder(ASTRONAUT_PHOTO, 300, 300, 40, 40, cv2.BORDER_CONSTANT, value=(230, 120, 160))
+    assert photo_damage(story) == pytest.approx({"blockiness": 0, "corruption": 0, "flat_rows": 0}, abs=0.1)
+    assert flat_rows(story) == 0
 
 
 def test_flat_fraction_is_the_undecoded_share_of_the_face() -> None:
