@@ -19,7 +19,7 @@ EXIT_CODES = {
     7: "dataset: damaged, incomplete, of another version",
     8: "policy, override or calibration",
     9: "a worker was killed, or memory ran out",
-    10: "a check found something off (--strict-checks)",
+    17: "a check found something off (--strict-checks)",
     130: "stopped with Ctrl-C",
 }
 

@@ -40,7 +40,7 @@ class PolicyError(SwapsetError):
 class ChecksError(SwapsetError):
     """With `--strict-checks`: a check found something off in the collection. The dataset is complete."""
 
-    exit_code = 10
+    exit_code = 17
 
 
 class DecodeError(SwapsetError):

@@ -119,7 +119,7 @@ StrictChecks = Annotated[
     bool,
     typer.Option(
         "--strict-checks",
-        help="End with exit code 10 if a check finds something off in the collection as a whole.",
+        help="End with exit code 17 if a check finds something off in the collection as a whole.",
     ),
 ]
 

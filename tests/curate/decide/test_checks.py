@@ -262,7 +262,7 @@ def test_the_command_prints_findings_and_is_strict_on_request(
     assert line.startswith("check split_names: the identities are named like splits")
     with pytest.raises(ChecksError, match=r"out is complete, but checks found something off \(split_names\)") as error:
         decide(out, strict_checks=True)
-    assert error.value.exit_code == 10
+    assert error.value.exit_code == 17
     decide(related_dataset(tmp_path / "clean", people(3)), strict_checks=True)
 
 
