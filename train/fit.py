@@ -194,7 +194,7 @@ def _embedder(dataset: Dataset, choice: str) -> Embedder:
     if choice != "dataset":
         return load_embedder(choice)
     info = _measured_info(dataset)
-    return find_embedder(info.embedder_id, f"dataset {dataset.path}", first=embedders_of(info))
+    return find_embedder(info.embedder_id, f"dataset {dataset.path}", hints=embedders_of(info))
 
 
 def _measured_info(dataset: Dataset) -> DatasetInfo:

@@ -174,9 +174,9 @@ def load_trained(
     """
     trained = load_network(path, device)
     own = trained.recipe.embedder
-    first = [*([] if own in ("dataset", "auto") else [own]), *hints]
-    found = find_embedder(trained.facts.embedder_id, f"checkpoint {path}", device, embedder, first)
-    return replace(trained, loaded_embedder=found)
+    hints = [*([] if own in ("dataset", "auto") else [own]), *hints]
+    loaded = find_embedder(trained.facts.embedder_id, f"checkpoint {path}", device, embedder, hints)
+    return replace(trained, loaded_embedder=loaded)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""Evaluating: how right the verdicts are on photos whose faults are known.
+"""Evaluation: precision and recall of the verdicts on photos whose faults are known.
 
 In: a clean source. Out: precision, recall and F1 of each reason (`evaluate`), a blur calibration for the source
-(`calibrate`), or the demo's folder with its truth (`demo`). A new fault is a kind in `planting.REASON`, its pixels are
-made in `planted_files`; a new degradation is a rung of `degradations.LADDER`.
+(`calibrate`), or the demo's folder with its truth (`demo`). A new fault is a kind in `planting.REASON` and its
+pixels in `planted_files`; a new degradation is a rung of `degradations.LADDER`.
 """
 
 from typing import TYPE_CHECKING

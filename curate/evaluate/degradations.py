@@ -1,6 +1,6 @@
 """Known degradations of a photo, on which blur is calibrated and evaluated.
 
-Every function takes and returns uint8 (H, W, 3). Sizes are in px of the *256 px face scale*, on which the eyes are
+Photos are uint8 (H, W, 3) RGB. Sizes are in px of the *256 px face scale*, on which the eyes are
 63 px apart (a portrait framed like FFHQ, at 256 px); `scale` is the number of photo pixels per pixel of that scale.
 """
 
@@ -78,8 +78,15 @@ def noise(photo: Pixels, sigma: float, random: Random) -> Pixels:
 
 def jpeg(photo: Pixels, quality: int) -> Pixels:
     """Encode as JPEG 4:2:0 and decode again."""
-    _, encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    encoded = np.frombuffer(encode_jpeg(photo, quality), np.uint8)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1].copy()
+
+
+def encode_jpeg(photo: Pixels, quality: int) -> bytes:
+    """Encode as JPEG 4:2:0; `quality`: 0 to 100."""
+    ok, encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok
+    return encoded.tobytes()
 
 
 def _filter(photo: Pixels, kernel: npt.NDArray[np.float32]) -> Pixels:

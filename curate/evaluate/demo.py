@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from curate.evaluate.degradations import encode_jpeg
 from curate.evaluate.demo_views import (
     EYE_DISTANCE,
     Image,
@@ -21,7 +22,6 @@ from curate.evaluate.demo_views import (
     background_photos,
     blurs,
     cropped,
-    jpeg,
     people,
     resized,
     turns,
@@ -45,10 +45,10 @@ FAULTS = {
 """Fault -> the reason that a good policy gives for it."""
 
 _COPIES: tuple[Callable[[Image, Rng], bytes], ...] = (
-    lambda photo, rng: jpeg(photo, 50),
-    lambda photo, rng: jpeg(resized(photo, 0.7), 90),
-    lambda photo, rng: jpeg(photo[:, ::-1], 88),
-    lambda photo, rng: jpeg(cropped(photo, rng), 88),
+    lambda photo, rng: encode_jpeg(photo, 50),
+    lambda photo, rng: encode_jpeg(resized(photo, 0.7), 90),
+    lambda photo, rng: encode_jpeg(photo[:, ::-1], 88),
+    lambda photo, rng: encode_jpeg(cropped(photo, rng), 88),
 )
 
 
@@ -156,19 +156,19 @@ def _files(
     """Yield the files of one person's folder, clean photos first: bytes, fault, index of the person that is shown."""
     person = persons[index]
     clean = [view(person, backgrounds, rng, turn) for turn in turns(count, rng)]
-    encoded = [jpeg(photo, int(rng.integers(82, 96))) for photo in clean]
+    encoded = [encode_jpeg(photo, int(rng.integers(82, 96))) for photo in clean]
     yield from ((data, "", index) for data in encoded)
 
     kinds = list(blurs(EYE_DISTANCE * 0.9))
     for k in (index, index + 1):
-        yield jpeg(kinds[k % len(kinds)](view(person, backgrounds, rng)), 90), "blur", index
+        yield encode_jpeg(kinds[k % len(kinds)](view(person, backgrounds, rng)), 90), "blur", index
     other = (index + 1 + int(rng.integers(len(persons) - 1))) % len(persons)
-    yield jpeg(view(persons[other], backgrounds, rng), 90), "other person", other
+    yield encode_jpeg(view(persons[other], backgrounds, rng), 90), "other person", other
     if index % 2 == 0:
         yield encoded[0], "exact duplicate", index
     yield _COPIES[index % len(_COPIES)](clean[1], rng), "near duplicate", index
     if index % 2 == 1:
-        yield jpeg(background(backgrounds, 240, 240, rng), 90), "no face", index
+        yield encode_jpeg(background(backgrounds, 240, 240, rng), 90), "no face", index
     if index % 3 == 0:
         broken = (encoded[2][: len(encoded[2]) // 2], b"", b"<html>404 Not Found</html>")
         yield broken[index // 3 % len(broken)], "undecodable", index

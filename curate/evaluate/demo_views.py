@@ -205,13 +205,6 @@ def cropped(photo: Image, rng: Rng) -> Image:
     return photo[y : y + int(h * 0.95), x : x + int(w * 0.95)]
 
 
-def jpeg(photo: Image, quality: int) -> bytes:
-    """Encode as JPEG."""
-    ok, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert ok
-    return data.tobytes()
-
-
 def _packaged_photo(package: str, name: str) -> Image:
     """Read a photo inside an installed package, RGB, without importing the package."""
     spec = importlib.util.find_spec(package)

@@ -1,4 +1,4 @@
-"""How right the verdicts are on a clean folder: known faults are planted, and the reasons given for them are counted.
+"""Precision and recall of the verdicts on a clean folder, in which known faults are planted.
 
 `EvaluateRequest` -> `plan` -> `EvaluatePlan` -> `run` -> `Evaluation`. The folder is measured once, as are the blurred
 versions and copies of its photos (`planted_files`); each draw (`planting`) is then related and decided in memory
@@ -44,7 +44,7 @@ from manifests.writer import write_table
 EVALUATION = "evaluation.parquet"
 
 VERSIONS_PER_FAULT = 2
-"""Blurred versions and copies are made of this multiple of the photos that one draw needs, so that seeds differ."""
+"""Blurred versions and copies are created of this multiple of the photos that one draw needs, so that seeds differ."""
 
 MIN_SCALE = 0.5
 """Photo pixels per pixel of the 256 px face scale; smaller faces are not blurred, having no detail to lose."""
@@ -76,7 +76,7 @@ class EvaluateRequest:
     def __post_init__(self) -> None:
         unknown = [name for name in self.faults if name not in FAULTS]
         if unknown or not self.faults:
-            raise ValueError(f"unknown fault {', '.join(unknown) or ''!r}; choose of {', '.join(FAULTS)}")
+            raise ValueError(f"unknown fault {', '.join(unknown) or ''!r}; choose from {', '.join(FAULTS)}")
         max_rate = MAX_SHARE / len(self.faults)
         for rate in self.rates:
             if not 0 < rate <= max_rate:
@@ -191,7 +191,7 @@ def _planted_files(
 def _with_versions(
     collection: MeasuredCollection, request: EvaluateRequest, listener: Listener
 ) -> tuple[MeasuredCollection, PlantedVersions]:
-    """Make and measure blurred versions and copies; return the collection with them, and the versions of each photo."""
+    """Add blurred versions and copies, measured, to the collection; return it and the versions of each photo."""
     blurs, copies = _planted_files(collection, request)
     versions = PlantedVersions.none(collection.untouched)
     files = [file for file in (*blurs.values(), *copies.values()) if file.kind != SAME_BYTES]
@@ -211,7 +211,7 @@ def _with_versions(
 
 
 def _measure_files(files: list[PlantedFile], source: MeasureRequest, listener: Listener) -> MeasuredCollection:
-    """Make the planted files that are missing, and measure them with the models of the source."""
+    """Write the planted files that are missing, and measure them with the models of the source."""
     folder = source.out / "planted"
     with progress(listener, "planting", len(files)) as advance:
         photos = open_source(source.layout, source.root, source.identities)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from curate.decode import decode
 from curate.errors import DecodeError
 from curate.evaluate import degradations
-from curate.evaluate.degradations import LADDER
+from curate.evaluate.degradations import LADDER, encode_jpeg
 from curate.sources import Source
 from manifests.output import atomic
 
@@ -28,10 +27,10 @@ _CROPPED_SIDE = 0.95
 
 @dataclass(frozen=True)
 class PlantedFile:
-    """One file to make.
+    """One file to create.
 
     Attributes:
-        identity, image_id, sha256: Of the photo that it is made from.
+        identity, image_id, sha256: Of the photo that it shows.
         kind: One of `planting.BLURS` or `planting.COPIES` but SAME_BYTES.
         scale: Pixels of the photo per pixel of the 256 px face scale (see `degradations`).
     """
@@ -44,7 +43,7 @@ class PlantedFile:
 
     @property
     def name(self) -> str:
-        """Path of the file in the folder of planted files; a hash of its fields, so that it is made once."""
+        """Path of the file in the folder of planted files; a hash of its fields, so that it is created once."""
         key = f"{REVISION} {self.kind} {self.sha256} {self.image_id}"
         digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
         return f"{digest[:2]}/{digest}.jpg"
@@ -74,21 +73,15 @@ def planted_jpeg(photo: Pixels, file: PlantedFile) -> bytes:
     random = np.random.default_rng(list(file.name.encode()))
     height, width = photo.shape[:2]
     if file.kind in _RUNGS:
-        return _jpeg(_RUNGS[file.kind].apply(photo, file.scale, random), 92)
+        return encode_jpeg(_RUNGS[file.kind].apply(photo, file.scale, random), 92)
     if file.kind == "re-encoded":
-        return _jpeg(photo, 50)
+        return encode_jpeg(photo, 50)
     if file.kind == "resized":
-        return _jpeg(degradations.smaller(photo, 2), 90)
+        return encode_jpeg(degradations.smaller(photo, 2), 90)
     if file.kind == "mirrored":
-        return _jpeg(photo[:, ::-1], 90)
+        return encode_jpeg(photo[:, ::-1], 90)
     if file.kind == "cropped":
         crop_height, crop_width = int(_CROPPED_SIDE * height), int(_CROPPED_SIDE * width)
         y, x = int(random.integers(height - crop_height + 1)), int(random.integers(width - crop_width + 1))
-        return _jpeg(photo[y : y + crop_height, x : x + crop_width], 90)
+        return encode_jpeg(photo[y : y + crop_height, x : x + crop_width], 90)
     raise ValueError(f"unknown kind of planted file: {file.kind!r}")
-
-
-def _jpeg(photo: Pixels, quality: int) -> bytes:
-    ok, encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert ok
-    return encoded.tobytes()

@@ -1,7 +1,7 @@
-"""Known faults planted in a clean collection: which photo is in which folder, and what is wrong with it.
+"""Known faults planted in a clean collection: the folder and the fault of each photo.
 
 Wrong persons need no new pixels: a photo is listed in another folder (`flip`), or is replaced by one of a person who is
-removed from the collection (`stranger`). Blurred versions and copies refer to files made by `planted_files`. A photo
+removed from the collection (`stranger`). Blurred versions and copies refer to files of `planted_files`. A photo
 gets at most one fault.
 """
 

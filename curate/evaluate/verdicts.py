@@ -17,14 +17,13 @@ from curate.evaluate.planting import SAME_BYTES, Draw, Flags, Rows
 from curate.measure.sharpness import BlurCalibration
 from curate.relate.bucket import MeasuredBucket
 from curate.relate.duplicates import Confirm
-from curate.relate.pixel_check import is_same_picture
+from curate.relate.pixel_check import THREADS, is_same_picture
 from curate.relate.relate import RelateSettings, relate_collection
 from curate.relate.relations import relation_rows
 from manifests.landmarks import TEMPLATES
 from manifests.schema import REASONS
 
 _BUCKET_ROWS = 16_384
-_THREADS = 2
 
 
 class DrawDecider:
@@ -113,7 +112,7 @@ class DrawDecider:
         def confirm(first: Sequence[str], second: Sequence[str]) -> Flags:
             pairs = [(row_of[a], row_of[b]) for a, b in zip(first, second, strict=True)]
             unknown = [pair for pair in dict.fromkeys(pairs) if pair not in self._same_picture]
-            with ThreadPoolExecutor(_THREADS) as pool:
+            with ThreadPoolExecutor(THREADS) as pool:
                 same = pool.map(lambda pair: is_same_picture(*map(self._collection.crop, pair)), unknown)
                 self._same_picture |= dict(zip(unknown, same, strict=True))
             return np.array([self._same_picture[pair] for pair in pairs], bool)

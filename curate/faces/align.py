@@ -46,7 +46,7 @@ def fit(landmarks: Floats, template: Template) -> tuple[Matrices, Matrices]:
     z_mean, w_mean = source.mean(1), poses.mean(1)
     z, w = source - z_mean[:, None], poses - w_mean[:, None]
     spread = (np.abs(z) ** 2).sum(1)
-    with np.errstate(invalid="ignore"):  # NaN in, NaN out
+    with np.errstate(invalid="ignore"):  # NaN propagates
         a = z.conj() @ w.T / spread[:, None]  # (N, P)
         error = np.sqrt((np.abs(a[..., None] * z[:, None] - w[None]) ** 2).mean(2))  # (N, P)
     rows = np.arange(len(points))

@@ -1,4 +1,4 @@
-"""Which networks are used: options and ids are resolved here, and the chosen networks are identified and loaded.
+"""Selection of the networks: resolves options and ids, and identifies and loads the chosen networks.
 
 A model is named "builtin", by its insightface pack ("buffalo_l", "buffalo_s"), "auto" (the first pack whose files are
 in the model folder, else "builtin"; nothing is downloaded) or by the path of a checkpoint file. Every failure is a
@@ -135,35 +135,35 @@ def embedder_ids(names: Iterable[str | Path]) -> dict[str, str]:
 
 
 def find_embedder(
-    wanted: str,
+    required_id: str,
     needed_by: str,
     device: "str | torch.device" = "cpu",
-    named: str | Path | None = None,
-    first: Iterable[str | Path] = (),
+    name: str | Path | None = None,
+    hints: Iterable[str | Path] = (),
 ) -> "Embedder":
     """Load the embedder with a given id; files are compared by their hash.
 
     Args:
-        wanted: the `embedder_id`.
+        required_id: the `embedder_id`.
         needed_by: what needs it, for the error message.
         device: where it is loaded.
-        named: name or checkpoint file given by the user; None searches `first`, the built-in embedder and the packs.
-        first: names or files to search first, such as those of `embedders_of`.
+        name: name or checkpoint file given by the user; None searches `hints`, the built-in embedder and the packs.
+        hints: names or files to search first, such as those of `embedders_of`.
 
     Raises:
         ModelError: none of them has the id; the message lists the ids that were found.
     """
-    if named is not None:
-        _source(named)  # raises for an unknown name or a missing file
-    ids = embedder_ids([named] if named is not None else [*first, "builtin", *PACKS])
-    for name, found in ids.items():
-        if found == wanted:
-            return load_embedder(name, device)
-    others = ", ".join(f"{name} is {found}" for name, found in ids.items())
-    advice = "name the one that it was made with" if named else "name its file with --embedder, or fetch its pack"
+    if name is not None:
+        _source(name)  # raises for an unknown name or a missing file
+    ids = embedder_ids([name] if name is not None else [*hints, "builtin", *PACKS])
+    for candidate, candidate_id in ids.items():
+        if candidate_id == required_id:
+            return load_embedder(candidate, device)
+    others = ", ".join(f"{candidate} is {candidate_id}" for candidate, candidate_id in ids.items())
+    advice = "name the one that it was made with" if name else "name its file with --embedder, or fetch its pack"
     raise ModelError(
-        f"{needed_by} needs embedder {wanted}, and {others}: embeddings of different embedders cannot be compared; "
-        f"{advice}"
+        f"{needed_by} needs embedder {required_id}, and {others}: embeddings of different embedders cannot be "
+        f"compared; {advice}"
     )
 
 

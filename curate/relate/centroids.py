@@ -25,7 +25,8 @@ Floats = npt.NDArray[np.float32]
 
 _MEDOID_SAMPLE = 1024
 _ROUNDS = 6
-_MIN_NEIGHBOUR_MASS = 1e-3
+MIN_NEIGHBOUR_MASS = 1e-3
+"""Sum of weights below which the other faces of an identity count equally."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def leave_one_out(vectors: Vectors, weights: Floats) -> tuple[Floats, Floats]:
     """
     total, mass = weights @ vectors, weights.sum()
     rest, others = total - weights[:, None] * vectors, mass - weights
-    unweighted = others < _MIN_NEIGHBOUR_MASS
+    unweighted = others < MIN_NEIGHBOUR_MASS
     if unweighted.any():
         rest[unweighted] = vectors.sum(axis=0) - vectors[unweighted]
         others = np.where(unweighted, len(vectors) - 1, others).astype(np.float32)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from curate.errors import DatasetError
 from curate.relate.bucket import QUALITY, RANK, MeasuredBucket
-from curate.relate.centroids import Centroid, robust_centroid, weighted_centroid
+from curate.relate.centroids import MIN_NEIGHBOUR_MASS, Centroid, robust_centroid, weighted_centroid
 from curate.relate.main_face import highest, most_prominent
 from curate.relate.similarity import PairSimilarity
 from manifests.arrays import hash_array
@@ -19,8 +19,6 @@ from manifests.schema import BOX, NO_IDENTITY
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-
-_MIN_NEIGHBOUR_MASS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,7 @@ def leave_photo_out(
     rest = row_weight @ vectors - own_weight[:, None] * vectors[own_main]
     mass = row_weight.sum() - own_weight
     # Where the other photos have no weight, their unweighted mean is used.
-    unweighted = mass < _MIN_NEIGHBOUR_MASS
+    unweighted = mass < MIN_NEIGHBOUR_MASS
     plain = main.astype(np.float32) @ vectors - vectors[own_main]
     rest = np.where(unweighted[:, None], plain, rest)
     cosine = np.einsum("nd,nd->n", vectors, rest) / np.maximum(np.linalg.norm(rest, axis=1), 1e-12)

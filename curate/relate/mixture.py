@@ -78,7 +78,7 @@ class LabelNoise:
     share_outliers: float
 
 
-def fit_label_noise(evidence: Evidence, similarity: PairSimilarity, rounds: int = _ROUNDS) -> LabelNoise:
+def fit_label_noise(evidence: Evidence, similarity: PairSimilarity) -> LabelNoise:
     """Fit the mixture to a whole collection."""
     e = evidence
     count = len(e.own_similarity)
@@ -94,7 +94,7 @@ def fit_label_noise(evidence: Evidence, similarity: PairSimilarity, rounds: int 
     shares = np.array([0.9, 0.05, 0.05])
     posterior = np.stack([right, (1 - right) / 2, (1 - right) / 2], axis=1)
     defined = np.clip(e.neighbours, 0, 1)
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         right = posterior[:, 0]
         expected, nearest = _expected(e, features, nearest_features, right, similarity)
         top = _fit_maximum(nearest_z[has_other], right[has_other] + 1e-6, 2.5, 0.7)

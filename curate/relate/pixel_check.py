@@ -20,6 +20,7 @@ Gray = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 SIDE = 112
+THREADS = 2
 MIN_FACE_AGREEMENT, MIN_SURROUNDINGS_AGREEMENT = 0.90, 0.75
 """Agreement of detail inside the oval of the face, and outside, from which two crops show one picture."""
 
@@ -51,9 +52,8 @@ _OVAL = ((_X - 56) / 38) ** 2 + ((_Y - 58) / 48) ** 2 < 1
 class PixelCheck:
     """Compares crops of one dataset by face_id; a `duplicates.Confirm`. About 10 ms per pair and thread."""
 
-    def __init__(self, dataset: Dataset, threads: int = 2) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._threads = threads
 
     def __call__(self, first: Sequence[str], second: Sequence[str]) -> Flags:
         """Return (P,) flags of the pairs of face_ids whose crops show the same picture."""
@@ -63,7 +63,7 @@ class PixelCheck:
             a, b = (decode_crop(self._dataset.pixels.read(*places[face_id])) for face_id in pair)
             return is_same_picture(a, b)
 
-        with ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             return np.array(list(pool.map(same, zip(first, second, strict=True))), bool)
 
     def _crop_places(self, face_ids: list[str]) -> dict[str, tuple[str, int, int]]:

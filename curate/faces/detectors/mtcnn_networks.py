@@ -40,11 +40,6 @@ class PNet(nn.Module):
         logits = self.conv4_1(features)
         return torch.sigmoid(logits[:, 1] - logits[:, 0]), self.conv4_2(features)
 
-    @staticmethod
-    def cells(size: int) -> int:
-        """Side of an image in px -> number of cells along it."""
-        return -(-(size - 2) // 2) - 4
-
 
 class RNet(nn.Module):
     """Refinement network: (K, 3, 24, 24) -> probability (K,), box regression (K, 4)."""

@@ -18,15 +18,13 @@ import torch
 
 from curate.faces import align
 from curate.faces.detectors.mtcnn_networks import ONet
-from manifests.landmarks import TEMPLATES, Floats, Template
+from manifests.landmarks import FLIP_POINTS, TEMPLATES, Floats, Template
 
 _SIDE = 48
 _EYE_DISTANCE = 0.40  # in units of the crop's side
 _BELOW_CENTRE = 0.05  # of the mean landmark, in units of the crop's side
 _BATCH = {"cpu": 32, "cuda": 1024}
 _THRESHOLD = 0.7  # score; below it a face keeps its landmarks
-
-_MIRRORED = [1, 0, 2, 4, 3]
 
 
 def _template() -> Template:
@@ -84,7 +82,7 @@ def _refine_once(
         probability, _, predicted = network(pixels)
         if mirrored:
             mirrored_probability, _, mirror = network(pixels.flip(3))
-            mirror = mirror[:, _MIRRORED]
+            mirror = mirror[:, list(FLIP_POINTS)]
             # In units of the box, x is mirrored to 1 - x.
             mirror[:, :, 0] = 1 - mirror[:, :, 0]
             probability, predicted = torch.minimum(probability, mirrored_probability), (predicted + mirror) / 2

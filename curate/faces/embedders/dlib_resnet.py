@@ -15,8 +15,6 @@ best threshold of the same pairs (balanced pair accuracy / TAR at FAR 1e-3; comp
   and scaled by a search on photos. An eye distance of 61 px instead of 55 loses .017 and .10 on lfw-gray.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -178,12 +176,12 @@ def read_dat(data: bytes, name: str) -> DlibResnet:
     return network.eval()
 
 
-def load_dlib_resnet(path: Path | None = None) -> Embedder:
-    """Load the built-in embedder, (N, 128), from the installed face_recognition_models, or from `path` (any sha256).
+def load_dlib_resnet() -> Embedder:
+    """Load the built-in embedder, (N, 128), from the installed face_recognition_models.
 
     Raises ModelError if the file is missing or another one.
     """
-    file = path or locate(DLIB_RESNET)
+    file = locate(DLIB_RESNET)
     network = read_dat(file.read_bytes(), str(file))
     # float16 moves a similarity by at most 2e-4 (bfloat16: 1.4e-3, of a spread of 0.02); activations stay below 20.
     return Embedder(network, DLIB_RESNET, file_sha256(file), dim=128, half=torch.float16)

@@ -80,8 +80,8 @@ def test_an_embedder_is_found_by_its_id(checkpoint: Path) -> None:
     ids = models.embedder_ids([checkpoint, "builtin", "buffalo_l", "missing.ckpt"])
     assert list(ids) == [str(checkpoint), "builtin"]
     assert models.find_embedder(builtin_id(), "the test").name == "dlib-resnet"
-    assert models.find_embedder(ids[str(checkpoint)], "the test", first=[checkpoint]).name == "mobilefacenet"
-    assert models.find_embedder(ids[str(checkpoint)], "the test", named=checkpoint).name == "mobilefacenet"
+    assert models.find_embedder(ids[str(checkpoint)], "the test", hints=[checkpoint]).name == "mobilefacenet"
+    assert models.find_embedder(ids[str(checkpoint)], "the test", name=checkpoint).name == "mobilefacenet"
 
 
 def test_an_embedder_that_is_not_on_this_machine_is_a_model_error(checkpoint: Path) -> None:
@@ -90,9 +90,9 @@ def test_an_embedder_that_is_not_on_this_machine_is_a_model_error(checkpoint: Pa
     ):
         models.find_embedder("0123", "run.safetensors")
     with pytest.raises(ModelError, match=r"needs embedder 0123, and .*face\.ckpt is [0-9a-f]{16}: .*name the one"):
-        models.find_embedder("0123", "run.safetensors", named=checkpoint)
+        models.find_embedder("0123", "run.safetensors", name=checkpoint)
     with pytest.raises(ModelError, match=r"'missing\.ckpt' is neither auto, builtin"):
-        models.find_embedder("0123", "run.safetensors", named="missing.ckpt")
+        models.find_embedder("0123", "run.safetensors", name="missing.ckpt")
 
 
 def test_the_embedder_of_a_dataset() -> None:
