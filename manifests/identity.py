@@ -1,4 +1,4 @@
-"""The identity of photos that belong to no identity. Imports nothing."""
+"""The identity of photos without an identity. Imports nothing."""
 
 NO_IDENTITY = "."
 """`identity` of a photo that its source assigns to no person."""

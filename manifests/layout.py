@@ -46,11 +46,15 @@ def shard_name(bucket: int, buckets: int) -> str:
 class SourceRecord:
     """The photos of a dataset.
 
-    kind: a source layout such as 'folder' or 'vggface2', or 'merge' for a merged dataset. root: absolute path of the
-    source; None for a merged dataset. limit: `--limit` of the run that created the dataset. join_identities: only in a
-    merged dataset, whether equal identity names of two parts are the same person. ignored: extension, or kind of system
-    file -> files of the source that are left out, in the last run of `measure`. identities: `--identities` of the run
-    that created the dataset, a file by its absolute path; None where it was not given.
+    Attributes:
+        kind: a source layout such as 'folder' or 'vggface2', or 'merge' for a merged dataset.
+        root: absolute path of the source; None for a merged dataset.
+        limit: `--limit` of the run that created the dataset.
+        join_identities: only in a merged dataset, whether equal identity names of two parts are the same person.
+        ignored: extension, or kind of system file -> number of files of the source that are left out, in the last run
+            of `measure`.
+        identities: `--identities` of the run that created the dataset, a file by its absolute path; None where it was
+            not given.
     """
 
     kind: str
@@ -63,8 +67,13 @@ class SourceRecord:
 
 @dataclass(frozen=True)
 class SettingsRecord:
-    """Settings of the measurement: name of the crops' template (`landmarks.TEMPLATES`), pixel limit of a photo, and
-    revision of the measuring code. A merged dataset records the template only."""
+    """Settings of the measurement. A merged dataset records the template only.
+
+    Attributes:
+        template: name of the crops' template, a key of `landmarks.TEMPLATES`.
+        max_pixels: pixel limit of a photo.
+        revision: of the measuring code.
+    """
 
     template: str
     max_pixels: int | None = None
@@ -73,7 +82,12 @@ class SettingsRecord:
 
 @dataclass(frozen=True)
 class EmbedderRecord:
-    """The embedder that `relate` compares faces by: hash of weights and preprocessing, and its name."""
+    """The embedder that `relate` compares faces by.
+
+    Attributes:
+        embedder_id: hash of weights and preprocessing, 16 hex digits.
+        name: of its weights.
+    """
 
     embedder_id: str
     name: str
@@ -81,7 +95,13 @@ class EmbedderRecord:
 
 @dataclass(frozen=True)
 class ChoiceRecord:
-    """The model options of the run that created the dataset, resolved: `--models`, `--embedder`, `--detection`."""
+    """The model options of the run that created the dataset, resolved.
+
+    Attributes:
+        pack: `--models`, "auto" resolved: "builtin" or an insightface pack.
+        embedder: `--embedder`, absolute path of a checkpoint file.
+        detection: `--detection`, "coarse" or "full".
+    """
 
     pack: str
     embedder: str | None = None
@@ -90,9 +110,14 @@ class ChoiceRecord:
 
 @dataclass(frozen=True)
 class ModelsRecord:
-    """The networks of a dataset. detector, segmenter: fingerprints of weights and settings.
+    """The networks of a dataset.
 
     A merged dataset records the embedder only; its parts record their own models.
+
+    Attributes:
+        embedder: the embedder.
+        detector, segmenter: fingerprints of weights and settings.
+        choice: the options that selected the networks.
     """
 
     embedder: EmbedderRecord
@@ -105,8 +130,13 @@ class ModelsRecord:
 class DatasetInfo:
     """The contents of `dataset.json`: written when a dataset is created, and unchanged while its source is unchanged.
 
-    buckets: number of shards of each family; 0 for a merged dataset. parts: only in a merged dataset, name -> directory
-    of each part, relative to this one, in the order of merging.
+    Attributes:
+        source: the photos.
+        settings: of the measurement.
+        models: the networks.
+        buckets: number of shards of each family; 0 for a merged dataset.
+        parts: only in a merged dataset, name -> directory of each part, relative to this one, in the order of merging.
+        schema_version: of the tables.
     """
 
     source: SourceRecord

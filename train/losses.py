@@ -1,6 +1,6 @@
 """Loss terms of SimSwap (Chen et al. 2020, section 3.3): scalars, float32.
 
-`Verdicts` are the outputs of a discriminator; the losses are means over its scales.
+`DiscriminatorOutput` are the outputs of a discriminator; the losses are means over its scales.
 """
 
 import torch
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from curate.faces.align import warp_crops
 from curate.faces.embedder import Embedder
-from train.networks.discriminator import Discriminator, Verdicts
+from train.networks.discriminator import Discriminator, DiscriminatorOutput
 
 
-def hinge_g(fake: Verdicts) -> Tensor:
+def hinge_g(fake: DiscriminatorOutput) -> Tensor:
     """-mean D(fake)."""
     return torch.stack([-logits.float().mean() for logits, _ in fake]).mean()
 
 
-def hinge_d(real: Verdicts, fake: Verdicts) -> Tensor:
+def hinge_d(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
     """mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake))."""
     return torch.stack(
         [
@@ -73,7 +73,7 @@ def reconstruction(fake: Tensor, target: Tensor, same_person: Tensor) -> Tensor:
     return (distance * weights).sum() / weights.sum().clamp(min=1)
 
 
-def weak_feature_matching(fake: Verdicts, real: Verdicts, last: int = 2) -> Tensor:
+def weak_feature_matching(fake: DiscriminatorOutput, real: DiscriminatorOutput, last: int = 2) -> Tensor:
     """Mean |D_i(fake) - D_i(target)| over the `last` deepest hidden layers i: keeps attributes, not texture.
 
     real: D's output for the targets; it gets no gradient.

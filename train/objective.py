@@ -95,11 +95,11 @@ class _Adversary:
 
     def generator_terms(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Terms]:
         """lambda_adv L_adv + lambda_wfm L_wfm."""
-        verdict = self.networks.discriminator(fake)
+        output = self.networks.discriminator(fake)
         with torch.no_grad():
             reference = self.networks.discriminator(real)
-        adversarial = losses.hinge_g(verdict)
-        matching = losses.weak_feature_matching(verdict, reference)
+        adversarial = losses.hinge_g(output)
+        matching = losses.weak_feature_matching(output, reference)
         terms = {"adversarial": adversarial.detach(), "feature_matching": matching.detach()}
         return self.recipe.adversarial * adversarial + self.recipe.feature_matching * matching, terms
 

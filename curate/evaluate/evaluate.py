@@ -16,7 +16,7 @@ from curate.decide.rules import Policy
 from curate.errors import SourceError
 from curate.evaluate.collection import MeasuredCollection, read_collection
 from curate.evaluate.degradations import EYE_DISTANCE
-from curate.evaluate.outcome import SCHEMA, Outcome, tabulate
+from curate.evaluate.outcome import SCHEMA, DecidedDraw, tabulate
 from curate.evaluate.planted_files import PlantedFile, write_planted_files
 from curate.evaluate.planting import (
     BLURS,
@@ -143,17 +143,17 @@ def _outcomes(
     decide: DrawDecider,
     request: EvaluateRequest,
     listener: Listener,
-) -> list[Outcome]:
+) -> list[DecidedDraw]:
     """Decide the untouched collection, and every draw of each rate and seed."""
     photos = slice(0, collection.untouched)
     identity, usable = collection.identity[photos], collection.usable[photos]
     draw = untouched(identity)
-    outcomes = [Outcome(0.0, 0, draw, decide(draw))]
+    outcomes = [DecidedDraw(0.0, 0, draw, decide(draw))]
     draws = [(rate, seed) for rate in request.rates for seed in range(request.seeds)]
     with progress(listener, "evaluating", len(draws) * len(identity)) as advance:
         for rate, seed in draws:
             draw = plant(identity, usable, versions, request.faults, rate, seed)
-            outcomes.append(Outcome(rate, seed, draw, decide(draw)))
+            outcomes.append(DecidedDraw(rate, seed, draw, decide(draw)))
             advance(len(identity))
     return outcomes
 

@@ -61,7 +61,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecidedDraw:
     """A decided draw: (Q, len(REASONS)) flags of the reasons for which each photo was dropped."""
 
     rate: float
@@ -70,7 +70,7 @@ class Outcome:
     reasons: Flags
 
 
-def tabulate(outcomes: list[Outcome]) -> pa.Table:
+def tabulate(outcomes: list[DecidedDraw]) -> pa.Table:
     """Return a table with SCHEMA: per rate and reason, all seeds together, each way of planting, each seed."""
     rows: list[dict[str, Any]] = []
     for rate in dict.fromkeys(outcome.rate for outcome in outcomes):
@@ -88,7 +88,7 @@ def tabulate(outcomes: list[Outcome]) -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _occurring_reasons(outcomes: list[Outcome]) -> list[str]:
+def _occurring_reasons(outcomes: list[DecidedDraw]) -> list[str]:
     """Reasons that were planted or given, in the order of REASONS, then ANY."""
     given = np.any([outcome.reasons.any(axis=0) for outcome in outcomes], axis=0)
     planted = {reason for outcome in outcomes for reason in outcome.draw.reason.tolist()}
@@ -96,7 +96,7 @@ def _occurring_reasons(outcomes: list[Outcome]) -> list[str]:
     return [*occurring, ANY]
 
 
-def _flags(outcome: Outcome, reason: str, kind: str | None) -> dict[str, Flags]:
+def _flags(outcome: DecidedDraw, reason: str, kind: str | None) -> dict[str, Flags]:
     """(Q,) flags of the photos of a draw that each count refers to."""
     fault, is_copy = outcome.draw.fault, np.isin(outcome.draw.fault, COPIES)
     dropped = outcome.reasons.any(axis=1)
@@ -119,7 +119,7 @@ def _flags(outcome: Outcome, reason: str, kind: str | None) -> dict[str, Flags]:
     }
 
 
-def _numbers(outcomes: list[Outcome], reason: str, kind: str | None = None) -> dict[str, Any]:
+def _numbers(outcomes: list[DecidedDraw], reason: str, kind: str | None = None) -> dict[str, Any]:
     """Counts and shares of one reason; for one way of planting it (`kind`), of the shares only the recall."""
     photos: dict[str, list[Rows]] = {name: [] for name in (*_COUNTS, "flagged")}
     for outcome in outcomes:

@@ -61,8 +61,11 @@ COLUMNS = tuple(
 class Histogram:
     """A column's distribution.
 
-    edges: (BINS + 1,). photos, dropped: (BINS,) photos per bin, and those of them that are dropped for any reason.
-    limits: thresholds of the policy within the chart's range.
+    Attributes:
+        chart: column, title and range.
+        edges: (BINS + 1,).
+        photos, dropped: (BINS,) photos per bin, and those of them that are dropped for any reason.
+        limits: thresholds of the policy within the chart's range.
     """
 
     chart: Chart

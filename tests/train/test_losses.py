@@ -11,10 +11,10 @@ from curate.faces.embedder import Embedder
 from curate.faces.weights import MOBILEFACENET
 from manifests.landmarks import TEMPLATES
 from train import losses
-from train.networks.discriminator import MultiScalePatchGan, Verdicts
+from train.networks.discriminator import DiscriminatorOutput, MultiScalePatchGan
 
 
-def verdicts(seed: int, scales: int = 2) -> Verdicts:
+def verdicts(seed: int, scales: int = 2) -> DiscriminatorOutput:
     random = torch.Generator().manual_seed(seed)
     return [
         (torch.randn(2, 1, 4, 4, generator=random), [torch.randn(2, 3, 5, 5, generator=random) for _ in range(4)])
@@ -67,7 +67,7 @@ def test_weak_feature_matching_uses_the_deep_layers_and_has_no_gradient_to_the_t
     assert real[0][1][-1].grad is None
 
 
-def linear(image: Tensor) -> Verdicts:
+def linear(image: Tensor) -> DiscriminatorOutput:
     """D(x) = 2 sum x, as one logit a photo: its gradient is 2 at every one of n numbers."""
     return [(2 * image.sum((1, 2, 3))[:, None, None, None], [])]
 

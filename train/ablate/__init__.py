@@ -1,7 +1,7 @@
 """Ablation: trains recipes, and policies of the data, from the same seeds, and compares their swaps.
 
 In: an `AblateRequest`, that is arms (a recipe on a dataset or a view of one). Out: a run of `simswap fit` per arm, and
-the tables and the plot of `table` and `plot`. `arms` makes arms and views, `train_arm` trains and scores one,
+the tables and the plot of `table` and `plot`. `arms` lists arms and creates views, `train_arm` trains and scores one,
 `estimate` predicts memory and time, `timing` measures forward passes.
 To add a number to the tables: add a field to `arm_result.ArmResult` and to `arm_row.ArmRow`.
 """

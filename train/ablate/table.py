@@ -1,4 +1,6 @@
-"""The tables of an ablation: A and T as the founding report defines them, with intervals and the spread of seeds.
+"""The tables of an ablation: A and T with intervals and the spread of seeds.
+
+Both are defined by the founding report of this project, an analysis and improvement of SimSwap:
 
 A = 100 (1 - d / d_1) % and T = 100 (1 - t / t_1) %, where d is the mean cosine distance of swap and source, t the time
 of the first forward pass, and d_1 and t_1 those of the first arm. Distances are averaged over an arm's seeds, pair by

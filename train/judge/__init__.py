@@ -1,8 +1,8 @@
-"""Judging: measures how well the swaps of a checkpoint show the source's identity and keep the target's pose.
+"""Evaluation of checkpoints: do swaps show the source's identity and keep the target's pose?
 
 In: a `JudgeRequest`, that is a checkpoint, optionally a baseline, and a dataset. Out: `pairs.parquet` (one row per
 pair and model), `summary.json` and `index.html`. `pairs` selects faces that no checkpoint was trained on, `candidate`
-swaps them, `judge` embeds and detects, `pair_scores` and `summary` make the numbers.
+swaps them, `judge` embeds and detects, `pair_scores` and `summary` compute the numbers.
 To add a metric: write its function in `metrics`, and add an entry to `PAIR_SCORES` and to `METRICS` in `score_table`.
 """
 

@@ -11,6 +11,9 @@ Indices = npt.NDArray[np.int64]
 RESAMPLES = 2000
 """Resamples of an interval."""
 
+LEVEL = 0.95
+"""Share of the resamples inside of an interval."""
+
 _BATCH = 100  # resamples weighted together, to bound the memory
 
 
@@ -29,7 +32,6 @@ def bootstrap_interval(
     people: Sequence[Indices],
     statistic: Callable[[Floats], Floats] = lambda means: means[:, 0],
     *,
-    level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, float]:
@@ -42,7 +44,6 @@ def bootstrap_interval(
         columns: (N,) or (N, K), the numbers of N pairs; rows with a NaN are left out.
         people: for each role that a person has in a pair, (N,) who it is.
         statistic: means (R, K) -> (R,).
-        level: share of the resamples inside of the interval.
         resamples: number of resamples R in all.
         seed: of the resamples.
 
@@ -65,5 +66,5 @@ def bootstrap_interval(
         # A resample of few people may have no pair at all; its mean is undefined.
         weight = weight[weight.sum(1) > 0]
         statistics.append(statistic(weight @ rows[finite] / weight.sum(1, keepdims=True)))
-    low, high = np.quantile(np.concatenate(statistics), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(np.concatenate(statistics), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -18,7 +18,7 @@ Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A value with its 95% bootstrap interval by person; None where undefined."""
 
     value: float | None
@@ -27,7 +27,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class MetricSummary(Estimate):
+class MetricSummary(IntervalEstimate):
     """The mean of a metric. pairs: the pairs that have a value."""
 
     pairs: int
@@ -93,7 +93,7 @@ class JudgeSummary:
     judge: JudgeRecord
     pairs: dict[str, int]
     metrics: dict[str, dict[str, MetricSummary]]
-    distance_reduction: Estimate | None
+    distance_reduction: IntervalEstimate | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -105,12 +105,12 @@ def summarise(pairs: pa.Table) -> dict[str, MetricSummary]:
     return {metric.name: _summarise_metric(pairs, metric) for metric in METRICS}
 
 
-def distance_reduction(pairs: pa.Table, baseline: pa.Table) -> Estimate:
+def distance_reduction(pairs: pa.Table, baseline: pa.Table) -> IntervalEstimate:
     """The founding report's A, in %: 100 (1 - mean distance / mean distance of the baseline), on the same pairs."""
     columns = np.stack([cross_column(table, "distance") for table in (pairs, baseline)], 1)
     low, high = bootstrap_interval(columns, person_codes(pairs, "cross"), reduction_of_means)
     value = reduction_of_means(columns.mean(0, keepdims=True))[0]
-    return Estimate(finite_or_none(value), finite_or_none(low), finite_or_none(high))
+    return IntervalEstimate(finite_or_none(value), finite_or_none(low), finite_or_none(high))
 
 
 def cross_column(pairs: pa.Table, name: str) -> Floats:
@@ -152,7 +152,7 @@ def format_cells(metrics: Mapping[str, Mapping[str, MetricSummary]], metric: Met
     return [_format_estimate(model[metric.name], digits) for model in metrics.values()]
 
 
-def _format_estimate(estimate: Estimate, digits: int, suffix: str = "", scale: float = 1) -> str:
+def _format_estimate(estimate: IntervalEstimate, digits: int, suffix: str = "", scale: float = 1) -> str:
     if estimate.value is None:
         return "-"
     value = f"{scale * estimate.value:.{digits}f}{suffix}"

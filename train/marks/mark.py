@@ -22,7 +22,9 @@ Pixels = npt.NDArray[np.uint8]
 class Provenance:
     """The files that a result is made of.
 
-    parent: the photo or video that was edited, None where there is none. components: the photos of the identity.
+    Attributes:
+        parent: the photo or video that was edited, None where there is none.
+        components: the photos of the identity.
     """
 
     parent: Path | None = None
@@ -30,11 +32,13 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the reader of one mark found in one file.
+class MarkFinding:
+    """Result of looking for one mark in one file.
 
-    marked: the mark is present and says that the content is AI-made. summary: one line for people.
-    details: the same for programs, JSON-serialisable; None where there is nothing to report.
+    Attributes:
+        marked: the mark is present and declares the content AI-made.
+        summary: one line for people.
+        details: the same for programs, JSON-serialisable; None where there is nothing to report.
     """
 
     marked: bool
@@ -43,7 +47,7 @@ class Finding:
 
 
 class _Mark(Protocol):
-    """What both kinds of marks have.
+    """Members of both kinds of marks.
 
     An instance is built once per run, from the settings of the run and the torch device for its computations. The
     constructor raises MarkError or OutputError where the mark cannot be applied, before anything is swapped.
@@ -61,7 +65,7 @@ class _Mark(Protocol):
     def __init__(self, marking: Marking, device: str) -> None: ...
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding | None:
+    def read(file: MediaFile, device: str) -> MarkFinding | None:
         """Look for the mark in any photo or video; None where the kind of file cannot carry it.
 
         Raises DecodeError or OSError where the file cannot be read.

@@ -28,7 +28,10 @@ MAX_FRAMES = 100
 class MediaFile:
     """A photo or video.
 
-    data: a photo's encoded bytes; empty for a video. tags: a video's container metadata; empty for a photo.
+    Attributes:
+        path, kind: of the file.
+        data: a photo's encoded bytes; empty for a video.
+        tags: a video's container metadata; empty for a photo.
     """
 
     path: Path

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DecodeError
-from train.marks.mark import Finding, Mark
+from train.marks.mark import Mark, MarkFinding
 from train.marks.media import Kind, kind_of, open_media
 from train.marks.table import MARKS
 
@@ -15,18 +15,20 @@ from train.marks.table import MARKS
 class Verdict:
     """The marks of one file.
 
-    findings: by name of the mark; None where this kind of file cannot carry it. error: why the file cannot be read;
-    `findings` is then empty.
+    Attributes:
+        path, kind: of the file.
+        findings: by name of the mark; None where this kind of file cannot carry it.
+        error: why the file cannot be read; `findings` is then empty.
     """
 
     path: Path
     kind: Kind
-    findings: Mapping[str, Finding | None] = field(default_factory=dict)
+    findings: Mapping[str, MarkFinding | None] = field(default_factory=dict)
     error: str | None = None
 
     @property
     def marked(self) -> bool:
-        """Whether at least one mark says that the content is AI-made."""
+        """Whether at least one mark declares the content AI-made."""
         return any(finding is not None and finding.marked for finding in self.findings.values())
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Verdicts = list[tuple[Tensor, list[Tensor]]]
+DiscriminatorOutput = list[tuple[Tensor, list[Tensor]]]
 """One entry per scale, finest first: logits (N, 1, h, w), and the features after each hidden layer, shallow to deep."""
 
 
 class Discriminator(Protocol):
     """The interface that the losses need: a PatchGAN, or a discriminator on the features of a frozen network."""
 
-    def __call__(self, image: Tensor) -> Verdicts: ...
+    def __call__(self, image: Tensor) -> DiscriminatorOutput: ...
 
 
 class PatchGan(nn.Module):
@@ -51,10 +51,10 @@ class MultiScalePatchGan(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(PatchGan(width) for _ in range(scales))
 
-    def forward(self, image: Tensor) -> Verdicts:
-        verdicts: Verdicts = []
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
+        outputs: DiscriminatorOutput = []
         for index, patches in enumerate(self.scales):
             if index > 0:
                 image = F.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
-            verdicts.append(patches(image))
-        return verdicts
+            outputs.append(patches(image))
+        return outputs

@@ -65,7 +65,7 @@ class SegmenterOptions:
         return self.out / "last.pt"
 
 
-class Batch(NamedTuple):
+class SegmenterBatch(NamedTuple):
     """crops: (N, 3, S, S), normalised. labels: int64 (N, h, w). weights: (19,), of the cross-entropy."""
 
     crops: Tensor
@@ -89,7 +89,7 @@ class BatchSource:
         self._rng = torch.Generator().manual_seed(options.seed + images_before)
         self._rows = shuffled(len(images), options.batch, images_before, options.seed)
 
-    def next(self, images_before: int) -> Batch:
+    def next(self, images_before: int) -> SegmenterBatch:
         """The next batch, augmented as in the phase after `images_before` images."""
         phase = phase_at(images_before / self.total)
         rows = next(self._rows)
@@ -98,7 +98,7 @@ class BatchSource:
         )
         is_degraded = torch.rand(len(crops), 1, 1, 1, generator=self._rng) < phase.degraded
         crops = torch.where(is_degraded, degrade(crops, self._rng), crops)
-        return Batch(normalise(crops), labels, self._weights[phase.balance])
+        return SegmenterBatch(normalise(crops), labels, self._weights[phase.balance])
 
 
 class SegmenterTraining:
@@ -114,7 +114,7 @@ class SegmenterTraining:
         self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
         self.images = 0
 
-    def step(self, batch: Batch) -> float:
+    def step(self, batch: SegmenterBatch) -> float:
         """One update; returns the loss."""
         options = self.options
         for group in self.optimiser.param_groups:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curate.evaluate.outcome import Outcome, tabulate, wilson
+from curate.evaluate.outcome import DecidedDraw, tabulate, wilson
 from manifests.schema import REASONS
 from tests.samples.planted import planted
 
@@ -22,7 +22,7 @@ def test_found_missed_and_lost_photos_are_counted_for_each_reason() -> None:
     reasons[copies[0], blurred] = True  # a copy is evaluated as a copy only
     rows = {
         (row["reason"], row["seed"]): row
-        for row in tabulate([Outcome(0.2, 3, draw, reasons)]).to_pylist()
+        for row in tabulate([DecidedDraw(0.2, 3, draw, reasons)]).to_pylist()
         if not row["kind"]
     }
     row = rows["other_person", None]
@@ -38,8 +38,8 @@ def test_found_missed_and_lost_photos_are_counted_for_each_reason() -> None:
 def test_seeds_that_plant_in_the_same_photos_do_not_narrow_the_interval() -> None:
     draw = planted(faults=("other_person",))
     reasons = np.zeros((len(draw.photo), len(REASONS)), bool)
-    once = tabulate([Outcome(0.2, 0, draw, reasons)]).to_pylist()
-    twice = tabulate([Outcome(0.2, seed, draw, reasons) for seed in (0, 1)]).to_pylist()
+    once = tabulate([DecidedDraw(0.2, 0, draw, reasons)]).to_pylist()
+    twice = tabulate([DecidedDraw(0.2, seed, draw, reasons) for seed in (0, 1)]).to_pylist()
     assert twice[0]["planted"] == 2 * once[0]["planted"]
     assert twice[0]["recall_high"] == once[0]["recall_high"] > 0
 

@@ -13,7 +13,7 @@ from train.errors import MarkError
 from train.marks.containers import VIDEO_FORMATS, Container
 from train.marks.credentials.signature import check
 from train.marks.label import draw
-from train.marks.mark import FileMark, Finding, FrameMark, Provenance
+from train.marks.mark import FileMark, FrameMark, MarkFinding, Provenance
 from train.marks.marker import Marker
 from train.marks.marking import Marking, mark_id_of, new_mark_id
 from train.marks.media import MediaFile
@@ -96,9 +96,9 @@ class CornerPixel(FrameMark):
         return marked
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding:
+    def read(file: MediaFile, device: str) -> MarkFinding:
         found = bool((next(file.frames())[0, 0] == (255, 0, 0)).all())
-        return Finding(found, "red" if found else "not red", {"red": found})
+        return MarkFinding(found, "red" if found else "not red", {"red": found})
 
 
 class Trailer(FileMark):
@@ -114,9 +114,9 @@ class Trailer(FileMark):
         path.write_bytes(path.read_bytes() + self._trailer)
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding:
+    def read(file: MediaFile, device: str) -> MarkFinding:
         found = b"ID 7" in file.data[-8:]
-        return Finding(found, "there" if found else "none")
+        return MarkFinding(found, "there" if found else "none")
 
 
 def test_a_new_mark_needs_only_its_class_and_its_entry(photo: Pixels, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from train.marks.containers import PHOTO_FORMATS, Container
 from train.marks.credentials import certificates
 from train.marks.credentials.signature import Credentials, check, sign
-from train.marks.mark import FileMark, Finding, Provenance
+from train.marks.mark import FileMark, MarkFinding, Provenance
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
 
@@ -29,11 +29,11 @@ class ContentCredentials(FileMark):
         path.write_bytes(sign(path.read_bytes(), self._signer, self._mark_id, self._label, provenance))
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding | None:
+    def read(file: MediaFile, device: str) -> MarkFinding | None:
         if file.kind == "video":
             return None
         credentials = check(file.data)
-        return Finding(credentials.state in ("trusted", "valid"), _summary(credentials), asdict(credentials))
+        return MarkFinding(credentials.state in ("trusted", "valid"), _summary(credentials), asdict(credentials))
 
 
 def _summary(credentials: Credentials) -> str:

@@ -27,8 +27,10 @@ _ABSENT = ("ManifestNotFound", "JumbfNotFound", "NotSupported", "Unsupported")
 class Credentials:
     """The credentials of a file.
 
-    state: "valid" is signed and unchanged, but by a signer that this machine does not trust. issuer: the organisation
-    of the signing certificate. problems: validation status codes of C2PA, such as "signingCredential.untrusted".
+    Attributes:
+        state: "valid" is signed and unchanged, but by a signer that this machine does not trust.
+        issuer: the organisation of the signing certificate.
+        problems: validation status codes of C2PA, such as "signingCredential.untrusted".
     """
 
     state: State

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from train.marks.containers import ALL_FORMATS, VIDEO_FORMATS, Container
-from train.marks.mark import FileMark, Finding, Provenance
+from train.marks.mark import FileMark, MarkFinding, Provenance
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
 from train.marks.metadata.aigc import NAME, aigc_fields, from_text, to_text
@@ -30,14 +30,14 @@ class AigcMetadata(FileMark):
             path.write_bytes(write_aigc(path.read_bytes(), self._fields))
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding:
+    def read(file: MediaFile, device: str) -> MarkFinding:
         if file.kind == "photo":
             fields = read_aigc(file.data)
         else:
             text = next((value for key, value in file.tags.items() if key.upper() == NAME), None)
             fields = from_text(text) if text else None
         if fields is None:
-            return Finding(False, "no AIGC field")
+            return MarkFinding(False, "no AIGC field")
         label = _LABELS.get(fields["Label"], "unknown label")
         others = (f"{key} {value}" for key, value in fields.items() if key != "Label" and value)
-        return Finding(fields["Label"] == "1", f"AIGC: {label}; {', '.join(others)}", dict(fields))
+        return MarkFinding(fields["Label"] == "1", f"AIGC: {label}; {', '.join(others)}", dict(fields))

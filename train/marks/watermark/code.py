@@ -21,12 +21,14 @@ CRC_BITS = 16
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedId:
     """The ID with the highest likelihood.
 
-    valid: its CRC is right. score: sum over the words of the correlation of the selected row with the soft values,
-    divided by the norm of those values. Without a mark each term is the largest of 2,048 absolute standard normal
-    values (about 3.6).
+    Attributes:
+        mark_id: the ID, unsigned, 32 bits.
+        valid: its CRC is right.
+        score: sum over the words of the correlation of the selected row with the soft values, divided by the norm of
+            those values. Without a mark each term is the largest of 2,048 absolute standard normal values (about 3.6).
     """
 
     mark_id: int
@@ -52,7 +54,7 @@ def encode(mark_id: int) -> torch.Tensor:
     return torch.stack(rows).float()
 
 
-def decode(soft: torch.Tensor) -> list[Decoded]:
+def decode(soft: torch.Tensor) -> list[DecodedId]:
     """Decode soft values, float (N, 4, 2048), of any scale. All zero give ID 0 with score 0."""
     norms = soft.square().sum(2).sqrt().clamp_min(1e-12)
     correlations = walsh_hadamard(soft) / norms[:, :, None]
@@ -65,7 +67,7 @@ def decode(soft: torch.Tensor) -> list[Decoded]:
         for word in row:
             bits = bits << WORD_BITS | word
         mark_id = bits >> CRC_BITS
-        decoded.append(Decoded(mark_id, to_words(mark_id) == row, score))
+        decoded.append(DecodedId(mark_id, to_words(mark_id) == row, score))
     return decoded
 
 

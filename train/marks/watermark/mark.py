@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import ClassVar
 
-from train.marks.mark import Finding, FrameMark, Pixels
+from train.marks.mark import FrameMark, MarkFinding, Pixels
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
 from train.marks.watermark.reader import Reading, read_clip
@@ -22,7 +22,7 @@ class InvisibleWatermark(FrameMark):
         return self._watermark.mark(frames)
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> Finding:
+    def read(file: MediaFile, device: str) -> MarkFinding:
         reading = read_clip(file.frames(), device)
         details = {
             "detected": reading.detected,
@@ -32,7 +32,7 @@ class InvisibleWatermark(FrameMark):
             "mirrored": reading.mirrored and reading.detected,
             "crop": asdict(reading.crop) if reading.crop and reading.detected else None,
         }
-        return Finding(reading.detected, _summary(reading), details)
+        return MarkFinding(reading.detected, _summary(reading), details)
 
 
 def _summary(reading: Reading) -> str:

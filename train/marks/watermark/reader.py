@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from train.marks.watermark.carriers import GRID, carriers_on
-from train.marks.watermark.code import Decoded, decode, false_positive_bound
+from train.marks.watermark.code import DecodedId, decode, false_positive_bound
 from train.marks.watermark.grid import detail, luma_grid, to_tensor
 from train.marks.watermark.registration import MAX_CROPS, Crop, find_crops, restore
 from train.marks.watermark.spectrum import whiten
@@ -31,8 +31,12 @@ MIN_SCORE = 17.5
 class Reading:
     """The result of reading one picture.
 
-    mark_id: meaningful only where `detected`. score: see `code.Decoded.score`; about 14.5 without a mark, about 50 in
-    an untouched marked picture. crop: the part of the marked picture that is left, None for all of it.
+    Attributes:
+        mark_id: meaningful only where `detected`.
+        score: see `code.DecodedId.score`; about 14.5 without a mark, about 50 in an untouched marked picture.
+        detected: whether the picture has a watermark.
+        mirrored: whether it is mirrored.
+        crop: the part of the marked picture that is left, None for all of it.
     """
 
     mark_id: int
@@ -88,11 +92,11 @@ def read_grids(grids: torch.Tensor) -> list[Reading]:
     return readings
 
 
-def _decode(grids: torch.Tensor) -> list[Decoded]:
+def _decode(grids: torch.Tensor) -> list[DecodedId]:
     return decode(carriers_on(grids.device).soft(whiten(torch.fft.rfft2(grids))))
 
 
-def _reading(decoded: Decoded, mirrored: bool = False, crop: Crop | None = None) -> Reading:
+def _reading(decoded: DecodedId, mirrored: bool = False, crop: Crop | None = None) -> Reading:
     detected = decoded.valid and decoded.score >= MIN_SCORE
     return Reading(decoded.mark_id, decoded.score, detected, mirrored, crop)
 
