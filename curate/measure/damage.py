@@ -26,6 +26,10 @@ TORN_STEP = 60.0
 MIN_TORN_EDGES = 6
 """Fewer torn edges are no evidence: `corruption` is 0. Sharp undamaged thumbnails have up to five."""
 
+MAX_VERTICAL_SHARE = 0.4
+"""Share of torn edges above which a vertical line is no damage: the coder runs along rows, so that damage begins and
+ends within a row of blocks, while the border of a picture in a collage is long."""
+
 FLAT_LINE = 4.0
 """Mean absolute deviation from the median luma, levels, below which a line of pixels is flat: a border, not damage."""
 
@@ -55,12 +59,12 @@ def photo_damage(pixels: Pixels) -> dict[str, float]:
         - `flat_rows`: see `flat_rows`.
     """
     luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    # (image, luma): lines of the grid are rows; once for each axis.
-    axes = [(pixels, luma), (_transposed(pixels), _transposed(luma))]
-    edges = sum(len(_lines(image, GRID)) * (image.shape[1] // GRID) for image, _ in axes)
+    # (image, luma, max_share): lines of the grid are rows; once for each axis.
+    axes = [(pixels, luma, 1.0), (_transposed(pixels), _transposed(luma), MAX_VERTICAL_SHARE)]
+    edges = sum(len(_lines(image, GRID)) * (image.shape[1] // GRID) for image, _, _ in axes)
     on, off = (sum(_torn_edges(*axis, start) for axis in axes) for start in (GRID, GRID + GRID // 2))
     return {
-        "blockiness": _blockiness([luma for _, luma in axes]),
+        "blockiness": _blockiness([luma for _, luma, _ in axes]),
         "corruption": lower_bound(on - off, edges) if on - off >= MIN_TORN_EDGES else 0.0,
         "flat_rows": flat_rows(pixels),
     }
@@ -95,7 +99,7 @@ def _blockiness(lumas: list[npt.NDArray[np.uint8]]) -> float:
     return max(0.0, means[0] / (means[1] + 0.1) - 1)
 
 
-def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], start: int) -> int:
+def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], max_share: float, start: int) -> int:
     """Count the 8 px edges across which the colour steps by TORN_STEP levels beyond the texture on either side.
 
     The step is the difference of the means along the edge; the texture twice the mean absolute difference of
@@ -105,6 +109,7 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], start
     Args:
         image: uint8 (H, W, 3), transposed for the vertical lines.
         luma: uint8 (H, W) of it.
+        max_share: share of a line's edges above which it is the border of a picture and left out.
         start: first row of the grid.
     """
     lines, width = _lines(image, start), image.shape[1] // GRID
@@ -124,11 +129,11 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], start
     if not len(line):
         return 0
     torn_lines, counts = np.unique(line, return_counts=True)
-    is_flat = np.zeros(len(torn_lines), bool)
+    is_left_out = counts > max_share * width
     for rows in (lines[torn_lines] - 1, lines[torn_lines]):
         levels = luma[rows].astype(np.float32)
-        is_flat |= np.abs(levels - np.median(levels, axis=1, keepdims=True)).mean(1) < FLAT_LINE
-    return int(counts[~is_flat].sum())
+        is_left_out |= np.abs(levels - np.median(levels, axis=1, keepdims=True)).mean(1) < FLAT_LINE
+    return int(counts[~is_left_out].sum())
 
 
 def flat_rows(pixels: Pixels) -> float:

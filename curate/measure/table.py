@@ -65,7 +65,7 @@ class Measure:
 
 MEASURES = (
     Measure("hash", "photo", ("phash", "phash_mirror"), ("pixels",), photo_hash),
-    Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels",), photo_damage, version=3),
+    Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels",), photo_damage, version=4),
     Measure(
         "detection",
         "face",

@@ -36,7 +36,8 @@ def test_borders_pillars_and_gutters_are_not_corruption(width: int, colour: tupl
     framed = cv2.copyMakeBorder(photo, *[width] * 4, cv2.BORDER_CONSTANT, value=colour)
     pillared = np.concatenate([gutter, photo, gutter], 1)
     collage = np.concatenate([photo, gutter, photo[:, ::-1]], 1)
-    for version in (framed, pillared, collage):
+    beside = np.concatenate([photo, photo[::-1, ::-1]], 1)
+    for version in (framed, pillared, collage, beside):
         assert photo_damage(degradations.jpeg(version, 90))["corruption"] == 0
 
 
