@@ -86,6 +86,7 @@ FILE = (
     Column("format", pa.string(), "encoding of the file: JPEG, PNG, WEBP, ...", null=_UNDECODED),
     Column("width", pa.int32(), "width after EXIF orientation", "px", _UNDECODED),
     Column("height", pa.int32(), "height after EXIF orientation", "px", _UNDECODED),
+    Column("shrink", pa.int16(), "px of the file per px of width, height and all coordinates; above 1 where a JPEG exceeds --max-pixels", "ratio", _UNDECODED),
 )  # fmt: skip
 """The file of a photo and its decoding."""
 

@@ -88,7 +88,7 @@ TemplateOption = Annotated[
     str, typer.Option(help="Alignment of the crops: simswap-224 (for training), arcface-112 or ffhq-512.")
 ]
 MaxPixels = Annotated[
-    int, typer.Option(min=1, help="Do not decode photos with more pixels; protects against decompression bombs.")
+    int, typer.Option(min=1, help="Decode JPEGs with more pixels scaled down, and no other photos; protects memory.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate photos, time and disk space; write nothing.")]
 Verify = Annotated[

@@ -12,6 +12,8 @@ from curate.decode.raster import Raster, check_size
 from curate.errors import DecodeError
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+MAX_SHRUNK = 16
+"""Largest photo that is decoded scaled down, in units of the limit."""
 _END_OF_IMAGE = b"\xff\xd9"
 
 _UNSUPPORTED = re.compile("subsampling|precision|process|SOF|arithmetic|colorspace", re.IGNORECASE)
@@ -29,32 +31,52 @@ class _Header:
     single_scan: bool = False  # baseline, and the first scan holds all channels, so that no scan follows it
 
 
-def read(data: bytes, max_pixels: int) -> Raster:
-    """Read a JPEG. Raises DecodeError, see `curate.decode.photo.decode`."""
+def read(data: bytes, max_pixels: int, shrink: bool = False) -> Raster:
+    """Read a JPEG; with `shrink`, one over the limit is scaled down as it is decoded.
+
+    Raises DecodeError, see `curate.decode.photo.decode`.
+    """
     header = _header(data)
-    check_size(header.width, header.height, max_pixels)
+    factor = _shrink(header, max_pixels) if shrink and header.channels in (1, 3) else 1
+    width, height = (-(-side // factor) for side in (header.width, header.height))
+    check_size(*((header.width, header.height) if factor == 1 else (width, height)), max_pixels)
     if header.channels not in (1, 3):
         return pillow.read(data, max_pixels)
     colour_space = "GRAY" if header.channels == 1 else "RGB"
     notes: tuple[str, ...] = ()
     try:
         # simplejpeg is strict: libjpeg would fill missing data with grey and only warn.
-        pixels = simplejpeg.decode_jpeg(data, colour_space)
+        pixels = simplejpeg.decode_jpeg(data, colour_space, min_height=height, min_width=width)
+    except MemoryError as error:
+        raise DecodeError(f"too many pixels: {header.width}x{header.height}, memory does not hold them") from error
     except ValueError as error:
         repaired = _repair(data, header, str(error))
         if repaired is None:
             if _UNSUPPORTED.search(str(error)):
+                check_size(header.width, header.height, max_pixels)
                 return pillow.read(data, max_pixels)
             raise DecodeError(_reason(data, str(error))) from error
         try:
-            pixels = simplejpeg.decode_jpeg(repaired[0], colour_space)
+            pixels = simplejpeg.decode_jpeg(repaired[0], colour_space, min_height=height, min_width=width)
         except ValueError:
             raise DecodeError(_reason(data, str(error))) from error
         notes = (repaired[1],)
     if colour_space == "GRAY":
         pixels = pixels.reshape(pixels.shape[:2])
     orientation = exif_orientation(header.exif) if header.exif else xmp_orientation(header.xmp)
-    return Raster(pixels, "JPEG", orientation, header.icc or None, notes)
+    return Raster(pixels, "JPEG", orientation, header.icc or None, notes, factor)
+
+
+def _shrink(header: _Header, max_pixels: int) -> int:
+    """Return the factor 1, 2, 4 or 8 by which a photo must be scaled down to the limit; 1 where none is enough.
+
+    A baseline file may have MAX_SHRUNK times `max_pixels`: it is decoded line by line. The decoder keeps the
+    coefficients of all others, progressive ones above all, in memory: four times `max_pixels`.
+    """
+    pixels = header.width * header.height
+    if pixels > (MAX_SHRUNK if header.single_scan else 4) * max_pixels:
+        return 1
+    return next((k for k in (1, 2, 4, 8) if -(-header.width // k) * -(-header.height // k) <= max_pixels), 1)
 
 
 def _header(data: bytes) -> _Header:

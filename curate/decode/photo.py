@@ -12,7 +12,7 @@ import numpy as np
 from curate.decode import heif, jpeg, jxl, pillow, png
 from curate.decode.colour import flatten_alpha, to_srgb
 from curate.decode.orientation import upright
-from curate.decode.raster import MAX_PIXELS, MAX_PIXELS_LIMIT, Colour, Pixels, Raster
+from curate.decode.raster import MAX_PIXELS, Colour, Pixels, Raster
 from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import DecodeError
 
@@ -37,6 +37,7 @@ class Decoded:
         notes: conversions and repairs that were necessary, from the closed list "alpha flattened", "16 bit", "CMYK",
             "colour profile applied", "colour profile ignored", "animated: first frame", "end mark missing",
             "extra bytes before the end".
+        shrink: px of the file per px of `pixels`; 1 unless `decode` was allowed to shrink the photo, and did.
     """
 
     pixels: Pixels
@@ -45,9 +46,12 @@ class Decoded:
     format: str
     orientation: int
     notes: tuple[str, ...]
+    shrink: int = 1
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (255, 255, 255)) -> Decoded:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (255, 255, 255), shrink: bool = False
+) -> Decoded:
     """Decode one photo: EXIF orientation applied, transparency flattened, colours converted to sRGB.
 
     Pixels of files without an embedded colour profile are taken as sRGB, as are those whose profile is damaged (with
@@ -55,21 +59,25 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (2
 
     Args:
         data: the file's bytes.
-        max_pixels: limit on width x height, 1 to MAX_PIXELS_LIMIT.
+        max_pixels: limit on width x height, at least 1; protects memory.
         background: colour under transparent pixels.
+        shrink: decode JPEGs over the limit at 1/2, 1/4 or 1/8 of their size, by the scaling of the DCT.
 
     Raises:
         DecodeError: the reason, one of "empty file", "not an image", "truncated", "corrupt data", "no pixels: WxH",
             "too many pixels: WxH", "unsupported pixels: MODE", or what to install to read this format
             (`signatures.REQUIREMENTS`).
-        ValueError: `max_pixels` is out of range.
+        ValueError: `max_pixels` is less than 1.
     """
-    if not 0 < max_pixels <= MAX_PIXELS_LIMIT:
-        raise ValueError(f"max_pixels={max_pixels}: choose 1 to {MAX_PIXELS_LIMIT}")
+    if max_pixels < 1:
+        raise ValueError(f"max_pixels={max_pixels}: choose at least 1")
     if not data:
         raise DecodeError("empty file")
-    read = READERS.get(format_of(data[:HEAD_BYTES]) or "")
-    raster = read(data, max_pixels) if read is not None else pillow.read(data, max_pixels)
+    image_format = format_of(data[:HEAD_BYTES])
+    if shrink and image_format == "JPEG":
+        raster = jpeg.read(data, max_pixels, shrink=True)
+    else:
+        raster = READERS.get(image_format or "", pillow.read)(data, max_pixels)
 
     pixels, notes = raster.pixels, list(raster.notes)
     if raster.profile is not None:
@@ -85,4 +93,4 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (2
             pixels = pixels[..., :3]
     pixels = np.ascontiguousarray(upright(pixels, raster.orientation))
     height, width = pixels.shape[:2]
-    return Decoded(pixels, width, height, raster.format, raster.orientation, tuple(notes))
+    return Decoded(pixels, width, height, raster.format, raster.orientation, tuple(notes), raster.shrink)

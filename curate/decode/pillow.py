@@ -32,6 +32,9 @@ def read(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS
     Raises:
         DecodeError: see `curate.decode.photo.decode`.
     """
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        # Pillow's own limit holds for the whole process. It is raised, never lowered: `check_size` is stricter.
+        Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             check_size(*image.size, max_pixels)

@@ -14,9 +14,6 @@ Colour = tuple[int, int, int]
 MAX_PIXELS = 50_000_000
 """Default limit on width x height."""
 
-MAX_PIXELS_LIMIT = 89_478_485
-"""Pillow's own decompression-bomb limit, which holds for the whole process: `max_pixels` cannot exceed it."""
-
 
 @dataclass(slots=True)
 class Raster:
@@ -28,6 +25,7 @@ class Raster:
         orientation: EXIF orientation 1..8 that remains to be applied.
         profile: embedded ICC profile that remains to be applied, None where there is none.
         notes: see `curate.decode.photo.Decoded`.
+        shrink: px of the file per px of `pixels`, 1 unless the photo was decoded scaled down.
     """
 
     pixels: Pixels
@@ -35,6 +33,7 @@ class Raster:
     orientation: int = 1
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
+    shrink: int = 1
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

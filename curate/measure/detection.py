@@ -48,7 +48,7 @@ def detect_faces(photos: Sequence[Photo], detector: Detector, check: FolderCheck
     for index, photo in enumerate(photos):
         if photo.decoded is None or photo.entry.landmarks is None:
             continue
-        points = supplied_points(photo.entry)
+        points = supplied_points(photo.entry, photo.decoded.shrink)
         if photo.decoded.orientation != 1:
             rejections[index] = ROTATED
         elif reason := implausible(points, photo.decoded.width, photo.decoded.height):
@@ -98,7 +98,9 @@ def _images(photos: Sequence[Photo], indices: Sequence[int]) -> list[npt.NDArray
 
 def _supplied_face(photo: Photo, points: Floats) -> Faces:
     """Return the one face of a photo whose landmarks the source supplies."""
-    box = np.array(photo.entry.box or _box_around(points), np.float32)
+    shrink = photo.decoded.shrink if photo.decoded else 1
+    source_box = [side / shrink for side in photo.entry.box] if photo.entry.box else _box_around(points)
+    box = np.array(source_box, np.float32)
     return Faces(np.zeros(1, np.int64), box[None], points[None], np.full(1, np.nan, np.float32))
 
 

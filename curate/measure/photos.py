@@ -77,8 +77,11 @@ class PhotoReader:
         data: bytes | None = None
         try:
             data = self.source.read(entry)
-            decoded = decode(data, max_pixels=self.max_pixels)
+            decoded = decode(data, max_pixels=self.max_pixels, shrink=True)
         except DecodeError as error:
             sha256 = hashlib.sha256(data).hexdigest() if data is not None else None
-            return Photo(entry, sha256, None, error=str(error))
+            reason = str(error)
+            if reason.startswith("too many pixels"):
+                reason += f" (limit: --max-pixels {self.max_pixels})"
+            return Photo(entry, sha256, None, error=reason)
         return Photo(entry, hashlib.sha256(data).hexdigest(), decoded, measure_photo(self.measures, decoded))

@@ -70,6 +70,7 @@ def _photo_columns(batch: MeasuredBatch, photo: Indices, face_counts: Indices) -
             "format": photo.decoded and photo.decoded.format,
             "width": photo.decoded and photo.decoded.width,
             "height": photo.decoded and photo.decoded.height,
+            "shrink": photo.decoded and photo.decoded.shrink,
             **{column.name: photo.columns.get(column.name) for column in PHOTO_NUMBERS},
             "face_count": count,
             "turn": turn if photo.decoded else None,

@@ -15,7 +15,8 @@ class MeasureSettings:
 
     Attributes:
         template: alignment of the crops, a name of `manifests.landmarks.TEMPLATES`.
-        max_pixels: limit on width x height of a photo; larger ones are "too many pixels".
+        max_pixels: limit on width x height of a photo; larger JPEGs are decoded scaled down, other
+            photos are "too many pixels".
     """
 
     template: str = "simswap-224"

@@ -72,7 +72,7 @@ def _photo(person: str, index: int) -> dict[str, Any]:
     row |= {"file_size": _integer(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}
     row["sha256"] = hashlib.sha256(str(fault.get("duplicate_of", image_id)).encode()).hexdigest()
     if decoded:
-        row |= {"format": "JPEG", "width": 400, "height": 450, "flat_rows": 0.0, "turn": 0}
+        row |= {"format": "JPEG", "width": 400, "height": 450, "shrink": 1, "flat_rows": 0.0, "turn": 0}
         row |= {name: _hash(image_id, name) for name in ("phash", "phash_mirror")}
     if has_face:
         row |= {name: round(low + (high - low) * _uniform(image_id, name), 4) for name, (low, high) in _RANGES.items()}

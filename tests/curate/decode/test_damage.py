@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from curate.decode import decode
-from curate.decode.raster import MAX_PIXELS_LIMIT
 from curate.errors import DecodeError
 from tests.curate.decode.files import png, save
 
@@ -51,7 +50,7 @@ def test_the_pixel_limit_is_inclusive_and_has_bounds(photo: Image.Image) -> None
     data = save(photo, "PNG")
     assert decode(data, max_pixels=120 * 96).width == 120
     assert reason(data, max_pixels=120 * 96 - 1) == "too many pixels: 120x96"
-    with pytest.raises(ValueError, match=f"choose 1 to {MAX_PIXELS_LIMIT}"):
+    with pytest.raises(ValueError, match="choose at least 1"):
         decode(data, max_pixels=0)
 
 

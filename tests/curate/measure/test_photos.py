@@ -48,7 +48,7 @@ def test_faults_become_errors_and_the_hash_stays_where_bytes_were_read() -> None
     )
     assert (good.error, good.columns) == (None, {"photo_width": 10})
     assert [photo.error for photo in (damaged, large, unreadable)] == [
-        "not an image", "too many pixels: 100x100", "cannot be read: Permission denied",
+        "not an image", "too many pixels: 100x100 (limit: --max-pixels 1000)", "cannot be read: Permission denied",
     ]  # fmt: skip
     assert [len(photo.sha256 or "") for photo in (good, damaged, large, unreadable)] == [64, 64, 64, 0]
     assert damaged.decoded is None
