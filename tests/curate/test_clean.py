@@ -65,7 +65,9 @@ def test_measurements_are_plausible(manifest: pd.DataFrame) -> None:
     faces = manifest[manifest.face_id.notna()]
     assert faces.eye_distance.between(20, 90).mean() > 0.9
     assert faces.yaw.abs().max() < 90
-    assert np.isfinite(faces[["sharpness", "brightness", "upscale", "stretch", "inside"]].to_numpy()).all()
+    assert np.isfinite(faces[["sharpness", "brightness", "upscale", "inside"]].to_numpy()).all()
+    assert np.isfinite(faces.stretch[faces.yaw.abs() < 20]).mean() > 0.9
+    assert faces.stretch[faces.yaw.abs() > 30].isna().all()
 
 
 def test_a_second_run_measures_nothing_and_gives_the_same_bytes(cleaned: Cleaned, tmp_path: Path) -> None:
