@@ -106,6 +106,7 @@ def random_relations(random: np.random.Generator, bucket: int, measures: pa.Tabl
         "face_id": measures["face_id"],
         "main": pa.array(np.ones(rows, bool)),
         "nearest_identity": pa.array(["n000001"] * rows, pa.string(), mask=faceless),
+        "person_group": pa.nulls(rows, pa.int8()),
         "duplicate_group": pa.array(group, mask=group < 0),
     }
     return _with_random_columns(random, arrow_schema("relations"), columns, rows, faceless)
