@@ -52,7 +52,8 @@ class DatasetSummary:
         """Format the summary as lines of plain text."""
         lines = [f"{self.path}: {self.source}"]
         lines += [f"  part {name}: {path}" for name, path in self.parts.items()]
-        lines += [f"  {self.photos:,} photos of {self.people:,} people, {self.with_face:,} with a face"]
+        whose = f"of {self.people:,} people" if self.people else "without identities"
+        lines += [f"  {self.photos:,} photos {whose}, {self.with_face:,} with a face"]
         for verdict, count in self.verdicts.items():
             lines.append(f"  {verdict} {count:>12,}  {_percent(count, self.photos)}")
         if self.overridden:
@@ -62,7 +63,8 @@ class DatasetSummary:
             for name, count in self.reasons.items():
                 lines.append(f"    {name:<16} {count:>9,}  {_percent(count, self.photos)}")
         fewest, median, most = self.kept_per_person
-        lines.append(f"  kept: {self.people_kept:,} people, {fewest:,} to {most:,} photos each, median {median:,}")
+        if self.people:
+            lines.append(f"  kept: {self.people_kept:,} people, {fewest:,} to {most:,} photos each, median {median:,}")
         lines.append(f"  crops: {self.template}; policy {(self.policy_hash or 'unknown')[:12]}")
         lines += [f"  {role}: {name}" for role, name in self.models.items()]
         lines.append("  disk: " + ", ".join(f"{name} {_size(size)}" for name, size in self.disk.items()))

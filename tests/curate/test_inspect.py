@@ -7,7 +7,8 @@ import pytest
 from curate.inspect import summarise
 from curate.merge import MergeRequest, plan, run
 from manifests.reader import Dataset
-from tests.samples.dataset import edit_manifest, write_pair
+from manifests.schema import NO_IDENTITY
+from tests.samples.dataset import edit_manifest, write_dataset, write_pair
 
 
 @pytest.fixture
@@ -35,6 +36,13 @@ def test_a_summary_counts_photos_people_and_bytes(pair: tuple[Path, Path]) -> No
         "sample",
     ):
         assert text in lines
+
+
+def test_photos_without_identities_are_not_counted_as_people(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "ffhq", {NO_IDENTITY: 3})
+    lines = summarise(Dataset.open(tmp_path / "ffhq")).lines()
+    assert any(line.startswith("  3 photos without identities") for line in lines)
+    assert not any("people" in line for line in lines)
 
 
 def test_a_summary_of_a_merged_dataset_names_its_parts(pair: tuple[Path, Path], tmp_path: Path) -> None:
