@@ -33,6 +33,8 @@ BENCHMARKS = {
     "watermark in clips": ["bench.watermark", "--clips", "6"],
     "watermark, unmarked photos": ["bench.watermark", "--unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
+    "field": ["bench.field"],
+    "field, RecordIO pack": ["bench.field", "--pack", "1000"],
 }
 
 
