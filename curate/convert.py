@@ -234,7 +234,7 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
         _verify(jpeg, decoded.pixels, request.min_psnr)
         _write(target, _with_comment(jpeg, comment), None)
     except DecodeError as error:
-        return Outcome(image_id, "", "failed", str(error))
+        return Outcome(image_id, "", "failed", _reason(error, request.max_pixels))
     except ValueError as error:  # the encoder: a side over 65,500 pixels, or an output that does not decode
         return Outcome(image_id, "", "failed", f"cannot be encoded: {error}")
     except OSError as error:
@@ -242,6 +242,14 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
             raise  # the disk is full or OUT is not writable: every other photo would fail too
         return Outcome(image_id, "", "failed", f"output cannot be written: {error.strerror}")
     return Outcome(image_id, output, "converted", ", ".join(decoded.notes))
+
+
+def _reason(error: DecodeError, max_pixels: int) -> str:
+    """Why a photo is not decoded; with the limit and the next step where it is too large."""
+    reason = str(error)
+    if not reason.startswith("too many pixels") or "memory" in reason:
+        return reason
+    return f"{reason} (limit: {max_pixels}; shrink the photo in the source, then run curate convert again)"
 
 
 def _verify(jpeg: bytes, original: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], min_psnr: float) -> None:
