@@ -1,9 +1,10 @@
 """Faces of photos that are stored turned by 90, 180 or 270 degrees, without an EXIF orientation that says so.
 
-Where the upright photo shows no face, or one with a score that faces seldom have, the other three orientations of a
-small view are searched: of the surroundings of the face, or of the whole photo. A promising orientation is then
-searched at full size. Detectors are trained on upright faces: of 153 photos turned by 180 degrees MTCNN finds no face
-in 88 and gives the others scores of less than 0.997 but for one; upright, four in five of all score more.
+Where the upright photo shows no face, or one with a score that faces seldom have, other orientations of a small view
+are searched: of the surroundings of the face, or of the whole photo. All three are searched, unless the score and the
+tilt of the face leave one likely. An orientation with at least the score of the photo as stored is then searched at
+full size. Detectors are trained on upright faces: of 153 photos turned by 180 degrees MTCNN finds no face in 88 and
+gives the others scores of less than 0.997 but for one; upright, four in five of all score more.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,20 @@ from curate.faces.faces import Faces
 from manifests.landmarks import TEMPLATES, Floats
 
 QUARTERS = (1, 2, 3)
-"""Counter-clockwise quarter turns that are tried."""
+"""Counter-clockwise quarter turns that can be tried."""
 MAX_ROLL = 45.0
 """Degrees that the head may be tilted in the right orientation."""
 _PHOTO_SIDE = 200  # longest side of a view of the whole photo, px
-_FACE_SIDE = 40  # longest side of the face box in a view of its surroundings, px
+_FACE_SIDE = 32  # longest side of the face box in a view of its surroundings, px
 _SURROUNDINGS = 1.6  # side of a view of the surroundings, in sides of the face box
 _LOW_SCORE_SHARE = 0.9  # of the confident score; a lower score may be no face at all, so the whole photo is searched
+_LIKELY_SHARE = 0.97  # of the confident score; a face of this score is searched in its likely orientations only
 _PROMISING_SHARE = 0.95  # of the confident score, below which a turned face is not believed
 _MAX_DOUBT = 0.6  # of 1 - score as stored: the largest 1 - score of a face found in another orientation
 
 
 def search_turned(photos: Sequence[Pixels], faces: Faces, detector: Detector) -> tuple[Faces, npt.NDArray[np.int16]]:
-    """Search the photos without a confident face in the other three orientations.
+    """Search the photos without a confident face in other orientations.
 
     Args:
         photos: uint8 (H, W, 3) RGB, upright as stored.
@@ -44,22 +46,29 @@ def search_turned(photos: Sequence[Pixels], faces: Faces, detector: Detector) ->
     """
     turns = np.zeros(len(photos), np.int16)
     main_faces = faces.largest()
-    scores = np.zeros(len(photos), np.float32)
+    scores = np.zeros(len(photos), np.float64)
     scores[main_faces.photo] = main_faces.score
+    rolls = dict(zip(main_faces.photo.tolist(), _rolls(main_faces).tolist(), strict=True))
     boxes = dict(zip(main_faces.photo.tolist(), main_faces.box, strict=True))
-    doubtful = np.flatnonzero(scores < detector.confident_score).tolist()
-    if not doubtful:
-        return faces, turns
-    low = _LOW_SCORE_SHARE * detector.confident_score
-    views = [_view(photos[index], boxes[index] if scores[index] >= low else None) for index in doubtful]
-    found = detector([_turned(view, quarter) for view in views for quarter in QUARTERS])
     min_score = _PROMISING_SHARE * detector.confident_score
-    view_scores = _upright_scores(found.largest(), len(views) * len(QUARTERS)).reshape(-1, len(QUARTERS))
-    chosen = [
-        (index, QUARTERS[int(row.argmax())])
-        for index, row in zip(doubtful, view_scores, strict=True)
-        if row.max() >= min_score
-    ]
+    low = _LOW_SCORE_SHARE * detector.confident_score
+    likely = _LIKELY_SHARE * detector.confident_score
+    views: list[Pixels] = []
+    searched: list[tuple[int, int]] = []  # index of the photo, quarter
+    for index in np.flatnonzero(scores < detector.confident_score).tolist():
+        is_face = scores[index] >= low
+        quarters = _likely_quarters(rolls[index]) if scores[index] >= likely else QUARTERS
+        view = _view(photos[index], boxes[index] if is_face else None)
+        views += [_turned(view, quarter) for quarter in quarters]
+        searched += [(index, quarter) for quarter in quarters]
+    if not views:
+        return faces, turns
+    view_scores = _upright_scores(detector(views).largest(), len(views))
+    best: dict[int, tuple[float, int]] = {}
+    for (index, quarter), score in zip(searched, view_scores.tolist(), strict=True):
+        if score >= max(min_score, scores[index]) and score > best.get(index, (0.0, 0))[0]:
+            best[index] = score, quarter
+    chosen = [(index, quarter) for index, (_, quarter) in best.items()]
     if not chosen:
         return faces, turns
     again = detector([_turned(photos[index], quarter) for index, quarter in chosen])
@@ -75,13 +84,28 @@ def search_turned(photos: Sequence[Pixels], faces: Faces, detector: Detector) ->
     return merged.take(np.argsort(merged.photo, kind="stable")), turns
 
 
+def _likely_quarters(roll: float) -> tuple[int, ...]:
+    """Quarters to search for a photo with a face of a high score, tilted by `roll` degrees (see `_rolls`).
+
+    Faces turned by 90 degrees with such scores mostly have landmarks that follow the turn; faces turned by 180 degrees
+    have landmarks as of an upright face.
+    """
+    if abs(roll) <= MAX_ROLL:
+        return (2,)
+    return (round(-roll / 90) % 4,) if abs(roll) <= 135 else QUARTERS
+
+
 def _upright_scores(main_faces: Faces, photos: int) -> npt.NDArray[np.float64]:
     """Score of each photo's main face; 0 where there is none or its head is tilted by more than MAX_ROLL."""
-    matrices = align.fit(main_faces.landmarks, TEMPLATES["simswap-224"])[0]
-    roll = np.abs(np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0])))
     scores = np.zeros(photos)
-    scores[main_faces.photo] = np.where(roll <= MAX_ROLL, main_faces.score, 0)
+    scores[main_faces.photo] = np.where(np.abs(_rolls(main_faces)) <= MAX_ROLL, main_faces.score, 0)
     return scores
+
+
+def _rolls(faces: Faces) -> npt.NDArray[np.float64]:
+    """Degrees by which each face must be turned clockwise to be upright, float64 (F,), -180 to 180."""
+    matrices = align.fit(faces.landmarks, TEMPLATES["simswap-224"])[0]
+    return np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
 
 
 def _view(photo: Pixels, box: Floats | None) -> Pixels:
