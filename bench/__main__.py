@@ -1,7 +1,7 @@
 """Run every benchmark and print the tables of bench/RESULTS.md with the date, the machine and the commands.
 
-SWAPSET_DATA=DIR python -m bench            # all
-SWAPSET_DATA=DIR python -m bench curation   # selected ones
+SWAPSET_DATA=DIR SWAPSET_CASES=DIR python -m bench   # all
+SWAPSET_DATA=DIR python -m bench curation            # selected ones
 """
 
 import datetime
