@@ -11,8 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, Cleaned
 from tests.samples.tiny_training import write_recipe
-from train import fit
-from train.config import Recipe, load_recipe
+from train.config import Recipe
 from train.errors import RecipeError
 from train.processes import divide_batch
 
@@ -20,12 +19,11 @@ from train.processes import divide_batch
 CHANGES = "images = 24\ngradient_penalty = 1e-3\ncheckpoint_images = 1000"
 
 
-def together(recipe: Path, cleaned: Cleaned, out: Path, images: int) -> str:
-    """Train in two processes, as torchrun starts them; returns their stdout."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train.cli"]
-    arguments = ["--data", cleaned.out, "--recipe", recipe, "--out", out, "--images", images, "--device", "cpu"]
+def train(launch: list[str], recipe: Path, cleaned: Cleaned, out: Path, *arguments: object) -> str:
+    """Train in processes of their own, with one thread each: other tests change the threads of this one."""
+    options = ["--data", cleaned.out, "--recipe", recipe, "--out", out, "--device", "cpu", *arguments]
     done = subprocess.run(
-        [*launch, "fit", *map(str, arguments)],
+        [sys.executable, "-m", *launch, "fit", *map(str, options)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -34,6 +32,10 @@ def together(recipe: Path, cleaned: Cleaned, out: Path, images: int) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+ALONE = ["train.cli"]
+TOGETHER = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train.cli"]
 
 
 def losses(out: Path) -> list[dict[str, float]]:
@@ -45,11 +47,10 @@ def losses(out: Path) -> list[dict[str, float]]:
 
 def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, CHANGES)
-    one = load_recipe(recipe, images=24, accumulate=2)
-    fit.run(fit.plan(fit.FitRequest(cleaned.out, one, tmp_path / "one", "cpu", 1)))
-    output = together(recipe, cleaned, tmp_path / "two", images=16)
+    train(ALONE, recipe, cleaned, tmp_path / "one", "--accumulate", 2)
+    output = train(TOGETHER, recipe, cleaned, tmp_path / "two", "--images", 16)
     assert output.count("images/s") == 4  # one of them reports
-    assert "continuing after 16 images" in together(recipe, cleaned, tmp_path / "two", images=24)
+    assert "continuing after 16 images" in train(TOGETHER, recipe, cleaned, tmp_path / "two")
     by_two, by_one = losses(tmp_path / "two"), losses(tmp_path / "one")
     assert len(by_two) == 6
     for line, expected in zip(by_two, by_one, strict=True):
