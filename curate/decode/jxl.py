@@ -8,7 +8,6 @@ from curate.decode.signatures import REQUIREMENTS
 from curate.errors import DecodeError
 
 CODESTREAM = b"\xff\x0a"
-CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 _SIZE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))

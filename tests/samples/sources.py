@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.sources import Entry, Source
+from curate.errors import DecodeError, SourceError
+from curate.sources import Entry, Source, open_source
 from tests.samples.recordio import write_pack
 
 
@@ -111,3 +112,22 @@ def only(source: Source, identity: str) -> Entry:
     """Return the one photo of an identity."""
     (entry,) = source.entries(identity)
     return entry
+
+
+def readable(root: Path) -> list[tuple[Entry, bytes]]:
+    """Read every photo of a collection that may be damaged; those that cannot be read are left out.
+
+    Asserts that a refusal of the whole is one line, and that a refusal of a photo is a reason for its row.
+    """
+    try:
+        source = open_source("folder", root)
+    except SourceError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return []
+    contents = []
+    for entry in (entry for identity in source.identities() for entry in source.entries(identity)):
+        try:
+            contents.append((entry, source.read(entry)))
+        except DecodeError as error:
+            assert str(error).startswith("cannot be read: ")  # noqa: PT017
+    return contents
