@@ -23,6 +23,14 @@ import pyarrow.parquet as pq
 from bench.crops import encode_jpeg, faces_row, read_crop, read_label_map
 from bench.photos import data
 from bench.process import run_child
+from manifests.layout import (
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    write_info,
+)
 from manifests.pixels import PixelReader
 from manifests.writer import FacesWriter, write_table
 
@@ -79,6 +87,12 @@ def write_shard(root: Path, people: int, photos: int) -> int:
     assert writer.offsets is not None
     offsets = writer.offsets.append_column("identity", pa.array(np.repeat(np.arange(people), photos)))
     write_table(root / "offsets.parquet", offsets, offsets.schema)
+    write_info(
+        root,
+        DatasetInfo(
+            SourceRecord("folder"), SettingsRecord("simswap-224"), ModelsRecord(EmbedderRecord("0" * 16, "none")), 1
+        ),
+    )
     return int(offsets["crop_length"].to_numpy().sum() + offsets["mask_length"].to_numpy().sum())
 
 

@@ -185,7 +185,7 @@ def _merge(merge_plan: MergePlan, counts: _Counts) -> Iterator[pa.Table]:
         manifest = pq.ParquetFile(part.path / MANIFEST)
         for group in range(manifest.num_row_groups):
             table = _rename(manifest.read_row_group(group), name, request.join_identities)
-            table = _set(table, "shard", _relocate(table["shard"], part.path, request.out))
+            table = _set(table, "shard", _relocate(table["shard"], part, request.out))
             table, duplicates = _drop_copies(table, kept_sha256, kept_ids)
             counts.duplicates += duplicates
             kept.append(table.filter(_equals(table, "verdict", "keep")).select(["sha256", "image_id"]))
@@ -201,10 +201,11 @@ def _rename(table: pa.Table, name: str, join_identities: bool) -> pa.Table:
     return table
 
 
-def _relocate(shards: pa.ChunkedArray, part: Path, out: Path) -> pa.ChunkedArray:
+def _relocate(shards: pa.ChunkedArray, part: Dataset, out: Path) -> pa.ChunkedArray:
     """Convert shard paths relative to `part` to paths relative to `out`."""
     encoded = shards.combine_chunks().dictionary_encode()
-    paths = [os.path.relpath((part / shard).resolve(), out.resolve()) for shard in encoded.dictionary.to_pylist()]
+    files = (part.shard_file(shard) for shard in encoded.dictionary.to_pylist())
+    paths = [os.path.relpath(file, out.resolve()) for file in files]
     return pa.chunked_array([pa.array(paths, pa.string()).take(encoded.indices)])
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -185,6 +186,46 @@ def read_info(root: str | os.PathLike[str]) -> DatasetInfo:
         return from_json(DatasetInfo, values)
     except InvalidRecordError as error:
         raise DatasetError(f"{path} is damaged ({error}): restore it, or measure again into another --out") from error
+
+
+def part_paths(root: str | os.PathLike[str], info: DatasetInfo) -> dict[str, Path]:
+    """Return the directories of a merged dataset's parts, by name; empty for any other dataset."""
+    base = Path(root).resolve()  # because ".." means another directory behind a symbolic link
+    return {name: Path(os.path.normpath(base / where)) for name, where in info.parts.items()}
+
+
+def shard_roots(root: str | os.PathLike[str]) -> dict[Path, str]:
+    """Return every directory that holds shards of the dataset in `root`: its own, and those of the parts of a merge.
+
+    Returns:
+        Absolute directory -> prefix of its face_ids in the dataset's manifest.
+
+    Raises DatasetError where a part is no dataset.
+    """
+    roots: dict[Path, str] = {}
+    pending = [(Path(root).resolve(), "")]
+    while pending:
+        path, prefix = pending.pop()
+        if path not in roots:
+            roots[path] = prefix
+            parts = part_paths(path, read_info(path))
+            pending += [(part.resolve(), f"{prefix}{name}/") for name, part in parts.items()]
+    return roots
+
+
+def shard_file(root: str | os.PathLike[str], shard: str, roots: Collection[Path]) -> Path:
+    """Return the absolute path of a shard that a row of the manifest of the dataset in `root` names.
+
+    A manifest may be of unknown origin, so a path outside `faces/` of one of `roots` (see `shard_roots`) is refused
+    with a DatasetError: nothing there is opened.
+    """
+    path = Path(os.path.normpath(Path(root).resolve() / shard)) if "\0" not in shard else None
+    if path is None or path.suffix != ".parquet" or path.parent.name != "faces" or path.parent.parent not in roots:
+        raise DatasetError(
+            f"{root}: its manifest names the shard {shard!r}, which is not in faces/ of this dataset or of one of its "
+            f"parts, and is not opened: run `curate decide {root}` again, or `curate merge` for a merged dataset"
+        )
+    return path
 
 
 def check_version(version: object, path: Path) -> None:

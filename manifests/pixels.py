@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import DatasetError
+from manifests.layout import shard_file, shard_roots
 
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,7 +41,7 @@ class PixelReader:
     """Reads crops and masks of a dataset. Safe in threads, after a fork, and in worker processes (it pickles).
 
     Every method raises DatasetError: the shard is missing, or has no JPEG or PNG at the offset (it is newer than the
-    manifest).
+    manifest), or is not in `faces/` of the dataset or of one of its parts.
 
     Args:
         root: directory of the dataset; shards are named relative to it, as in the manifest.
@@ -120,8 +122,9 @@ class PixelReader:
         with self._lock:
             file = self._open.pop(shard, None)
             if file is None:
+                path = shard_file(self.root, shard, self._roots)
                 try:
-                    file = _File(self.root / shard)
+                    file = _File(path)
                 except (FileNotFoundError, NotADirectoryError) as error:
                     raise DatasetError(
                         f"{self.root / shard} is missing: run `curate measure` again, or restore the directory that "
@@ -135,6 +138,10 @@ class PixelReader:
             while len(self._open) > self.files:
                 self._open.popitem(last=False)
         return file
+
+    @cached_property
+    def _roots(self) -> frozenset[Path]:
+        return frozenset(shard_roots(self.root))
 
     def _reset(self) -> None:
         self._process = os.getpid()

@@ -13,7 +13,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.errors import DatasetError
-from manifests.layout import MANIFEST, POLICY_HASH, RELATIONS, DatasetInfo, check_version, read_info, shard_name
+from manifests.layout import (
+    MANIFEST,
+    POLICY_HASH,
+    RELATIONS,
+    DatasetInfo,
+    check_version,
+    part_paths,
+    read_info,
+    shard_file,
+    shard_name,
+    shard_roots,
+)
 from manifests.pixels import PixelReader, decode_crop, decode_mask
 
 if TYPE_CHECKING:
@@ -92,7 +103,7 @@ class Dataset:
     @property
     def parts(self) -> dict[str, Path]:
         """Directories of the parts of a merged dataset, by name; empty for any other dataset."""
-        return {name: Path(os.path.normpath(self.path / where)) for name, where in self.info.parts.items()}
+        return part_paths(self.path, self.info)
 
     def shard_path(self, family: str, bucket: int) -> Path:
         """Return the path of a family's shard, whether or not it exists."""
@@ -199,18 +210,19 @@ class Dataset:
         return vectors
 
     @cached_property
-    def _prefixes(self) -> dict[Path, str]:
+    def _shard_roots(self) -> dict[Path, str]:
         """Directory of each dataset that holds shards -> the prefix of its face_ids in this dataset's manifest."""
-        prefixes = {self.path.resolve(): ""}
-        for name, part in self.parts.items():
-            prefixes |= {root: f"{name}/{prefix}" for root, prefix in Dataset.open(part)._prefixes.items()}
-        return prefixes
+        return shard_roots(self.path)
+
+    def shard_file(self, shard: str) -> Path:
+        """Return the path of a shard that the manifest names. Raises DatasetError where it is not of this dataset."""
+        return shard_file(self.path, shard, self._shard_roots)
 
     def _embeddings_path(self, shard: str, embedder_id: str) -> tuple[Path, str]:
         """Return the file of embeddings beside a shard of faces, and the prefix of its face_ids in the manifest."""
-        path = self.path / shard
+        path = self.shard_file(shard)
         root = path.parent.parent
-        return root / "embeddings" / embedder_id / path.name, self._prefixes.get(root.resolve(), "")
+        return root / "embeddings" / embedder_id / path.name, self._shard_roots[root]
 
     def _require_embedder(self, embedder_id: str) -> None:
         present = self.embedder_ids()

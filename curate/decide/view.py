@@ -3,16 +3,14 @@
 Measures, relations, crops and vectors are symbolic links; the view has its own `manifest.parquet`.
 """
 
-import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from curate import merge
 from curate.decide.decide import DecideRequest, run_locked
 from curate.decide.overrides import FILE_NAME
 from curate.decide.rules import Policy
-from manifests.layout import INFO, RELATIONS, read_info, write_info
+from manifests.layout import INFO, RELATIONS
 from manifests.output import OutputLock, atomic, writable
 from manifests.reader import Dataset
 
@@ -38,9 +36,6 @@ def make_view(dataset_dir: Path, policy: Policy, out: Path) -> Dataset:
             _decide(Dataset.open(part), policy, views[-1])
     request = merge.MergeRequest(tuple(views), out, dataset.info.source.join_identities)
     merge.run(merge.plan(request))
-    # Rows and vectors are looked up next to the crops, which are in the dataset's own parts.
-    parts = {name: os.path.relpath(part.resolve(), out.resolve()) for name, part in dataset.parts.items()}
-    write_info(out, replace(read_info(out), parts=parts))
     return Dataset.open(out)
 
 

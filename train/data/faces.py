@@ -120,7 +120,7 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
     rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])
     people, shards = (rows[name].combine_chunks().dictionary_encode() for name in ("identity", "shard"))
     for shard in shards.dictionary.to_pylist():
-        if not (dataset.path / shard).exists():
+        if not dataset.shard_file(shard).exists():
             raise DatasetError(f"{dataset.path / shard} is missing: run `curate measure`, then `curate decide`")
     matrix, points = _alignment(landmark_array(rows), TEMPLATES[template])
     if not np.isfinite(points).all():
