@@ -21,6 +21,7 @@ import numpy as np
 import simplejpeg
 
 from curate.decode import MAX_PIXELS, Colour, decode
+from curate.decode.boundary import decoder_errors
 from curate.decode.inflate import inflate_png
 from curate.errors import DecodeError, OutputError
 from curate.listener import SILENT, Listener, progress
@@ -223,7 +224,8 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
         if not target.parent.resolve().is_relative_to(request.out.resolve()):
             return Outcome(image_id, "", "failed", "output cannot be written: a link in OUT leads outside it")
         data = source.read(entry)
-        plain = inflate_png(data, request.max_pixels)
+        with decoder_errors():
+            plain = inflate_png(data, request.max_pixels)
         decoded = decode(plain, max_pixels=request.max_pixels, background=request.background)
         if decoded.format == "JPEG":
             _write(target, data, entry.mtime_ns)

@@ -6,8 +6,10 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-from curate.decode.raster import Colour, Pixels
+from curate.decode.raster import Colour, Pixels, bands
 
+MAX_PROFILE_BYTES = 4 << 20
+"""Larger profiles are ignored; those of printers, the largest, have 2 MB."""
 _APPLIED, _IGNORED = "colour profile applied", "colour profile ignored"
 
 
@@ -22,13 +24,17 @@ def to_srgb(pixels: Pixels, profile: bytes) -> tuple[Pixels, str | None]:
         The pixels and a note; the note is None where the profile is sRGB already. A damaged profile leaves the
         pixels as they are.
     """
+    if len(profile) > MAX_PROFILE_BYTES:
+        return pixels, _IGNORED
     if b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile:
         return pixels, None
     grey = pixels.ndim == 2
     colours = pixels if grey else np.ascontiguousarray(pixels[..., :3])
+    converted = np.empty((*pixels.shape[:2], 3), np.uint8)
     try:
         transform = _transform(profile, "L" if grey else "RGB")
-        converted = np.asarray(transform.apply(Image.fromarray(colours)))
+        for rows in bands(*pixels.shape[:2]):
+            converted[rows] = np.asarray(transform.apply(Image.fromarray(colours[rows])))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return pixels, _IGNORED
     if not grey and pixels.shape[2] == 4:
@@ -42,6 +48,8 @@ def cmyk_to_rgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image,
     Pillow has already undone the inverted storage that all writers of CMYK JPEGs use.
     """
     if profile is not None:
+        if len(profile) > MAX_PROFILE_BYTES:
+            return image.convert("RGB"), _IGNORED
         try:
             return _transform(profile, "CMYK").apply(image), _APPLIED
         except (ImageCms.PyCMSError, OSError, ValueError):
@@ -51,6 +59,13 @@ def cmyk_to_rgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image,
 
 def flatten_alpha(rgba: Pixels, background: Colour) -> Pixels:
     """Composite uint8 (H, W, 4) over `background`: uint8 (H, W, 3), rounded to nearest."""
+    flat = np.empty((*rgba.shape[:2], 3), np.uint8)
+    for rows in bands(*rgba.shape[:2]):  # 16-bit products of a whole photo would take eight times its memory
+        flat[rows] = _composite(rgba[rows], background)
+    return flat
+
+
+def _composite(rgba: Pixels, background: Colour) -> Pixels:
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = rgba[..., :3] * alpha + np.asarray(background, np.uint16) * (255 - alpha)
     # Division by 255 with rounding, exact for 16-bit products of two bytes.

@@ -13,6 +13,8 @@ from curate.decode.png import SIGNATURE
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Colour type of IHDR -> channels."""
+_MAX_SIZE = 64_000_000
+"""Limit on the inflated bytes, which are held twice."""
 _BLOCK = 65_535
 """Maximum number of bytes in a stored deflate block (RFC 1951, 3.2.4)."""
 
@@ -20,9 +22,9 @@ _BLOCK = 65_535
 def inflate_png(data: bytes, max_pixels: int) -> bytes:
     """Return a PNG of the same chunks whose image data are stored deflate blocks.
 
-    Any file but an intact, non-interlaced PNG of at most `max_pixels` is returned unchanged, so that the reader
-    reports what is wrong with it. In a changed file, the checksum of every IDAT chunk and of the deflate stream have
-    been verified.
+    Any file but an intact, non-interlaced PNG of at most `max_pixels` and moderate size is returned unchanged, so that
+    the reader reports what is wrong with it. In a changed file, the checksum of every IDAT chunk and of the deflate
+    stream have been verified.
     """
     if not data.startswith(SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 33:
         return data
@@ -34,6 +36,8 @@ def inflate_png(data: bytes, max_pixels: int) -> bytes:
         return data
     deflated, start, end = stream
     size = height * (1 + (width * depth * _CHANNELS[colour] + 7) // 8)
+    if size > _MAX_SIZE:
+        return data
     try:
         rows = imagecodecs.deflate_decode(deflated, out=size)
     except imagecodecs.DeflateError:

@@ -14,7 +14,18 @@ from curate.errors import DecodeError
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 MAX_SHRUNK = 16
 """Largest photo that is decoded scaled down, in units of the limit."""
+MAX_SEGMENTS = 65_536
+"""Segments of a file; photos have 10, with depth maps and other large metadata up to some thousands."""
+MAX_SCANS = 16
+"""Scans of a file of any size; encoders write up to 12."""
+MAX_SCANNED_PIXELS = 1_000_000_000
+"""Limit on pixels x scans of a file of more scans: each scan visits every pixel, whatever few bytes it has."""
+MAX_COEFFICIENT_BYTES = 8
+"""Limit on the coefficients of a file of several scans, in bytes per pixel of the limit; 3 a pixel with 4:2:0."""
 _END_OF_IMAGE = b"\xff\xd9"
+_FILL = re.compile(rb"\xff*")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""A marker between or behind the entropy-coded data of scans."""
 
 _UNSUPPORTED = re.compile("subsampling|precision|process|SOF|arithmetic|colorspace", re.IGNORECASE)
 """Matches simplejpeg's messages about intact files that it does not support; all other messages mean damage."""
@@ -29,6 +40,8 @@ class _Header:
     xmp: bytes = b""
     icc: bytes = b""
     single_scan: bool = False  # baseline, and the first scan holds all channels, so that no scan follows it
+    coefficients: float = 0.0  # bytes per pixel of the coefficients, which the decoder keeps unless there is one scan
+    scan: int = 0  # offset of the first scan
 
 
 def read(data: bytes, max_pixels: int, shrink: bool = False) -> Raster:
@@ -40,6 +53,7 @@ def read(data: bytes, max_pixels: int, shrink: bool = False) -> Raster:
     factor = _shrink(header, max_pixels) if shrink and header.channels in (1, 3) else 1
     width, height = (-(-side // factor) for side in (header.width, header.height))
     check_size(*((header.width, header.height) if factor == 1 else (width, height)), max_pixels)
+    _check_work(data, header, max_pixels)
     if header.channels not in (1, 3):
         return pillow.read(data, max_pixels)
     colour_space = "GRAY" if header.channels == 1 else "RGB"
@@ -71,31 +85,69 @@ def _shrink(header: _Header, max_pixels: int) -> int:
     """Return the factor 1, 2, 4 or 8 by which a photo must be scaled down to the limit; 1 where none is enough.
 
     A baseline file may have MAX_SHRUNK times `max_pixels`: it is decoded line by line. The decoder keeps the
-    coefficients of all others, progressive ones above all, in memory: four times `max_pixels`.
+    coefficients of all others, progressive ones above all, in memory: those may have MAX_COEFFICIENT_BYTES.
     """
     pixels = header.width * header.height
-    if pixels > (MAX_SHRUNK if header.single_scan else 4) * max_pixels:
+    if pixels > MAX_SHRUNK * max_pixels or _exceeds_memory(header, max_pixels):
         return 1
     return next((k for k in (1, 2, 4, 8) if -(-header.width // k) * -(-header.height // k) <= max_pixels), 1)
+
+
+def _exceeds_memory(header: _Header, max_pixels: int) -> bool:
+    """Whether the coefficients that the decoder keeps exceed the limit; it keeps none of a single scan."""
+    needed = header.coefficients * header.width * header.height
+    if header.channels == 4:
+        needed *= 2  # Pillow holds the samples twice beside them
+    return not header.single_scan and needed > MAX_COEFFICIENT_BYTES * max_pixels
+
+
+def _check_work(data: bytes, header: _Header, max_pixels: int) -> None:
+    """Raise DecodeError where the scans of a small file would take seconds, or its coefficients too much memory."""
+    if _exceeds_memory(header, max_pixels):
+        raise DecodeError(f"too many pixels: {header.width}x{header.height}, progressive")
+    # Cheap, and never less than the number of scans: thumbnails have scans too.
+    if data.count(b"\xff\xda", header.scan) <= MAX_SCANS:
+        return
+    scans = _count_scans(data, header.scan)
+    if scans > MAX_SCANS and scans * header.width * header.height > MAX_SCANNED_PIXELS:
+        raise DecodeError(f"too much work: {scans} scans of {header.width}x{header.height}")
+
+
+def _count_scans(data: bytes, at: int) -> int:
+    """Count the scans from the first one, at `at`, to the end mark."""
+    scans = 0
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or found[0] == _END_OF_IMAGE:
+            return scans
+        scans += found[0] == b"\xff\xda"
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    raise DecodeError(f"too much work: more than {MAX_SEGMENTS} segments")
 
 
 def _header(data: bytes) -> _Header:
     """Parse the segments up to the first scan."""
     header, at = _Header(), 2
-    while at + 4 <= len(data):
+    for _ in range(MAX_SEGMENTS):
+        if at + 4 > len(data):
+            raise DecodeError("truncated")
         if data[at] != 0xFF:
             raise DecodeError("corrupt data")
         marker = data[at + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:  # fill byte, or a marker without a segment
-            at += 1 if marker == 0xFF else 2
+        if marker == 0xFF:  # fill bytes
+            at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr]  # matches everywhere
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # a marker without a segment
+            at += 2
             continue
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at + 4 : at + 2 + length]
         if len(segment) != length - 2:
-            break
+            raise DecodeError("truncated")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 6:  # SOFn
             _, header.height, header.width, header.channels = struct.unpack(">BHHB", segment[:6])
             header.single_scan = marker in (0xC0, 0xC1)
+            header.coefficients = _coefficient_bytes(segment[6:])
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not header.exif:
             header.exif = segment[6:]
         elif marker == 0xE1 and segment.startswith(_XMP) and not header.xmp:
@@ -106,11 +158,19 @@ def _header(data: bytes) -> _Header:
             if not header.channels:
                 raise DecodeError("corrupt data")
             header.single_scan = header.single_scan and segment[:1] == bytes([header.channels])
+            header.scan = at
             return header
         elif marker == 0xD9:  # EOI
             raise DecodeError("corrupt data")
         at += 2 + length
-    raise DecodeError("truncated")
+    raise DecodeError(f"too much work: more than {MAX_SEGMENTS} segments")
+
+
+def _coefficient_bytes(components: bytes) -> float:
+    """The bytes of coefficients per pixel, 2 for each sample, by the sampling factors of a frame header."""
+    factors = [(byte >> 4, byte & 15) for byte in components[1::3]]
+    largest = max((h for h, _ in factors), default=0) * max((v for _, v in factors), default=0)
+    return 2 * sum(h * v for h, v in factors) / largest if largest else 0.0
 
 
 def _reason(data: bytes, message: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curate.decode import heif, jpeg, jxl, pillow, png
+from curate.decode.boundary import decoder_errors
 from curate.decode.colour import flatten_alpha, to_srgb
 from curate.decode.orientation import upright
 from curate.decode.raster import MAX_PIXELS, Colour, Pixels, Raster
@@ -65,14 +66,20 @@ def decode(
 
     Raises:
         DecodeError: the reason, one of "empty file", "not an image", "truncated", "corrupt data", "no pixels: WxH",
-            "too many pixels: WxH", "unsupported pixels: MODE", or what to install to read this format
-            (`signatures.REQUIREMENTS`).
+            "too many pixels: WxH", "too much work: WHAT", "unsupported pixels: MODE", what to install to read this
+            format (`signatures.REQUIREMENTS`), or one of `curate.decode.boundary`. No other exception is caused by the
+            bytes, whatever they are.
         ValueError: `max_pixels` is less than 1.
     """
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: choose at least 1")
     if not data:
         raise DecodeError("empty file")
+    with decoder_errors():
+        return _decode(data, max_pixels, background, shrink)
+
+
+def _decode(data: bytes, max_pixels: int, background: Colour, shrink: bool) -> Decoded:
     image_format = format_of(data[:HEAD_BYTES])
     if shrink and image_format == "JPEG":
         raster = jpeg.read(data, max_pixels, shrink=True)

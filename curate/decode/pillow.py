@@ -2,15 +2,14 @@
 
 import io
 import re
-import struct
-import zlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from curate.decode.colour import cmyk_to_rgb
 from curate.decode.orientation import exif_orientation, xmp_orientation
-from curate.decode.raster import Raster, check_size
+from curate.decode.raster import Pixels, Raster, bands, check_size
 from curate.decode.signatures import HEAD_BYTES, REQUIREMENTS, format_of
 from curate.errors import DecodeError
 
@@ -18,12 +17,6 @@ PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF") + ("AVIF",
 """Formats that Pillow may read. Its readers of documents, scripts and rare formats stay disabled."""
 
 _SEVERAL_IMAGES = ("TIFF", "HEIF")  # several frames are several images, not an animation
-
-# Exceptions that Pillow's readers raise on damaged files, besides the documented ones.
-_PILLOW_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError,
-    RuntimeError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 def read(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS) -> Raster:
@@ -47,14 +40,17 @@ def read(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         count = re.search(r"\((\d+) pixels\)", str(error))
         raise DecodeError(f"too many pixels: {count[1] if count else 'over Pillow’s limit'}") from error
-    except _PILLOW_ERRORS as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         text = str(error).lower()
         raise DecodeError("truncated" if "truncated" in text or "unexpected end" in text else "corrupt data") from error
 
 
 def _raster(image: Image.Image) -> Raster:
     image_format, mode, notes = str(image.format), image.mode, []
-    if getattr(image, "is_animated", False) and image_format not in _SEVERAL_IMAGES:
+    # Asked last: of a TIFF, Pillow would read every directory to answer.
+    if image_format not in _SEVERAL_IMAGES and getattr(image, "is_animated", False):
         notes.append("animated: first frame")
     image.load()  # also rotates TIFFs upright
     # After load(): a PNG may store EXIF after the pixels.
@@ -64,17 +60,34 @@ def _raster(image: Image.Image) -> Raster:
     profile = image.info.get("icc_profile") or None
     if mode.startswith("I;16"):
         notes.append("16 bit")
-        pixels = (np.asarray(image) >> 8).astype(np.uint8)
+        pixels = _pixels(image, mode)
     elif mode == "CMYK":
         notes.append("CMYK")
-        image, note = cmyk_to_rgb(image, profile)
+        _, note = cmyk_to_rgb(image.crop((0, 0, 1, 1)), profile)
         notes += [note] if note else []
-        pixels, profile = np.asarray(image), None
+        pixels, profile = _pixels(image, "RGB", lambda band: cmyk_to_rgb(band, profile)[0]), None
     elif mode in ("I", "F"):
         raise DecodeError(f"unsupported pixels: {mode}")
     elif image.has_transparency_data:
-        pixels = np.asarray(image.convert("RGBA"))
+        pixels = _pixels(image, "RGBA")
     else:
-        pixels = np.asarray(image.convert("L" if mode in ("1", "L") else "RGB"))
+        pixels = _pixels(image, "L" if mode in ("1", "L") else "RGB")
     image_format = image_format.replace("MPO", "JPEG").replace("DIB", "BMP")
     return Raster(pixels, image_format, orientation, profile, tuple(notes))
+
+
+def _pixels(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image] | None = None) -> Pixels:
+    """Convert an image to "L", "RGB", "RGBA" or, of a 16-bit mode, to the high byte of its samples.
+
+    Done in bands: Pillow's conversion and its export to NumPy hold three copies of what they are given. `convert`
+    replaces the conversion to `mode`.
+    """
+    channels = {"RGB": (3,), "RGBA": (4,)}.get(mode, ())
+    pixels = np.empty((image.height, image.width, *channels), np.uint8)
+    for rows in bands(image.height, image.width):
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        if mode.startswith("I;16"):
+            pixels[rows] = np.asarray(band) >> 8
+        else:
+            pixels[rows] = np.asarray(convert(band) if convert else band.convert(mode))
+    return pixels

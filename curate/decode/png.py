@@ -16,14 +16,22 @@ _HEADER_BYTES = 33  # signature and IHDR chunk
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _MAX_TEXT = 1 << 20  # bytes of a text after inflation
+MAX_CHUNKS = 65_536
+"""Chunks of a file; encoders write IDAT chunks of 4 KiB and more."""
+_DECODED_CHUNKS = {b"tRNS", b"iCCP", b"acTL"}
+"""The ancillary chunks that decoders see. They would inflate texts of any size, and read others one by one."""
 _GREY, _RGB, _RGBA = 0, 2, 6  # colour types
 
 
 @dataclass(slots=True)
 class _Chunks:
-    """The chunk types of a file, its EXIF block, and the (start, end) of the last IDAT chunk's type and body."""
+    """The chunk types of a file, its EXIF block, and the (start, end) of the last IDAT chunk's type and body.
+
+    `read`: (start, end) of the runs of chunks that decoders need.
+    """
 
     types: set[bytes] = field(default_factory=set)
+    read: list[tuple[int, int]] = field(default_factory=list)
     exif: bytes = b""
     xmp: bytes = b""
     last_idat: tuple[int, int] = (0, 0)
@@ -44,6 +52,7 @@ def read(data: bytes, max_pixels: int) -> Raster:
     start, end = chunks.last_idat
     if zlib.crc32(memoryview(data)[start:end]) != int.from_bytes(data[end : end + 4], "big"):
         raise DecodeError("corrupt data")
+    data = _without_other_chunks(data, chunks)
     if depth != 8 or colour not in (_GREY, _RGB, _RGBA) or chunks.types & {b"iCCP", b"tRNS", b"acTL"}:
         raster = pillow.read(data, max_pixels)
         if depth == 16 and "16 bit" not in raster.notes:
@@ -62,9 +71,9 @@ def _orientation(chunks: _Chunks) -> int:
     return exif_orientation(chunks.exif) if chunks.exif else xmp_orientation(chunks.xmp)
 
 
-def _text(chunk_type: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Return keyword and text of a tEXt, zTXt or iTXt chunk; no text where it is damaged or too long."""
-    keyword, _, text = body.partition(b"\0")
+def _text(chunk_type: bytes, body: bytes) -> bytes:
+    """Return the text of a tEXt, zTXt or iTXt chunk, cut off at `_MAX_TEXT`; b"" where it is damaged."""
+    text = body.partition(b"\0")[2]
     compressed = chunk_type == b"zTXt"
     if chunk_type == b"iTXt":
         compressed = text[:1] == b"\1"
@@ -75,15 +84,32 @@ def _text(chunk_type: bytes, body: bytes) -> tuple[bytes, bytes]:
         try:
             text = zlib.decompressobj().decompress(text, _MAX_TEXT)
         except zlib.error:
-            text = b""
-    return keyword, text
+            return b""
+    return text[:_MAX_TEXT]
+
+
+def _without_other_chunks(data: bytes, chunks: _Chunks) -> bytes:
+    """The file without the ancillary chunks that decoders need not see; the same bytes where there are none."""
+    start, end = len(SIGNATURE), chunks.read[-1][1]
+    if chunks.read == [(start, end)]:
+        return data
+    return b"".join([SIGNATURE, *(memoryview(data)[start:end] for start, end in chunks.read)])
 
 
 def _chunks(data: bytes) -> _Chunks:
-    chunks, at = _Chunks(), len(SIGNATURE)
+    chunks, at, count = _Chunks(), len(SIGNATURE), 0
     while at + 8 <= len(data):
+        count += 1
+        if count > MAX_CHUNKS:
+            raise DecodeError(f"too much work: more than {MAX_CHUNKS} chunks")
         length, chunk_type = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         chunks.types.add(chunk_type)
+        is_critical = not chunk_type[0] & 0x20
+        if is_critical or chunk_type in _DECODED_CHUNKS:
+            if chunks.read and chunks.read[-1][1] == at:
+                chunks.read[-1] = (chunks.read[-1][0], at + 12 + length)
+            else:
+                chunks.read.append((at, at + 12 + length))
         if chunk_type == b"IEND":
             break
         if at + 12 + length > len(data):
@@ -91,11 +117,12 @@ def _chunks(data: bytes) -> _Chunks:
         if chunk_type == b"eXIf":
             chunks.exif = data[at + 8 : at + 8 + length]
         if chunk_type in _TEXT_CHUNKS:
-            keyword, text = _text(chunk_type, data[at + 8 : at + 8 + length])
-            if is_raw_profile(keyword):
-                chunks.exif = chunks.exif or raw_profile(text)
-            elif keyword == _XMP:
-                chunks.xmp = text
+            body = memoryview(data)[at + 8 : at + 8 + length]
+            keyword = bytes(body[:80]).partition(b"\0")[0]  # of at most 79 bytes
+            if is_raw_profile(keyword) and not chunks.exif:
+                chunks.exif = raw_profile(_text(chunk_type, bytes(body)))
+            elif keyword == _XMP and not chunks.xmp:
+                chunks.xmp = _text(chunk_type, bytes(body))
         if chunk_type == b"IDAT":
             chunks.last_idat = (at + 4, at + 8 + length)
         at += 12 + length

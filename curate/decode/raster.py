@@ -1,5 +1,6 @@
 """Pixels as a file stores them, before colours and orientation are normalised, and the limits on their number."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ Colour = tuple[int, int, int]
 
 MAX_PIXELS = 50_000_000
 """Default limit on width x height."""
+_BAND_PIXELS = 4_000_000
 
 
 @dataclass(slots=True)
@@ -46,3 +48,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise DecodeError(f"no pixels: {width}x{height}")
     if width * height > max_pixels:
         raise DecodeError(f"too many pixels: {width}x{height}")
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Yield slices of consecutive rows that together are all rows: temporary arrays of one are small."""
+    step = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))

@@ -1,11 +1,13 @@
 """Photos over the pixel limit: JPEGs are decoded scaled down where that is allowed."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from curate.decode import DecodeError, decode
-from curate.decode.jpeg import MAX_SHRUNK
+from curate.decode.jpeg import MAX_COEFFICIENT_BYTES, MAX_SHRUNK
 from tests.curate.decode.files import save
 
 SIDE = 160
@@ -31,13 +33,19 @@ def test_a_jpeg_is_shrunk_to_the_limit(large: Image.Image, mode: str, max_pixels
 
 
 @pytest.mark.parametrize(
-    ("format", "options", "share"), [("JPEG", {}, MAX_SHRUNK), ("JPEG", {"progressive": True}, 4), ("PNG", {}, 1)]
+    ("format", "options", "share"),
+    [
+        ("JPEG", {}, MAX_SHRUNK),
+        ("JPEG", {"progressive": True}, MAX_COEFFICIENT_BYTES / 3),  # 4:2:0
+        ("JPEG", {"progressive": True, "subsampling": 0}, MAX_COEFFICIENT_BYTES / 6),
+        ("PNG", {}, 1),
+    ],
 )
 def test_what_shrinking_does_not_help_is_refused(
-    large: Image.Image, format: str, options: dict[str, bool], share: int
+    large: Image.Image, format: str, options: dict[str, bool], share: float
 ) -> None:
     data = save(large, format, **options)
-    limit = -(-(SIDE + 1) * SIDE // share)
+    limit = math.ceil((SIDE + 1) * SIDE / share)
     assert decode(data, max_pixels=limit, shrink=True).width <= SIDE + 1
     with pytest.raises(DecodeError, match=f"too many pixels: {SIDE + 1}x{SIDE}"):
         decode(data, max_pixels=limit - 1 - limit // 50, shrink=True)

@@ -1,0 +1,82 @@
+"""Files that are made to break a decoder: a reason within moments, never another exception."""
+
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.bombs import jpeg_of_scans, jpeg_segment, png, png_chunk
+from curate.decode import decode, photo
+from curate.decode.jpeg import MAX_SEGMENTS
+from curate.decode.png import MAX_CHUNKS
+from curate.decode.raster import Raster
+from curate.errors import DecodeError
+from tests.curate.decode.files import save
+
+JPEG = save(Image.new("RGB", (16, 16)), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AssertionError(), "decoder failed: AssertionError"),
+        (UserWarning("Corrupt EXIF data"), "decoder failed: UserWarning"),  # python -W error
+        (RecursionError(), "decoder failed: RecursionError"),
+        (zlib.error(), "decoder failed: error"),
+        (MemoryError(), "memory does not hold the decoded photo"),
+    ],
+)
+def test_every_exception_of_a_reader_is_a_reason(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(data: bytes, max_pixels: int) -> Raster:
+        raise error
+
+    monkeypatch.setitem(photo.READERS, "PNG", read)
+    with pytest.raises(DecodeError, match=reason):
+        decode(png(1, 1))
+
+
+def test_ctrl_c_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(data: bytes, max_pixels: int) -> Raster:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(photo.READERS, "PNG", read)
+    with pytest.raises(KeyboardInterrupt):
+        decode(png(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (png(4, 4, colour=3), "corrupt data"),  # a palette PNG without a palette
+        (jpeg_of_scans(2000, 400), "too much work: 400 scans of 2000x2000"),
+        (jpeg_of_scans(400, 60)[:-2] + jpeg_segment(0xFE, b"") * MAX_SEGMENTS, "too much work: more than 65536 seg"),
+        (JPEG[:2] + jpeg_segment(0xFE, b"") * MAX_SEGMENTS + JPEG[2:], "too much work: more than 65536 segments"),
+        (jpeg_of_scans(5900, 2, channels=4), "too many pixels: 5900x5900, progressive"),
+        (png(4, 4, png_chunk(b"prVt", b"") * MAX_CHUNKS), "too much work: more than 65536 chunks"),
+    ],
+    ids=["no palette", "scans", "segments behind scans", "segments", "coefficients", "chunks"],
+)
+def test_bombs_are_refused_by_their_structure(data: bytes, reason: str) -> None:
+    with pytest.raises(DecodeError, match=f"^{reason}"):
+        decode(data, shrink=True)
+
+
+def test_many_scans_of_a_small_photo_and_many_fill_bytes_are_decoded() -> None:
+    assert decode(jpeg_of_scans(64, 400)).width == 64
+    filled = JPEG[:2] + b"\xff" * 10_000_000 + JPEG[2:]
+    np.testing.assert_array_equal(decode(filled).pixels, decode(JPEG).pixels)
+
+
+def test_texts_of_a_png_are_not_inflated() -> None:
+    text = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000)))
+    data = png(8, 8, *[text] * 4, rows=b"\0" + bytes(range(24)) + bytes(7 * 25))
+    tracemalloc.start()
+    decoded = decode(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.pixels[0, 7].tolist() == [21, 22, 23]
+    assert peak < 5_000_000
