@@ -26,7 +26,7 @@ from manifests.layout import (
     read_info,
     write_info,
 )
-from manifests.output import OutputLock, remove_partials
+from manifests.output import OutputLock, remove_results
 from manifests.reader import Dataset, footer
 from manifests.schema import NO_IDENTITY, arrow_schema
 from manifests.writer import write_table
@@ -105,13 +105,15 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
     counts = _Counts()
     total = sum(pq.ParquetFile(part.path / MANIFEST).metadata.num_rows for part in parts.values())
     with OutputLock(request.out), progress(listener, "merging", total) as advance:
-        remove_partials(request.out)
         tables = _count(_merge(merge_plan, counts), counts, advance)
         if request.join_identities:
             tables = _sort(tables)
+        info = _info(merge_plan)
+        if (request.out / INFO).exists() and read_info(request.out) != info:
+            remove_results(request.out / INFO)  # of an earlier merge, of other datasets
         write_table(request.out / MANIFEST, tables, arrow_schema("manifest"), _footer(merge_plan))
         # dataset.json comes last: without it the directory is no dataset, and an interrupted merge is repeated.
-        write_info(request.out, _info(merge_plan))
+        write_info(request.out, info)
     return Merged(counts.photos, counts.kept, counts.duplicates)
 
 

@@ -1,29 +1,50 @@
-"""Atomic writing of files, and a lock for output directories."""
+"""Atomic writing of files and folders, and a lock for output directories.
 
+What is promised: a file or folder has its final name only when it is whole. After a kill at any moment the name holds
+what it held before, or the new content. With `sync`, the default, this also holds after a loss of power, because the
+content reaches the disk before the name does. `sync=False` is for thousands of small files, where waiting for the disk
+would take longer than computing them: their writer calls `sync_file_system` before it writes the record of them, and
+checks the content of each file when it continues.
+
+An unfinished file is called `.NAME.partial-HEX` and is locked while its writer lives; `OutputLock` removes the others.
+"""
+
+import ctypes
 import errno
 import fcntl
 import os
 import re
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from manifests.errors import BusyError, OutputError
 from manifests.file_names import temporary_stem
 
-_PARTIAL = re.compile(r"^\..+\.partial-\d+$")
-_UNWRITABLE = {
+_PARTIAL = re.compile(r"^\..+\.partial-[0-9a-f]+$")
+_FULL = {
     errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
     errno.EDQUOT: "the disk quota is used up: free some space and start again; what is finished is kept",
     errno.EFBIG: "the file grew too large for this file system: use more buckets or another --out",
     errno.EROFS: "the file system is read-only: choose another --out",
+}
+_UNWRITABLE = _FULL | {
+    errno.EIO: "the disk reports an error: check it, or choose another --out",
     errno.EACCES: "permission denied: choose another --out, or make it writable",
     errno.EPERM: "not permitted: choose another --out, or make it writable",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another --out",
     errno.EEXIST: "a file is in the way of the directory: choose another --out",
     errno.EISDIR: "a directory is in the way of the file: remove it or choose another --out",
+    errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
+    errno.ENOLCK: "the file system has no locks: mount it with locks, or choose another --out",
+    errno.ENOSYS: "the file system has no locks: mount it with locks, or choose another --out",
+    errno.EOPNOTSUPP: "the file system has no locks: mount it with locks, or choose another --out",
 }
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100
 
 
 @contextmanager
@@ -39,82 +60,273 @@ def writable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Context manager: yield a temporary path beside `path`; on exit, sync it to disk and rename it to `path`.
+def atomic(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
+    """Context manager: yield the path of an empty file beside `path`; on exit it is renamed to `path`.
 
-    After an error or a kill, `path` is unchanged. The temporary file is removed after an error, and by
-    `remove_partials` after a kill. Missing parent directories are created.
+    After an error or a kill, `path` is unchanged. Missing parent directories are created.
+
+    Args:
+        path: the final name.
+        sync: whether file, name and new directories are on the disk when the block ends.
 
     Raises OutputError where the disk is full or read-only, or permission is denied.
     """
     path = Path(path)
-    partial = path.with_name(f".{temporary_stem(path.name)}.partial-{os.getpid()}")
     with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
+        partial, descriptor, created = _new_partial(path)
     try:
-        # An error of reading a source inside the block must pass, hence the shorter list.
-        try:
+        with _full_disk(path):
             yield partial
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-                raise OutputError(f"cannot write {path}: {_UNWRITABLE[error.errno]}") from error
-            raise
         with writable(path):
-            _sync(partial)
-            partial.replace(path)
+            if sync:
+                _sync(partial)
+            _rename(partial, path)
+            if sync:
+                for folder in (path.parent, *created):
+                    _sync(folder)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Context manager: yield an empty folder beside `path`; on exit it takes the place of `path`, an earlier folder.
+
+    The two are exchanged in one step where the file system can (Linux: ext4, XFS, Btrfs, tmpfs); elsewhere a kill
+    between two renames leaves no folder called `path`, and never a mixed one. All files are on the disk before.
+
+    Raises OutputError as `atomic`.
+    """
+    path = Path(path)
+    partial = _partial_of(path)
+    with writable(path):
+        partial.mkdir(parents=True)
+    descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system that locks no folders: the next run leaves this one alone
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _full_disk(path):
+            yield partial
+        with writable(path):
+            for folder, _, names in os.walk(partial):
+                for name in names:
+                    _sync(Path(folder, name))
+                _sync(Path(folder))
+            _take_place(partial, path)
             _sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_results(*paths: Path) -> None:
+    """Remove files of an earlier run, in this order, before the first of them is replaced.
+
+    For files that belong together: after a kill, none of them is beside one of another run.
+    """
+    for path in paths:
+        with writable(path):
+            path.unlink(missing_ok=True)
+
+
+def sync_file_system(path: Path) -> None:
+    """Wait until everything that was written to the file system of `path` is on the disk."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):  # not Linux
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with writable(path):
+            if libc.syncfs(descriptor):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
 
 
 def remove_partials(root: str | os.PathLike[str]) -> int:
-    """Remove the temporary files of killed runs below `root`; return their number. Acquire the lock first."""
-    partials = [path for path in Path(root).rglob(".*.partial-*") if _PARTIAL.match(path.name) and path.is_file()]
-    for path in partials:
-        path.unlink(missing_ok=True)
-    return len(partials)
+    """Remove the unfinished files and folders of ended processes below `root`, or `root` itself; return their number.
+
+    Those that a process is writing are left alone. Links are not followed.
+    """
+    count = 0
+    for folder, folders, names in os.walk(root):
+        partials = [name for name in folders if _PARTIAL.match(name)]
+        folders[:] = [name for name in folders if name not in partials]
+        for name in (*partials, *filter(_PARTIAL.match, names)):
+            count += _remove_unless_locked(os.path.join(folder, name))
+    return count
+
+
+def remove_partials_of(path: str | os.PathLike[str]) -> None:
+    """Remove the unfinished files of ended processes that would have become `path`. For outputs of a single file."""
+    path = Path(path)
+    prefix = f".{temporary_stem(path.name)}.partial-"
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
+        for name in [entry.name for entry in entries if entry.name.startswith(prefix) and _PARTIAL.match(entry.name)]:
+            _remove_unless_locked(os.path.join(path.parent, name))
 
 
 class OutputLock:
     """Context manager: exclusive use of the output directory `root`, which is created where missing.
 
-    The lock is an flock on `root/.lock`, which the kernel releases when the process ends.
+    Unfinished files of ended runs are removed on entry. The lock is an flock on `root/.lock`, which the kernel releases
+    when the process ends; the file is removed on exit, and `root` too if it was created here and is empty.
+
     Raises BusyError with the process id of the other run, OutputError where `root` cannot be written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.path = Path(root) / ".lock"
         self._descriptor = -1
+        self._created: list[Path] = []
 
     def __enter__(self) -> "OutputLock":
         with writable(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while not self._acquire():
+                pass
+            try:
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+                remove_partials(self.path.parent)
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
+        return self
+
+    def _acquire(self) -> bool:
+        """Lock the file; return whether it still has its name, which the run before removes when it ends."""
+        self._created += _make_folders(self.path.parent)
+        try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the run before removed the empty folder
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file(descriptor, self.path):
+                self._descriptor, descriptor = descriptor, -1
+                return True
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(descriptor)
             raise BusyError(
                 f"{self.path.parent} is in use by another run (process {holder}): wait for it, or use another --out"
             ) from error
-        with writable(self.path):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        self._descriptor = descriptor
-        return self
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The file is not removed: otherwise two later runs could lock two different files of this name.
-        os.ftruncate(self._descriptor, 0)
+        # Removed before it is unlocked: a run that opened the old file notices in `_acquire`.
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
+        with suppress(OSError):  # not empty
+            for folder in self._created:
+                folder.rmdir()
+
+
+@contextmanager
+def _full_disk(path: Path) -> Iterator[None]:
+    """Like `writable`, for a block that may also read: an error of reading a source must pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OutputError(f"cannot write {path}: {_FULL[error.errno]}") from error
+
+
+def _partial_of(path: Path) -> Path:
+    return path.with_name(f".{temporary_stem(path.name)}.partial-{secrets.token_hex(4)}")
+
+
+def _new_partial(path: Path) -> tuple[Path, int, list[Path]]:
+    """Create and lock an unfinished file: its path and descriptor, and the parents of the folders that were created."""
+    parents: list[Path] = []
+    while True:
+        partial = _partial_of(path)
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            parents += [folder.parent for folder in _make_folders(path.parent)]
+            continue
+        with suppress(OSError):  # a file system without locks, where OutputLock has refused to begin
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_file(descriptor, partial):
+            return partial, descriptor, parents
+        os.close(descriptor)  # another run removed it before it was locked
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Create a folder and its missing parents; return those that were created, the innermost first."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    return missing
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one called `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_unless_locked(path: str) -> bool:
+    """Remove an unfinished file or folder unless a process holds its lock; return whether it was removed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # gone, or not readable
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _take_place(partial: Path, path: Path) -> None:
+    """Rename the folder `partial` to `path`; an earlier folder of that name gets the name of `partial`, or is gone."""
+    if not path.is_dir():
+        _rename(partial, path)
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "renameat2") and not libc.renameat2(
+        _AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
+    ):
+        return
+    earlier = _partial_of(path)
+    _rename(path, earlier)
+    try:
+        _rename(partial, path)
+    except OSError:
+        _rename(earlier, path)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _rename(source: Path, target: Path) -> None:
+    os.replace(source, target)
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

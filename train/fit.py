@@ -15,7 +15,7 @@ from curate.faces.models import embedders_of, find_embedder, load_embedder
 from curate.listener import SILENT, Listener
 from manifests.errors import OutputError
 from manifests.layout import DatasetInfo
-from manifests.output import OutputLock, remove_partials
+from manifests.output import OutputLock
 from manifests.reader import Dataset
 from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_networks
@@ -147,7 +147,6 @@ def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | No
             if processes.first:
                 locked.enter_context(OutputLock(request.out))
                 record_run(request.out, planned.facts)
-                remove_partials(request.out)
             latents = _latents(planned, device, listener)
         held_out = planned.photos.held_out(request.recipe.held_out)
         training, loader = _start(planned, latents, held_out, processes)

@@ -50,7 +50,8 @@ def _decide(dataset: Dataset, policy: Policy, out: Path) -> None:
             link.symlink_to((dataset.path / name).resolve())
     (out / FILE_NAME).unlink(missing_ok=True)
     if (dataset.path / FILE_NAME).exists():
-        shutil.copyfile(dataset.path / FILE_NAME, out / FILE_NAME)
+        with atomic(out / FILE_NAME) as partial:
+            shutil.copyfile(dataset.path / FILE_NAME, partial)
     # dataset.json makes the directory a dataset; the manifest, written atomically, makes it a decided one.
     with atomic(out / INFO) as partial:
         shutil.copyfile(dataset.path / INFO, partial)

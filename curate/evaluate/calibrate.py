@@ -11,7 +11,7 @@ from curate.listener import SILENT, Listener, progress
 from curate.measure.measure import check_apart
 from curate.measure.sharpness import BlurCalibration, load_calibration
 from curate.sources import open_source
-from manifests.output import atomic
+from manifests.output import atomic, remove_partials_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,7 @@ def run(request: CalibrateRequest, listener: Listener = SILENT) -> Calibrated:
     with progress(listener, "calibrating", len(entries)) as advance:
         faces = SharpFaces(source, entries, detector, Segmenter.load(device), built_in, advance)
         calibration = fit_calibration(faces, provenance={"made by": "curate calibrate", "photos": len(entries)})
+    remove_partials_of(request.out)
     with atomic(request.out) as partial:
         calibration.save(partial)
     return Calibrated(calibration, request.out, faces.counts)

@@ -27,6 +27,7 @@ from curate.evaluate.demo_views import (
     turns,
     view,
 )
+from manifests.output import atomic
 from manifests.reader import Dataset
 
 TRUTH = "truth.csv"
@@ -106,7 +107,9 @@ def build(root: Path, limit: int | None = None, seed: int = 0) -> list[PlantedPh
         files = _files(persons, index, per_person, backgrounds, rng)
         for number, (data, fault, shown) in enumerate(files, 1):
             path = folder / f"{number:04d}_01.jpg"
-            path.write_bytes(data)
+            if not path.is_file() or path.read_bytes() != data:  # an equal one keeps its time and its measurements
+                with atomic(path) as partial:
+                    partial.write_bytes(data)
             planted.append(PlantedPhoto(path.relative_to(root).as_posix(), fault, _identity(shown)))
     _write_tables(root, planted, len(persons))
     return planted
@@ -180,14 +183,14 @@ def _identity(index: int) -> str:
 
 def _write_tables(root: Path, planted: list[PlantedPhoto], count: int) -> None:
     """Write VGGFace2's table of identities, and the truth."""
-    with (root / "identity_meta.csv").open("w", newline="") as file:
+    with atomic(root / "identity_meta.csv") as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["Class_ID", "Name", "Sample_Num", "Flag", "Gender"])
         for index in range(count):
             name = _identity(index)
             photos = sum(f"/{name}/" in photo.image_id for photo in planted)
             writer.writerow([name, f"Person_{index + 1}", photos, 1, "f" if index % 2 else "m"])
-    with (root.parent / TRUTH).open("w", newline="") as file:
+    with atomic(root.parent / TRUTH) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image_id", "fault", "identity"])
         writer.writerows((photo.image_id, photo.fault, photo.identity) for photo in planted)

@@ -225,7 +225,6 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
     engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads)
     with OutputLock(job.out):
         began = time.monotonic()
-        remove_partials(job.out)
         write_info(job.out, measure_plan.info)
         try:
             with progress(listener, "measuring", measure_plan.photos_todo) as advance:

@@ -1,6 +1,5 @@
 """Write the report of a decided dataset."""
 
-import shutil
 from importlib.resources import files
 from pathlib import Path, PurePath
 
@@ -11,7 +10,7 @@ from curate.report.charts import histogram_svg
 from curate.report.pictures import PictureFolder
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
-from manifests.output import OutputLock, writable
+from manifests.output import OutputLock, atomic_folder
 from manifests.reader import Dataset, footer
 
 _MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {sheets.KEPT: "a sample of the kept photos"}
@@ -28,14 +27,10 @@ def run(dataset: Path) -> Path:
         if opened.parts:
             parts = ", ".join(map(str, opened.parts.values()))
             raise DatasetError(f"{dataset} is merged and has no single policy: write the reports of its parts, {parts}")
-        target, partial = opened.path / "report", opened.path / ".report.partial"
-        with writable(target):
-            shutil.rmtree(partial, ignore_errors=True)
-            (partial / "pictures").mkdir(parents=True)
-            (partial / "index.html").write_text(_page(opened, partial / "pictures"), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            partial.replace(target)
-    return target / "index.html"
+        with atomic_folder(opened.path / "report") as folder:
+            (folder / "pictures").mkdir()
+            (folder / "index.html").write_text(_page(opened, folder / "pictures"), encoding="utf-8")
+    return opened.path / "report" / "index.html"
 
 
 def _page(dataset: Dataset, pictures: Path) -> str:

@@ -35,7 +35,7 @@ def test_a_merged_dataset_refers_to_the_shards_of_its_parts(pair: tuple[Path, Pa
     assert recorder.steps == [Step("merging", 18, "photos", done=18, finished=True)]
     assert merged.summary() == "18 photos, 14 kept, 4 dropped"
     assert (merged.photos, merged.kept, merged.duplicates) == (18, 14, 0)
-    assert sorted(p.name for p in (tmp_path / "out/both").iterdir()) == [".lock", "dataset.json", "manifest.parquet"]
+    assert sorted(p.name for p in (tmp_path / "out/both").iterdir()) == ["dataset.json", "manifest.parquet"]
 
     both = Dataset.open(tmp_path / "out" / "both")
     frame = both.to_pandas()

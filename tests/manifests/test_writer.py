@@ -1,10 +1,6 @@
 """manifests/writer.py, output.py, layout.py: atomic files, equal bytes for equal rows, pixel offsets, dataset.json."""
 
-import errno
-import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests import writer
-from manifests.errors import BusyError, OutputError
+from manifests.errors import OutputError
 from manifests.layout import (
     FINGERPRINT,
     ChoiceRecord,
@@ -28,7 +24,6 @@ from manifests.layout import (
     shard_name,
     write_info,
 )
-from manifests.output import _PARTIAL, OutputLock, atomic, remove_partials
 from manifests.reader import footer
 from manifests.schema import arrow_schema, embeddings_schema
 from manifests.writer import FacesWriter, pixel_offsets, write_table
@@ -160,84 +155,6 @@ def test_a_null_in_a_never_null_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="image_id"):
         write_table(tmp_path / "m.parquet", invalid, arrow_schema("manifest"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
-    path = tmp_path / "x.txt"
-    path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic(path) as partial:
-        partial.write_text(str(1 / 0))
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; from manifests.output import atomic\n"
-        "with atomic(sys.argv[1]) as partial: partial.write_text('half'); os.kill(os.getpid(), 9)"
-    )
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "faces/b-000.parquet")], check=False)
-    assert run.returncode == -9
-    (partial,) = (tmp_path / "faces").iterdir()
-    assert partial.name.startswith(".b-000.parquet.partial-")
-    assert remove_partials(tmp_path) == 1
-    assert list((tmp_path / "faces").iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["x" * 255, "ä" * 125 + ".jpg", "名" * 85])
-def test_file_names_of_255_bytes_are_written(tmp_path: Path, name: str) -> None:
-    with atomic(tmp_path / name) as partial:
-        assert len(os.fsencode(partial.name)) <= 255
-        assert _PARTIAL.match(partial.name), "remove_partials recognises it"
-        partial.write_text("data")
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.parametrize(("code", "message"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])
-def test_a_write_error_names_the_file_and_the_cause(tmp_path: Path, code: int, message: str) -> None:
-    with pytest.raises(OutputError, match=rf"b-000\.parquet: .*{message}"), atomic(tmp_path / "b-000.parquet"):
-        raise OSError(code, os.strerror(code))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_directory_without_permission_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="permission denied"), atomic(tmp_path / "x"):
-        pass
-
-
-def test_a_file_in_the_way_of_the_directory_is_named(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("I am a file")
-    with pytest.raises(OutputError, match="choose another --out"), atomic(tmp_path / "out" / "x"):
-        pass
-
-
-def test_an_error_of_the_source_is_not_blamed_on_the_output(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), atomic(tmp_path / "x"):
-        raise PermissionError(errno.EACCES, "photo.jpg")
-
-
-def test_the_lock_names_the_process_that_holds_it(tmp_path: Path) -> None:
-    with OutputLock(tmp_path / "out"):
-        code = "import sys; from manifests.output import OutputLock; OutputLock(sys.argv[1]).__enter__()"
-        run = subprocess.run(
-            [sys.executable, "-c", code, tmp_path / "out"], capture_output=True, text=True, check=False
-        )
-        assert f"in use by another run (process {os.getpid()})" in run.stderr
-        with pytest.raises(BusyError), OutputLock(tmp_path / "out"):
-            pass
-    with OutputLock(tmp_path / "out"):
-        pass
-
-
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; from manifests.output import OutputLock\nwith OutputLock(sys.argv[1]): os.kill(os.getpid(), 9)"
-    )
-    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
-    with OutputLock(tmp_path):
-        pass
 
 
 def test_buckets_are_pinned_and_even() -> None:

@@ -14,7 +14,7 @@ import torch
 
 from curate.listener import SILENT, Listener
 from manifests.errors import DatasetError
-from manifests.output import OutputLock, remove_partials
+from manifests.output import OutputLock
 from manifests.reader import Dataset
 from train import fit
 from train.ablate.arm_result import REVISION, AblationResult, ArmKey, FinishedArm, read_finished, write_finished
@@ -113,7 +113,6 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
     """
     request = planned.request
     with OutputLock(request.out):
-        remove_partials(request.out)
         cache = request.out / "latents"
         judge = create_judge(
             planned.judge, planned.dataset, planned.faces, planned.judged.faces, request.device, cache, listener

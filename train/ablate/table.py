@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from manifests.output import atomic
+from manifests.output import atomic, remove_results
 from manifests.writer import write_table
 from train.ablate.arm_result import AblationResult, ArmResult, FinishedArm
 from train.ablate.arm_row import ArmRow
@@ -44,6 +44,7 @@ def write_tables(out: Path, result: AblationResult) -> list[str]:
     """
     rows = make_rows(result)
     lines = markdown(rows, result)
+    remove_results(out / PLOT, out / ARMS, out / TABLE)  # of an earlier run
     with atomic(out / MARKDOWN) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, records in ((TABLE, [vars(row) for row in rows]), (ARMS, [_flatten(arm.result) for arm in result.arms])):

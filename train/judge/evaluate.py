@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import OutputError
-from manifests.output import OutputLock, atomic, remove_partials
+from manifests.output import OutputLock, atomic, remove_results
 from manifests.reader import Dataset
 from manifests.writer import write_table
 from train.data.faces import TrainingFaces, read_training_faces
@@ -126,7 +126,6 @@ def run(planned: JudgePlan, listener: Listener = SILENT) -> JudgeSummary:
     request, dataset, faces = planned.request, planned.dataset, planned.judged.faces
     cache = request.out / "latents"
     with OutputLock(request.out):
-        remove_partials(request.out)
         judge = create_judge(planned.judge, dataset, planned.faces, faces, request.device, cache, listener)
         listener.note(f"judged on {planned.judged.note}")
         listener.note(f"judge: {planned.judge}")
@@ -143,6 +142,7 @@ def run(planned: JudgePlan, listener: Listener = SILENT) -> JudgeSummary:
             table.add_column(0, "model", pa.array([name] * table.num_rows, pa.string()))
             for name, table in scores.items()
         )
+        remove_results(request.out / PAGE, request.out / SUMMARY)
         write_table(request.out / PAIRS, rows, rows.schema)
         summary = _summary(planned, judge, scores)
         with atomic(request.out / SUMMARY) as partial:

@@ -1,6 +1,5 @@
 """The page of an evaluation, `index.html`: its metrics, and an even sample of its pairs as marked pictures."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import simplejpeg
 
-from manifests.output import atomic, writable
+from manifests.output import atomic, atomic_folder
 from train.data.pairs import Kind
 from train.judge.bootstrap import RESAMPLES
 from train.judge.candidate import Candidate
@@ -61,17 +60,12 @@ def write_page(
     """
     import jinja2
 
-    draft, target = out / ".pictures.partial", out / "pictures"
-    with writable(target):
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+    with atomic_folder(out / "pictures") as pictures:
         sections = []
         for kind, heading in _HEADINGS.items():
-            figures = _write_figures(kind, candidates, pair_set, pairs, draft)
+            figures = _write_figures(kind, candidates, pair_set, pairs, pictures)
             if figures:
                 sections.append((heading, sorted(figures, key=lambda figure: -figure.gain)))
-        shutil.rmtree(target, ignore_errors=True)
-        draft.replace(target)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("train.judge") / "page.html").read_text(encoding="utf-8"))
     page = template.render(

@@ -8,7 +8,6 @@ non-commercial research; so are weights trained on it.
 
 import argparse
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.torch import save
 
 from curate.faces.segment import FORMAT, digest
 from manifests.landmarks import MASK_CLASSES
+from manifests.output import atomic, remove_partials_of
 from train.perception.recipe import LICENCE, PHASES, SPEC
 from train.perception.training import SegmenterOptions, train
 
@@ -37,10 +37,9 @@ def export(checkpoint: Path, path: Path) -> None:
         "training": json.dumps(training),
         "sha256": digest(tensors),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, metadata))
-    os.replace(partial, path)
+    remove_partials_of(path)
+    with atomic(path) as partial:
+        partial.write_bytes(save(tensors, metadata))
 
 
 def main() -> None:

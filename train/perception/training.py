@@ -5,7 +5,6 @@ Progress and schedule count images, never seconds, so that a resumed run ends wh
 
 import copy
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from curate.faces.deeplab import DeepLabV3Plus
 from curate.faces.segment import Segmenter
 from manifests.landmarks import MASK_CLASSES
+from manifests.output import OutputLock, atomic
 from train.perception.augmentation import degrade, random_crops
 from train.perception.celebamask import load_photos, split_names
 from train.perception.iou import iou_scores
@@ -147,12 +147,10 @@ class SegmenterTraining:
         return iou_scores(Segmenter(copy.deepcopy(self.average), SPEC, LICENCE).label_maps(images), labels)
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all. Raises OutputError."""
         state = {"network": self.network.state_dict(), "average": self.average.state_dict(), "images": self.images}
-        path = self.options.checkpoint
-        partial = path.with_suffix(".pt.tmp")
-        torch.save(state | {"optimiser": self.optimiser.state_dict()}, partial)
-        os.replace(partial, path)
+        with atomic(self.options.checkpoint) as partial:
+            torch.save(state | {"optimiser": self.optimiser.state_dict()}, partial)
 
     def resume(self) -> None:
         """Load the checkpoint, if there is one."""
@@ -166,12 +164,19 @@ class SegmenterTraining:
 
 
 def train(options: SegmenterOptions) -> None:
-    """Run the schedule from the last checkpoint of the run to `options.images` images."""
+    """Run the schedule from the last checkpoint of the run to `options.images` images.
+
+    Raises BusyError where another run uses the folder, OutputError where it cannot be written.
+    """
+    with OutputLock(options.out):
+        _train(options)
+
+
+def _train(options: SegmenterOptions) -> None:
     torch.manual_seed(options.seed)
     train_names, test_names = split_names(options.data)
     images, labels = load_photos(options.data, train_names, CACHE_SIZE)
     test_images, test_labels = load_photos(options.data, test_names, TEST_SIZE)
-    options.out.mkdir(parents=True, exist_ok=True)
     training = SegmenterTraining(options)
     training.resume()
     source = BatchSource(images, labels, options, training.images)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from curate.errors import ModelError
 from manifests.errors import OutputError
-from manifests.output import atomic
+from manifests.output import atomic, remove_partials_of
 from train.errors import CheckpointError
 from train.networks.face_generator import FaceGenerator
 from train.trained import load_network
@@ -81,6 +81,7 @@ def export_generator(checkpoint: Path, out: Path) -> int:
     }
     onnx.helper.set_model_props(model, {f"swapset.{key}": value for key, value in metadata.items()})
     onnx.checker.check_model(model)
+    remove_partials_of(out)
     with atomic(out) as partial:
         partial.write_bytes(model.SerializeToString())
     return out.stat().st_size

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.listener import SILENT, Listener
-from manifests.output import OutputLock, remove_partials
+from manifests.output import OutputLock
 from train.errors import ConsentError, TargetError
 from train.swap import run_record
 from train.swap.photos import REPORT, Outcome, PhotoSwapper
@@ -42,7 +42,6 @@ def run(
     with OutputLock(out):
         continued = run_record.read(out) is not None
         run_record.claim(out, plan.record)
-        remove_partials(out)
         if plan.target_is_video:
             return _run_video(plan, listener, interrupted)
         return _run_photos(plan, continued, listener, interrupted)

@@ -14,6 +14,7 @@ from curate.errors import ModelError
 from curate.faces.packs.download import download, unpack_models
 from curate.faces.weights import Calibration, Weights, file_sha256, models_folder, register
 from curate.listener import SILENT, Listener
+from manifests.output import atomic
 
 _RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _LICENCE = "non-commercial research only (insightface model zoo)"
@@ -168,6 +169,5 @@ def _check_pins(files: tuple[Path, ...]) -> None:
         if key not in pins:
             new[key] = sha256
     if new and os.access(path.parent, os.W_OK):  # a shared model folder may be read-only
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(pins | new, indent=1, sort_keys=True) + "\n")
-        os.replace(part, path)
+        with atomic(path) as partial:
+            partial.write_text(json.dumps(pins | new, indent=1, sort_keys=True) + "\n")

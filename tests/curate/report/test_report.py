@@ -168,7 +168,7 @@ def test_a_new_report_replaces_the_previous_one(tmp_path: Path) -> None:
     (root / "report/pictures/old.jpg").write_bytes(b"")
     assert run(root).read_bytes() == first
     assert not (root / "report/pictures/old.jpg").exists()
-    assert not (root / ".report.partial").exists()
+    assert not list(root.glob(".*"))
 
 
 def test_the_reason_of_a_rule_of_your_own_is_listed(tmp_path: Path) -> None:
