@@ -11,7 +11,6 @@ import platform
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +26,8 @@ from curate.errors import DecodeError, OutputError
 from curate.listener import SILENT, Listener, progress
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
-from manifests.file_names import temporary_stem, with_suffix
+from manifests.file_names import with_suffix
+from manifests.output import OutputLock, atomic, sync_file_system
 
 REPORT = "convert-report.csv"
 Status = Literal["converted", "copied", "skipped", "failed"]
@@ -41,6 +41,9 @@ _THIS_NAME_ONLY = {
     errno.EINVAL,
 }
 """Write errors that one photo's name causes, not the state of OUT."""
+
+_MAX_NOTES = 2000
+"""Bytes of the notes on a photo in the comment of its output."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _SUBSAMPLING = {"4:4:4": "444", "4:2:2": "422", "4:2:0": "420"}
@@ -132,34 +135,33 @@ def run(convert_plan: ConvertPlan, listener: Listener = SILENT) -> Converted:
     verification is a "failed" row in OUT/convert-report.csv and no error.
 
     An output of an earlier run is skipped if it is whole and its JPEG comment names the same size and time of the
-    original and the same options; a copy if its size and time equal the original's. Two originals that would share a
-    name (a.png, a.bmp) keep their whole names: a.png.jpg, a.bmp.jpg.
+    original and the same options; a copy if its size and time equal the original's. The report repeats the notes on
+    skipped photos, which their comments hold. Two originals that would share a name (a.png, a.bmp) keep their whole
+    names: a.png.jpg, a.bmp.jpg.
 
-    Raises OutputError where OUT cannot be written.
+    Outputs reach the disk together, before the report does: an earlier loss of power may leave some of them short or
+    empty, and the next run writes these again.
+
+    Raises OutputError where OUT cannot be written, BusyError where another run uses it.
     """
     request = convert_plan.request
     _keep_freed_memory()
     counts = Counter[Status]()
-    report, unfinished = request.out / REPORT, request.out / f".{REPORT}.part"
-    try:
-        request.out.mkdir(parents=True, exist_ok=True)
-        with (
-            unfinished.open("w", newline="", encoding="utf-8") as file,
-            progress(listener, "converting", None) as advance,
-        ):
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["path", "output", "status", "reason"])
-            for outcome in _outcomes(convert_plan.source, request):
-                output = encode_name(os.fsencode(outcome.output))
-                rows.writerow([outcome.image_id, output, outcome.status, outcome.reason])
-                counts[outcome.status] += 1
-                advance(1)
-        unfinished.replace(report)
-    except OSError as error:
-        raise OutputError(
-            f"{error.filename or request.out} cannot be written ({error.strerror}): free space or choose another "
-            f"--out; run the same command again to continue"
-        ) from error
+    report = request.out / REPORT
+    with (
+        OutputLock(request.out),
+        atomic(report) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+        progress(listener, "converting", None) as advance,
+    ):
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["path", "output", "status", "reason"])
+        for outcome in _outcomes(convert_plan.source, request):
+            output = encode_name(os.fsencode(outcome.output))
+            rows.writerow([outcome.image_id, output, outcome.status, outcome.reason])
+            counts[outcome.status] += 1
+            advance(1)
+        sync_file_system(request.out)
     return Converted(counts, report)
 
 
@@ -218,8 +220,9 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
         return Outcome(image_id, "", "failed", f"cannot be read: {entry.refusal}")
     target = request.out / output
     comment = _comment(entry, request)
-    if _is_finished(target, comment) or _is_copy(target, entry):
-        return Outcome(image_id, output, "skipped")
+    notes = "" if _is_copy(target, entry) else _notes_of_finished(target, comment)
+    if notes is not None:
+        return Outcome(image_id, output, "skipped", notes)
     try:
         if not target.parent.resolve().is_relative_to(request.out.resolve()):
             return Outcome(image_id, "", "failed", "output cannot be written: a link in OUT leads outside it")
@@ -234,16 +237,18 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
             decoded.pixels, request.quality, "RGB", _SUBSAMPLING[request.subsampling], fastdct=False
         )
         _verify(jpeg, decoded.pixels, request.min_psnr)
-        _write(target, _with_comment(jpeg, comment), None)
+        notes = ", ".join(decoded.notes)
+        _write(target, _with_comment(jpeg, comment, notes), None)
     except DecodeError as error:
         return Outcome(image_id, "", "failed", _reason(error, request.max_pixels))
     except ValueError as error:  # the encoder: a side over 65,500 pixels, or an output that does not decode
         return Outcome(image_id, "", "failed", f"cannot be encoded: {error}")
-    except OSError as error:
-        if error.errno not in _THIS_NAME_ONLY:
+    except (OutputError, OSError) as error:
+        code = error.errno or 0
+        if code not in _THIS_NAME_ONLY:
             raise  # the disk is full or OUT is not writable: every other photo would fail too
-        return Outcome(image_id, "", "failed", f"output cannot be written: {error.strerror}")
-    return Outcome(image_id, output, "converted", ", ".join(decoded.notes))
+        return Outcome(image_id, "", "failed", f"output cannot be written: {os.strerror(code)}")
+    return Outcome(image_id, output, "converted", notes)
 
 
 def _reason(error: DecodeError, max_pixels: int) -> str:
@@ -272,22 +277,30 @@ def _comment(entry: Entry, request: ConvertRequest) -> bytes:
     return f"curate convert 1: {entry.size} bytes of {entry.mtime_ns}, {options}".encode()
 
 
-def _with_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """Insert a comment segment; after an APP0 segment, which JFIF requires to be the first."""
+def _with_comment(jpeg: bytes, comment: bytes, notes: str) -> bytes:
+    """Insert a comment segment, with notes behind "; "; after an APP0 segment, which JFIF requires to be the first."""
+    if notes:
+        comment += b"; " + notes.encode()[:_MAX_NOTES]
     first = 4 + int.from_bytes(jpeg[4:6], "big") if jpeg[2:4] == b"\xff\xe0" else 2
     return jpeg[:first] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[first:]
 
 
-def _is_finished(target: Path, comment: bytes) -> bool:
-    """Whether an earlier run wrote this file from the same original with the same options, and it is not truncated."""
+def _notes_of_finished(target: Path, comment: bytes) -> str | None:
+    """The notes of a file that an earlier run wrote from the same original with the same options, and that is whole.
+
+    None for another file, or none.
+    """
     try:
         with target.open("rb") as file:
-            if comment not in file.read(256):
-                return False
+            head = file.read(256 + _MAX_NOTES)
+            start = head.find(comment)
             file.seek(-2, os.SEEK_END)
-            return file.read() == b"\xff\xd9"
+            if start < 2 or file.read() != b"\xff\xd9":
+                return None
     except OSError:
-        return False
+        return None
+    end = start - 2 + int.from_bytes(head[start - 2 : start], "big")
+    return head[start + len(comment) : end].removeprefix(b"; ").decode(errors="replace")
 
 
 def _is_copy(target: Path, entry: Entry) -> bool:
@@ -299,29 +312,11 @@ def _is_copy(target: Path, entry: Entry) -> bool:
 
 
 def _write(target: Path, data: bytes, mtime_ns: int | None) -> None:
-    """Write a file under its final name only when it is complete. Raises OSError."""
-    folder, name = os.path.split(target)
-    unfinished = os.path.join(folder, f".{temporary_stem(name)}.part")
-    try:
-        try:
-            _write_all(unfinished, data)
-        except FileNotFoundError:  # the first photo of its folder
-            os.makedirs(folder, exist_ok=True)
-            _write_all(unfinished, data)
+    """Write a file, with this modification time where one is given. Raises OutputError, OSError."""
+    with atomic(target, sync=False) as partial:
+        partial.write_bytes(data)
         if mtime_ns is not None:
-            os.utime(unfinished, ns=(mtime_ns, mtime_ns))
-        os.replace(unfinished, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
-
-
-def _write_all(path: str, data: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        remaining = memoryview(data)
-        while remaining:  # one write may be short on a disk that fills up
-            remaining = remaining[file.write(remaining) :]
+            os.utime(partial, ns=(mtime_ns, mtime_ns))
 
 
 def _keep_freed_memory() -> None:

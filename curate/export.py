@@ -1,27 +1,35 @@
 """Kept faces in a form that other tools read: `ExportRequest` -> `plan` -> `run`.
 
-Images are byte copies of the stored JPEGs and PNGs. To add a format, write a function from an `ExportPlan` to
-`Exported` and add it to `FORMATS`.
+Images are byte copies of the stored JPEGs and PNGs. `OUT/.export.json` records what is exported, so that the same
+request continues an export that was stopped, and a folder holds no faces of another dataset. To add a format, write a
+function from an `ExportPlan` to `Exported` and add it to `FORMATS`.
 """
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.fingerprint import fingerprint
 from curate.listener import SILENT, Listener, progress
-from manifests.errors import OutputError
+from manifests.errors import DatasetError, OutputError
 from manifests.file_names import UniqueNames
-from manifests.output import writable
-from manifests.reader import Dataset
+from manifests.layout import FINGERPRINT, MANIFEST
+from manifests.output import OutputLock, atomic, is_temporary, sync_file_system, writable
+from manifests.reader import Dataset, footer
 from manifests.writer import write_table
 
 Advance = Callable[[int], None]
+
+RECORD = ".export.json"
+"""In the output folder: the `ExportRecord` of its faces."""
 
 _BATCH = 256
 _SHARD_BYTES = 256 << 20
@@ -51,7 +59,7 @@ class ExportRequest:
 
     Attributes:
         dataset: directory of a curated dataset, merged or not.
-        out: a folder that is new or empty.
+        out: a folder that is new or empty, or that of an earlier run of the same request.
         format: "hf": Parquet that `datasets.load_dataset(out)` reads, with the columns image, mask, label (ClassLabel
             of the kept people, sorted) and image_id, in files of about 256 MiB. Splits are the source's; without any,
             all faces are `train`. README.md states the licence of the images. "folder":
@@ -68,12 +76,29 @@ class ExportRequest:
 
 
 @dataclass(frozen=True)
+class ExportRecord:
+    """What an exported folder depends on.
+
+    Attributes:
+        format, masks: of the request.
+        manifest: sha256 of the dataset's manifest.
+        revision: of the exported files.
+    """
+
+    format: str
+    masks: bool
+    manifest: str
+    revision: int = 1
+
+
+@dataclass(frozen=True)
 class ExportPlan:
-    """A request, its opened dataset, and the manifest rows of the faces to export."""
+    """A request, its opened dataset, the manifest rows of the faces to export, and the record of the folder."""
 
     request: ExportRequest
     dataset: Dataset
     faces: pa.Table
+    record: ExportRecord
 
 
 @dataclass(frozen=True)
@@ -92,27 +117,64 @@ class Exported:
 def plan(request: ExportRequest) -> ExportPlan:
     """Open the dataset and find its kept faces. Writes nothing.
 
-    Raises DatasetError without a manifest, OutputError where the output folder is not empty.
+    Raises DatasetError without a manifest, OutputError where the output folder has other files, or faces of another
+    dataset, of other verdicts or in another format.
     """
-    with writable(request.out):
-        occupied = request.out.exists() and any(request.out.iterdir())
-    if occupied:
-        raise OutputError(f"{request.out} is not empty: choose a new folder as --out, or empty it")
     dataset = Dataset.open(request.dataset)
     kept = dataset.manifest(_COLUMNS, verdict="keep")
-    return ExportPlan(request, dataset, kept.filter(pc.is_valid(kept["shard"])))
+    with open(dataset.path / MANIFEST, "rb") as file:
+        manifest = hashlib.file_digest(file, "sha256").hexdigest()
+    export_plan = ExportPlan(
+        request,
+        dataset,
+        kept.filter(pc.is_valid(kept["shard"])),
+        ExportRecord(request.format, request.masks and request.format == "folder", manifest),
+    )
+    _is_recorded(export_plan)
+    return export_plan
 
 
 def run(export_plan: ExportPlan, listener: Listener = SILENT) -> Exported:
-    """Write the faces. Nothing is written outside the output folder, and nothing is replaced.
+    """Write the faces that are not in the output folder yet. Nothing is written outside that folder.
 
-    Raises OutputError where the output cannot be written, DatasetError where a shard is missing.
+    Stopped at any moment, no file is there in part. Files of an earlier run are kept if they hold what would be
+    written, and are written again otherwise. The list of the files (faces.csv, README.md) is written last.
+
+    Raises OutputError where the output cannot be written or has other files, BusyError where another run uses it,
+    DatasetError where a shard is missing.
     """
     out = export_plan.request.out
+    with OutputLock(out):
+        if not _is_recorded(export_plan):
+            with atomic(out / RECORD) as partial:
+                partial.write_text(json.dumps(asdict(export_plan.record), indent=2) + "\n", encoding="utf-8")
+        with progress(listener, "exporting", export_plan.faces.num_rows, "faces") as advance:
+            return FORMATS[export_plan.request.format](export_plan, advance)
+
+
+def _is_recorded(export_plan: ExportPlan) -> bool:
+    """Whether the output folder has the record of this export; False where it is new or empty.
+
+    Raises OutputError where it has other files, or the record of another export.
+    """
+    out, record = export_plan.request.out, asdict(export_plan.record)
     with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with progress(listener, "exporting", export_plan.faces.num_rows, "faces") as advance:
-        return FORMATS[export_plan.request.format](export_plan, advance)
+        names = [path.name for path in out.iterdir() if not is_temporary(path.name)] if out.exists() else []
+    if not names:
+        return False
+    if RECORD not in names:
+        raise OutputError(f"{out} is not empty: choose a new folder as --out, or empty it")
+    try:
+        recorded = dict(json.loads((out / RECORD).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise OutputError(f"{out / RECORD} is damaged ({error}): choose a new folder as --out, or empty it") from error
+    differences = sorted(key for key in record | recorded if record.get(key) != recorded.get(key))
+    if differences:
+        raise OutputError(
+            f"{out} holds an export of another dataset, of other verdicts or in another form ({', '.join(differences)} "
+            f"differ, see {out / RECORD}): choose a new folder as --out, or empty it"
+        )
+    return True
 
 
 def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
@@ -124,10 +186,16 @@ def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
     files = 0
     for split in sorted(pc.unique(splits).to_pylist()):
         name = names.add(split)
-        batches = _batches(dataset, faces.filter(pc.equal(splits, split)), advance)
-        for number, tables in enumerate(_grouped(_hf_table(batch, people, schema) for batch in batches)):
-            write_table(out / "data" / f"{name}-{number:05d}.parquet", tables, schema)
+        for number, part in enumerate(_parts(faces.filter(pc.equal(splits, split)))):
+            path = out / "data" / f"{name}-{number:05d}.parquet"
+            # With the part's faces, so that a change of `_parts` is noticed.
+            stamp = fingerprint([asdict(export_plan.record), split, part["image_id"].to_pylist()])
             files += 1
+            if _is_written(path, stamp):
+                advance(part.num_rows)
+                continue
+            tables = (_hf_table(batch, people, schema) for batch in _batches(dataset, part, advance))
+            write_table(path, tables, schema, {FINGERPRINT: stamp})
     card = _CARD.format(
         faces=faces.num_rows,
         people=len(people),
@@ -136,8 +204,8 @@ def _export_hf(export_plan: ExportPlan, advance: Advance) -> Exported:
         embedder=dataset.info.embedder_id,
         policy=dataset.policy_hash(),
     )
-    with writable(out):
-        (out / "README.md").write_text(card, encoding="utf-8")
+    with atomic(out / "README.md") as partial:
+        partial.write_text(card, encoding="utf-8")
     return Exported(faces.num_rows, len(people), files)
 
 
@@ -145,18 +213,20 @@ def _export_folder(export_plan: ExportPlan, advance: Advance) -> Exported:
     request = export_plan.request
     names = _FaceNames()
     with (
-        writable(request.out),
-        open(request.out / "faces.csv", "x", newline="", encoding="utf-8", errors="surrogateescape") as index,
+        atomic(request.out / "faces.csv") as partial,
+        open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as index,
     ):
         table = csv.writer(index, lineterminator="\n")
         table.writerow(["file", "image_id", "identity"])
         for batch in _batches(export_plan.dataset, export_plan.faces, advance):
             for row, crop, mask in zip(batch.rows, batch.crops, batch.masks, strict=True):
                 name = names.add(row["identity"], row["image_id"])
-                _write_new(request.out / "faces" / f"{name}.jpg", crop)
+                _write(request.out / "faces" / f"{name}.jpg", crop)
                 if request.masks:
-                    _write_new(request.out / "masks" / f"{name}.png", mask)
+                    _write(request.out / "masks" / f"{name}.png", mask)
                 table.writerow([f"faces/{name}.jpg", row["image_id"], row["identity"]])
+        # Once for all files: thousands of small ones would otherwise wait for the disk one by one.
+        sync_file_system(request.out)
     return Exported(export_plan.faces.num_rows, names.people, export_plan.faces.num_rows)
 
 
@@ -197,16 +267,23 @@ def _read_batch(dataset: Dataset, rows: list[dict[str, Any]]) -> _Batch:
     return _Batch(rows, crops, masks)
 
 
-def _grouped(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
-    """Group tables until a group has the size of a file."""
-    group: list[pa.Table] = []
-    for table in tables:
-        group.append(table)
-        if sum(part.nbytes for part in group) >= _SHARD_BYTES:
-            yield group
-            group = []
-    if group:
-        yield group
+def _is_written(path: Path, stamp: str) -> bool:
+    """Whether `path` is a whole Parquet file with this fingerprint."""
+    try:
+        return (footer(path) or {}).get(FINGERPRINT) == stamp
+    except DatasetError:  # damaged since
+        return False
+
+
+def _parts(faces: pa.Table) -> Iterator[pa.Table]:
+    """Divide manifest rows into parts whose pixels have the size of a file."""
+    ends = np.cumsum(pc.add(faces["crop_length"], faces["mask_length"]).to_numpy().astype(np.int64))
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = min(int(np.searchsorted(ends, before + _SHARD_BYTES)) + 1, len(ends))
+        yield faces.slice(start, stop - start)
+        start = stop
 
 
 class _FaceNames:
@@ -229,11 +306,12 @@ class _FaceNames:
         return len(self._folders)
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    """Write `data` to a file that does not exist."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb") as file:
-        file.write(data)
+def _write(path: Path, data: bytes) -> None:
+    """Write a file of this content, unless there is one."""
+    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        return
+    with atomic(path, sync=False) as partial:
+        partial.write_bytes(data)
 
 
 def _hf_schema(people: list[str]) -> pa.Schema:

@@ -16,6 +16,11 @@ class OutputError(SwapsetError):
 
     exit_code = 4
 
+    @property
+    def errno(self) -> int | None:
+        """The code of the system's error behind this one; None where there is none."""
+        return self.__cause__.errno if isinstance(self.__cause__, OSError) else None
+
 
 class BusyError(SwapsetError):
     """Another run holds the lock of the same output."""

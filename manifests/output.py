@@ -24,6 +24,7 @@ from types import TracebackType
 from manifests.errors import BusyError, OutputError
 from manifests.file_names import temporary_stem
 
+_LOCK = ".lock"
 _PARTIAL = re.compile(r"^\..+\.partial-[0-9a-f]+$")
 _FULL = {
     errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
@@ -122,6 +123,11 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of this name is a lock or unfinished, and no result."""
+    return name == _LOCK or _PARTIAL.match(name) is not None
+
+
 def remove_results(*paths: Path) -> None:
     """Remove files of an earlier run, in this order, before the first of them is replaced.
 
@@ -180,7 +186,7 @@ class OutputLock:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.path = Path(root) / ".lock"
+        self.path = Path(root) / _LOCK
         self._descriptor = -1
         self._created: list[Path] = []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import OutputError
-from manifests.output import atomic
+from manifests.output import atomic, is_temporary
 from train.checkpoint import RunFacts
 from train.errors import CheckpointError
 
@@ -20,9 +20,7 @@ def record_run(out: Path, facts: RunFacts) -> None:
     """
     path = out / RUN
     if not path.exists():
-        others = sorted(
-            entry.name for entry in out.iterdir() if entry.name != ".lock" and ".partial-" not in entry.name
-        )
+        others = sorted(entry.name for entry in out.iterdir() if not is_temporary(entry.name))
         if others:
             raise OutputError(f"{out} holds other files ({others[0]}) and no {RUN}: choose another --out")
         with atomic(path) as partial:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from curate.export import FORMATS, ExportRequest, plan, run
+from curate.export import FORMATS, RECORD, ExportRequest, plan, run
 from manifests.errors import DatasetError, OutputError
 from manifests.reader import Dataset
 from manifests.schema import arrow_schema
@@ -127,6 +128,48 @@ def test_an_occupied_folder_and_a_missing_shard_are_refused(
     shutil.rmtree(pair[0] / "faces")
     with pytest.raises(DatasetError, match=r"faces/b-00\d.parquet is missing"):
         run(plan(ExportRequest(pair[0], tmp_path / "out", form)))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_continues_and_repairs(
+    pair: tuple[Path, Path], tmp_path: Path, form: Literal["hf", "folder"]
+) -> None:
+    out = tmp_path / "out"
+    request = ExportRequest(pair[0], out, form, masks=form == "folder")
+    first = run(plan(request))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
+    removed, damaged, *_ = sorted(path for path in before if path.suffix in (".jpg", ".parquet", ".md"))
+    removed.unlink()
+    damaged.write_bytes(before[damaged][0][:-9])
+    assert run(plan(request)) == first
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
+    assert {path: data for path, (data, _) in after.items()} == {path: data for path, (data, _) in before.items()}
+    rewritten = {path for path in before if before[path][1] != after[path][1]}
+    assert rewritten == {removed, damaged, out / "faces.csv" if form == "folder" else out / "README.md"}
+
+
+def test_another_export_in_the_same_folder_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    run(plan(ExportRequest(pair[0], tmp_path / "out")))
+    with pytest.raises(OutputError, match=r"another dataset.* \(format, masks differ.*choose a new folder"):
+        plan(ExportRequest(pair[0], tmp_path / "out", "folder", masks=True))
+    with pytest.raises(OutputError, match=r"\(manifest differ"):
+        plan(ExportRequest(pair[1], tmp_path / "out"))
+    edit_manifest(pair[0], "ann/0001.jpg", verdict="drop")
+    with pytest.raises(OutputError, match=r"of other verdicts"):
+        plan(ExportRequest(pair[0], tmp_path / "out"))
+    (tmp_path / "out" / RECORD).write_text("{")
+    with pytest.raises(OutputError, match=r"export.json is damaged"):
+        plan(ExportRequest(pair[0], tmp_path / "out"))
+
+
+def test_a_split_of_several_files(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.export._SHARD_BYTES", 1500)
+    exported = run(plan(ExportRequest(pair[0], tmp_path / "out")))
+    files = sorted((tmp_path / "out/data").iterdir())
+    assert [path.name for path in files] == [f"train-{number:05d}.parquet" for number in range(exported.files)]
+    assert len(files) > 2
+    ids = [image_id for path in files for image_id in pq.read_table(path)["image_id"].to_pylist()]
+    assert ids == Dataset.open(pair[0]).manifest(["image_id"], verdict="keep")["image_id"].to_pylist()
 
 
 def test_planning_writes_nothing(pair: tuple[Path, Path], tmp_path: Path) -> None:

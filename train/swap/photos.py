@@ -14,6 +14,7 @@ from typing import Literal
 from curate.errors import DecodeError
 from curate.listener import SILENT, Listener, progress
 from curate.sources.stores.walk import read_file
+from manifests.errors import OutputError
 from manifests.output import atomic
 from train.errors import MarkError
 from train.marks.mark import Provenance
@@ -194,7 +195,7 @@ class PhotoSwapper:
                     self.marker.seal(partial, Provenance(parent, self.sources))
         except MarkError as error:
             return str(error)
-        except OSError as error:
+        except OutputError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             return "the file name of the result is too long: shorten the name of the photo"

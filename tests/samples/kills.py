@@ -1,0 +1,75 @@
+"""Kills at named steps of writing: in a child process that ends there without any clean-up, as after SIGKILL."""
+
+import hashlib
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from manifests import output
+from manifests.output import is_temporary
+
+_KILLED, _FAILED = 137, 1
+
+
+def killed_at(step: int, action: Callable[[], object]) -> bool:
+    """Run `action` in a child process that ends at its `step`-th step of writing; return whether there was one.
+
+    The steps of a file are: it is created, half of it is written, it is whole and has no name yet, it has its name.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            _end_at(step)
+            action()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+            os._exit(_FAILED)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, _KILLED), code
+    return code == _KILLED
+
+
+def _end_at(step: int) -> None:
+    steps = 0
+    create, rename = output._new_partial, output._rename
+
+    def reached() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps == step
+
+    def create_and_end(path: Path) -> tuple[Path, int, list[Path]]:
+        created = create(path)
+        if reached():
+            os._exit(_KILLED)
+        return created
+
+    def rename_and_end(source: Path, target: Path) -> None:
+        if reached():
+            for file in [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]:
+                os.truncate(file, file.stat().st_size // 2)
+            os._exit(_KILLED)
+        if reached():
+            os._exit(_KILLED)
+        rename(source, target)
+        if reached():
+            os._exit(_KILLED)
+
+    output._new_partial, output._rename = create_and_end, rename_and_end
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hash of each file of a folder, locks and unfinished ones left out."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(is_temporary(part) for part in path.relative_to(folder).parts)
+    }
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Locks and unfinished files of a folder."""
+    return [path for path in folder.rglob("*") if is_temporary(path.name)]
