@@ -104,7 +104,7 @@ def test_partials_of_living_processes_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / ".a.txt.partial-1234abcd").write_text("half")
         (tmp_path / ".pages.partial-1234abcd").mkdir()
         (tmp_path / ".pages.partial-1234abcd" / "1.jpg").write_text("half")
-        (tmp_path / ".mine.partial").write_text("another file")
+        (tmp_path / ".other.partial").write_text("another file")
         assert remove_partials(tmp_path) == 2
         assert living.exists()
         assert pages.exists()
@@ -113,7 +113,7 @@ def test_partials_of_living_processes_are_left_alone(tmp_path: Path) -> None:
         remove_partials_of(tmp_path / "a.txt")
         assert living.exists()
         assert not (tmp_path / ".a.txt.partial-1").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "pages", ".mine.partial", ".b.txt.partial-1"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "pages", ".other.partial", ".b.txt.partial-1"}
     remove_partials_of(tmp_path / "missing" / "a.txt")
 
 
