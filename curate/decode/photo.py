@@ -71,21 +71,29 @@ def decode(
             bytes, whatever they are.
         ValueError: `max_pixels` is less than 1.
     """
+    return to_decoded(read_raster(data, max_pixels, shrink), background)
+
+
+def read_raster(data: bytes, max_pixels: int = MAX_PIXELS, shrink: bool = False) -> Raster:
+    """Read the pixels of a photo as the file stores them; arguments and errors as of `decode`."""
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: choose at least 1")
     if not data:
         raise DecodeError("empty file")
     with decoder_errors():
-        return _decode(data, max_pixels, background, shrink)
+        image_format = format_of(data[:HEAD_BYTES])
+        if shrink and image_format == "JPEG":
+            return jpeg.read(data, max_pixels, shrink=True)
+        return READERS.get(image_format or "", pillow.read)(data, max_pixels)
 
 
-def _decode(data: bytes, max_pixels: int, background: Colour, shrink: bool) -> Decoded:
-    image_format = format_of(data[:HEAD_BYTES])
-    if shrink and image_format == "JPEG":
-        raster = jpeg.read(data, max_pixels, shrink=True)
-    else:
-        raster = READERS.get(image_format or "", pillow.read)(data, max_pixels)
+def to_decoded(raster: Raster, background: Colour = (255, 255, 255)) -> Decoded:
+    """Convert colours, flatten transparency and turn a raster upright, see `decode`."""
+    with decoder_errors():
+        return _to_decoded(raster, background)
 
+
+def _to_decoded(raster: Raster, background: Colour) -> Decoded:
     pixels, notes = raster.pixels, list(raster.notes)
     if raster.profile is not None:
         pixels, note = to_srgb(pixels, raster.profile)

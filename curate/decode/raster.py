@@ -22,7 +22,7 @@ class Raster:
     """What a format's reader returns.
 
     Attributes:
-        pixels: uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, not yet rotated.
+        pixels: uint8 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, also for grey with alpha; not yet rotated.
         format: format by content, with Pillow's names: "JPEG", "PNG", "WEBP", ...
         orientation: EXIF orientation 1..8 that remains to be applied.
         profile: embedded ICC profile that remains to be applied, None where there is none.

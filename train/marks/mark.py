@@ -39,11 +39,15 @@ class MarkFinding:
         marked: the mark is present and declares the content AI-made.
         summary: one line for people.
         details: the same for programs, JSON-serialisable; None where there is nothing to report.
+        forgeable: anybody can write the mark into any file with an editor.
+        invalid: the mark is present but does not belong to these bytes, or is damaged.
     """
 
     marked: bool
     summary: str
     details: dict[str, Any] | None = None
+    forgeable: bool = False
+    invalid: bool = False
 
 
 class _Mark(Protocol):

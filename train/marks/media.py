@@ -1,6 +1,8 @@
 """Photos and videos opened for reading their marks."""
 
 import logging
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ import numpy.typing as npt
 from curate.decode import decode
 from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import DecodeError
+from curate.sources.entry import MAX_FILE_BYTES
+from train.video_file import open_video_file, photo_format
 
 Pixels = npt.NDArray[np.uint8]
 Kind = Literal["photo", "video"]
@@ -51,10 +55,22 @@ class MediaFile:
             yield from _video_frames(self.path)
 
 
+def _read(path: Path, size: int | None = None) -> bytes:
+    """The first `size` bytes of a file, or all. Raises OSError, and DecodeError for what is no photo's file."""
+    # O_NONBLOCK: opening a pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DecodeError("not a regular file")
+        if size is None and status.st_size > MAX_FILE_BYTES:
+            raise DecodeError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
+        return file.read() if size is None else file.read(size)
+
+
 def kind_of(path: Path) -> Kind:
-    """Whether a file is opened as a photo or as a video. Raises OSError where it cannot be read."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    """Whether a file is opened as a photo or as a video. Raises OSError or DecodeError where it cannot be read."""
+    head = _read(path, HEAD_BYTES)
     if format_of(head) is not None:
         return "photo"
     return "video" if head[4:8] == b"ftyp" or path.suffix.lower() in VIDEO_SUFFIXES else "photo"
@@ -63,13 +79,13 @@ def kind_of(path: Path) -> Kind:
 def open_media(path: Path, kind: Kind) -> MediaFile:
     """Read a photo, or the header of a video. Raises DecodeError or OSError where it is damaged or of another kind."""
     if kind == "photo":
-        data = path.read_bytes()
+        data = _read(path)
         return MediaFile(path, kind, data=data, _photo=decode(data).pixels)
     # FFmpeg's log lines about damaged frames would only disturb the output.
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
+        with open_video_file(path) as container:
+            if not container.streams.video or photo_format(container) is not None:
                 raise DecodeError("no video stream")
             return MediaFile(path, kind, tags=dict(container.metadata))
     except (av.error.FFmpegError, ValueError) as error:
@@ -89,7 +105,7 @@ def media_files(paths: Iterable[Path]) -> Iterator[Path]:
 def _video_frames(path: Path) -> Iterator[Pixels]:
     count = 0
     try:
-        with av.open(str(path)) as container:
+        with open_video_file(path) as container:
             for frame in container.decode(video=0):
                 yield np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
                 count += 1

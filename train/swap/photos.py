@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from curate.decode.boundary import decoder_errors
 from curate.errors import DecodeError
 from curate.listener import SILENT, Listener, progress
 from curate.sources.stores.walk import read_file
@@ -188,12 +189,13 @@ class PhotoSwapper:
         try:
             with self._marking:
                 marked = self.marker.frames(swapped.pixels[None])[0]
-            data = photo.encode(marked)
+            with decoder_errors("encoder"):
+                data = photo.encode(marked)
             with atomic(self.out / output) as partial:
                 partial.write_bytes(data)
                 with self._marking:
                     self.marker.seal(partial, Provenance(parent, self.sources))
-        except MarkError as error:
+        except (DecodeError, MarkError) as error:
             return str(error)
         except OutputError as error:
             if error.errno != errno.ENAMETOOLONG:

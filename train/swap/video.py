@@ -73,10 +73,9 @@ def swap_video(
         MarkError: The container does not keep the marks.
         OutputError: `out` cannot be written.
     """
-    source = open_video(target)
     final = out / output_name(target)
     try:
-        with source, atomic(final) as partial:
+        with open_video(target) as source, atomic(final) as partial:
             reader = VideoReader(source, target)
             video = _VideoSwap(reader, target, partial, swapper, marker, keep_location).run(listener, interrupted)
             if video.interrupted:

@@ -1,6 +1,7 @@
 """Reads videos: batches of decoded frames, and the packets of sound and subtitles between them."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -17,14 +18,10 @@ from av.video.stream import VideoStream
 from train.errors import TargetError
 from train.swap.sound import Packet, has_decoder
 from train.swap.video_writer import FrameBatch, Pixels
+from train.video_file import open_video_file, photo_format
 
 _BATCH_FRAMES = 16
 _MAX_BATCH_PIXELS = 8_000_000  # unless a single frame has more
-
-# FFmpeg's demuxers of single images besides those called NAME_pipe; of files with the extension of an image but unknown
-# content, and of text that is drawn as a video.
-_PHOTO_DEMUXERS = {"ico", "fits", "alias_pix", "brender_pix"}
-_OTHER_DEMUXERS = {"image2", "tty", "adf", "bin", "idf", "xbin"}
 
 
 class VideoReader:
@@ -105,24 +102,24 @@ class VideoReader:
         return max(1, round(1 / (rate * cast(Fraction, self.stream.time_base))))
 
 
-def open_video(target: Path) -> InputContainer:
-    """Open a video. Raises TargetError where it cannot be read, or is a photo or text that FFmpeg reads as a video."""
-    try:
-        container = av.open(str(target))
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TargetError(f"target {target}: cannot be read as a photo or video ({reason})") from error
-    name = container.format.name
-    if name in _OTHER_DEMUXERS:
-        container.close()
-        raise TargetError(f"target {target}: cannot be read as a photo or video: give a JPEG, PNG or WebP, or a video")
-    if name.endswith("_pipe") or name in _PHOTO_DEMUXERS:
-        container.close()
-        raise TargetError(
-            f"target {target}: a photo of a format that is not supported ({name.removesuffix('_pipe')}): convert it to "
-            "JPEG or PNG first"
-        )
-    return container
+@contextmanager
+def open_video(target: Path) -> Iterator[InputContainer]:
+    """Context manager: open a video. Raises TargetError where it cannot be read, or is no video."""
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_video_file(target))
+        except (av.FFmpegError, ValueError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise TargetError(
+                f"target {target}: cannot be read as a photo or video ({reason}): give a JPEG, PNG or WebP, or a video "
+                "in MP4, MOV, MKV, WebM or AVI"
+            ) from error
+        name = photo_format(container)
+        if name is not None:
+            raise TargetError(
+                f"target {target}: a photo of a format that is not supported ({name}): convert it to JPEG or PNG first"
+            )
+        yield container
 
 
 def _video_stream(container: InputContainer, target: Path) -> VideoStream:

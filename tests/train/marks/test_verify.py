@@ -17,6 +17,7 @@ from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.marks.marking import Marking
 from train.marks.metadata.aigc import aigc_fields
+from train.marks.metadata.photo_file import write_aigc
 from train.marks.verify import verify
 
 
@@ -42,7 +43,7 @@ def test_a_marked_photo_shows_all_marks(photo: Pixels, tmp_path: Path) -> None:
     for part in ("marked as AI-made", "ID 00c0ffee", "ProduceID 00c0ffee", "visible-label=zh", "trusted, signed by"):
         assert part in output
     document = verdict.to_dict()
-    assert list(document) == ["file", "kind", "marked", "watermark", "metadata", "credentials"]
+    assert list(document) == ["file", "kind", "marked", "state", "watermark", "metadata", "credentials"]
     assert document["watermark"]["id"] == "00c0ffee"
     assert document["metadata"] == aigc_fields("swapset", MARK_ID, "zh")
     assert document["credentials"]["state"] == "trusted"
@@ -123,3 +124,38 @@ def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
     error = run(tmp_path).exception
     assert isinstance(error, SourceError)
     assert "no photo or video found; give a file or another folder" in str(error)
+
+
+def test_metadata_alone_and_credentials_of_other_bytes_have_exit_codes_of_their_own(
+    photo: Pixels, tmp_path: Path
+) -> None:
+    marker, plain = Marker(Marking(MARK_ID)), encoded(photo, "PNG")
+    forged, changed = tmp_path / "forged.png", tmp_path / "changed.png"
+    forged.write_bytes(write_aigc(plain, aigc_fields("swapset", MARK_ID, "zh")))
+    changed.write_bytes(encoded(marker.frames(photo[None])[0], "PNG"))
+    marker.seal(changed, Provenance())
+    changed.write_bytes(changed.read_bytes().replace(b"00c0ffee", b"00c0ffef", 1))
+
+    done = run(forged)
+    assert done.exit_code == 18
+    assert "forged.png: marked as AI-made by metadata alone, which anybody can write" in done.stdout
+    assert run(forged, changed).exit_code == 19
+    assert verify(changed).state == "invalid"
+    assert "changed.png: content credentials INVALID" in run(changed).stdout
+
+
+def test_credentials_that_declare_no_model_are_no_mark() -> None:
+    from train.marks.credentials.signature import _from_store
+
+    actions = [{"action": "c2pa.created", "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/{}"}]
+    for term, ai_made in (("digitalCapture", False), ("trainedAlgorithmicMedia", True)):
+        store = json.loads(
+            json.dumps(
+                {
+                    "active_manifest": "a",
+                    "validation_state": "Valid",
+                    "manifests": {"a": {"assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}]}},
+                }
+            ).replace("{}", term)
+        )
+        assert _from_store(store).ai_made is ai_made

@@ -6,7 +6,7 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, JpegImagePlugin, features
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, features
 
 from curate.decode import decode
 from curate.errors import DecodeError
@@ -221,3 +221,13 @@ def test_animations_are_refused(format: str) -> None:
     data = saved(frames[0], format, save_all=True, append_images=frames[1:])
     with pytest.raises(DecodeError, match="animated: convert it to a video first"):
         read_photo(data)
+
+
+def test_a_png_that_pillow_refuses_is_read_and_written() -> None:
+    data = saved(Image.fromarray(PHOTO), "PNG")
+    damaged = data[:33] + b"\0\0\0\x04tEXtabcd" + bytes(4) + data[33:]  # a text with a wrong checksum
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(damaged), formats=["PNG"])
+    photo = read_photo(damaged)
+    assert (photo.pixels == PHOTO).all()
+    assert (read_photo(photo.encode(photo.pixels)).pixels == PHOTO).all()

@@ -77,7 +77,11 @@ def test_other_files_are_errors_that_name_the_next_step(tmp_path: Path) -> None:
         ("x.mp4", clip.replace(b"avc1", b"zzzz"), "no decoder for the codec of its video stream: convert it to H.264"),
         ("x.ppm", pixmap.getvalue(), r"a photo of a format that is not supported \(ppm\): convert it to JPEG or PNG"),
         ("x.txt", b"plain text\n" * 99, "cannot be read as a photo or video"),
-        ("x.jpg", b"plain text\n" * 99, "cannot be read as a photo or video: give a JPEG, PNG or WebP, or a video"),
+        (
+            "x.jpg",
+            b"plain text\n" * 99,
+            r"video \(Invalid data found.*\): give a JPEG, PNG or WebP, or a video",
+        ),
         ("x.bin", b"\0\0\0\x20ftypisom", r"cannot be read as a photo or video \(Invalid data"),
     ]:
         (tmp_path / name).write_bytes(data)

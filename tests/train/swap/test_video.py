@@ -219,7 +219,7 @@ def test_files_that_are_not_videos_are_errors(tmp_path: Path) -> None:
     out = tmp_path / "out"
     whole = write_video(tmp_path / "whole.mp4", moving(4), sound=False).read_bytes()
     tone = io.BytesIO()
-    with av.open(tone, "w", format="wav") as container:
+    with av.open(tone, "w", format="matroska") as container:
         audio = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         part = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         part.sample_rate = 8000
@@ -228,7 +228,7 @@ def test_files_that_are_not_videos_are_errors(tmp_path: Path) -> None:
         ("cut.mp4", whole[: len(whole) // 2], "cannot be read as a photo or video"),
         ("text.mp4", b"not a video at all" * 99, "cannot be read as a photo or video"),
         ("empty.mp4", b"", "cannot be read as a photo or video"),
-        ("tone.wav", tone.getvalue(), "no video stream in it"),
+        ("tone.mkv", tone.getvalue(), "no video stream in it"),
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(TargetError, match=message):

@@ -33,16 +33,23 @@ class ContentCredentials(FileMark):
         if file.kind == "video":
             return None
         credentials = check(file.data)
-        return MarkFinding(credentials.state in ("trusted", "valid"), _summary(credentials), asdict(credentials))
+        is_valid = credentials.state in ("trusted", "valid")
+        return MarkFinding(
+            is_valid and credentials.ai_made,
+            _summary(credentials),
+            asdict(credentials),
+            invalid=credentials.state == "invalid",
+        )
 
 
 def _summary(credentials: Credentials) -> str:
+    declared = "" if credentials.ai_made else "; they do not declare the photo AI-made"
     match credentials.state:
         case "absent":
             return "none"
         case "trusted":
-            return f"trusted, signed by {credentials.issuer}"
+            return f"trusted, signed by {credentials.issuer}{declared}"
         case "valid":
-            return f"valid, signed by {credentials.issuer}, a signer that this machine does not trust"
+            return f"valid, signed by {credentials.issuer}, a signer that this machine does not trust{declared}"
         case "invalid":
             return f"INVALID: {', '.join(credentials.problems) or 'the file was changed after it was signed'}"

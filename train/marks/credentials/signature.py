@@ -20,6 +20,8 @@ from train.marks.metadata.xmp import SOURCE_TYPE
 
 State = Literal["trusted", "valid", "invalid", "absent"]
 
+_AI_SOURCE = "rainedAlgorithmicMedia"
+"""Ends the IPTC terms trainedAlgorithmicMedia and compositeWithTrainedAlgorithmicMedia."""
 _ABSENT = ("ManifestNotFound", "JumbfNotFound", "NotSupported", "Unsupported")
 
 
@@ -31,11 +33,13 @@ class Credentials:
         state: "valid" is signed and unchanged, but by a signer that this machine does not trust.
         issuer: the organisation of the signing certificate.
         problems: validation status codes of C2PA, such as "signingCredential.untrusted".
+        ai_made: a recorded action names a generative model as the source; those of cameras and editors do not.
     """
 
     state: State
     issuer: str | None = None
     problems: tuple[str, ...] = ()
+    ai_made: bool = False
 
 
 def sign(data: bytes, signer: Signer, mark_id: int, label: str, provenance: Provenance) -> bytes:
@@ -111,7 +115,18 @@ def _from_store(store: dict[str, Any]) -> Credentials:
             state = "valid"
         case _:
             state = "invalid"
-    return Credentials(state, issuer, problems)
+    return Credentials(state, issuer, problems, _is_ai_made(store))
+
+
+def _is_ai_made(store: dict[str, Any]) -> bool:
+    """Whether an action of a manifest, or of those of its ingredients, has a generative model as its source."""
+    for manifest in store.get("manifests", {}).values():
+        for assertion in manifest.get("assertions", []):
+            data = assertion.get("data")
+            actions = data.get("actions", []) if isinstance(data, dict) else []
+            if any(_AI_SOURCE in str(action.get("digitalSourceType", "")) for action in actions):
+                return True
+    return False
 
 
 def _add_ingredient(builder: c2pa.Builder, path: Path, relation: str) -> None:

@@ -40,4 +40,5 @@ class AigcMetadata(FileMark):
             return MarkFinding(False, "no AIGC field")
         label = _LABELS.get(fields["Label"], "unknown label")
         others = (f"{key} {value}" for key, value in fields.items() if key != "Label" and value)
-        return MarkFinding(fields["Label"] == "1", f"AIGC: {label}; {', '.join(others)}", dict(fields))
+        summary = f"AIGC: {label}; {', '.join(others)}"
+        return MarkFinding(fields["Label"] == "1", summary, dict(fields), forgeable=True)

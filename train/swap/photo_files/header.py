@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from curate.decode.orientation import upright
+from curate.decode.raster import Raster
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -47,6 +50,13 @@ def clean_exif(exif: bytes, keep_location: bool) -> tuple[bytes, tuple[str, ...]
         return block.tobytes(), ("GPS location: removed",) if located else ()
     except (SyntaxError, ValueError, KeyError, TypeError, OSError, IndexError):
         return b"", ()
+
+
+def upright_rgb(raster: Raster) -> npt.NDArray[np.uint8]:
+    """The pixels of a raster as uint8 (H, W, 3) in the colours of the file, upright, without alpha."""
+    pixels = raster.pixels[..., None] if raster.pixels.ndim == 2 else raster.pixels[..., :3]
+    pixels = upright(pixels, raster.orientation)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 def to_stored(pixels: npt.NDArray[Scalar], orientation: int) -> npt.NDArray[Scalar]:

@@ -9,17 +9,16 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from curate.decode import Decoded
-from curate.decode.orientation import upright
-from train.swap.photo_files.header import save_options, to_stored
+from curate.decode.raster import Raster
+from train.swap.photo_files.header import save_options, to_stored, upright_rgb
 from train.swap.photo_files.photo_file import PhotoFile, Pixels, luma
 
 MIN_QUALITY = 75
 """libjpeg quality; coarser tables would remove the watermark."""
 
 
-def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
-    """The photo of a JPEG, given its bytes and what `curate.decode.decode` returns for them."""
+def read(data: bytes, raster: Raster, keep_location: bool = False) -> PhotoFile:
+    """The photo of a JPEG, given its bytes and their raster. Pillow reads the header alone."""
     with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         grey, cmyk = image.mode == "L", image.mode == "CMYK"
@@ -27,13 +26,10 @@ def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFil
         subsampling = JpegImagePlugin.get_sampling(image)
         options, notes = save_options(image.info, keep_location, with_profile=not cmyk)
         options["progressive"] = bool(image.info.get("progressive"))
-        pixels = decoded.pixels
-        if "colour profile applied" in decoded.notes and not cmyk:  # `decode` converted to sRGB: undo by reading again
-            pixels = np.ascontiguousarray(upright(np.asarray(image.convert("RGB")), decoded.orientation))
     options["qtables"] = _at_least_min_quality(tables)[: 1 if grey else 2]
     if not grey:
         options["subsampling"] = 0 if cmyk or subsampling < 0 else subsampling
-    orientation = decoded.orientation if "exif" in options else 1
+    orientation = raster.orientation if "exif" in options else 1
 
     def encode(new: Pixels) -> bytes:
         stored = to_stored(new, orientation)
@@ -43,7 +39,7 @@ def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFil
 
     if cmyk:
         notes = ("CMYK: written as RGB", *notes)
-    return PhotoFile(pixels, "JPEG", notes, encode)
+    return PhotoFile(upright_rgb(raster), "JPEG", notes, encode)
 
 
 def _at_least_min_quality(tables: dict[int, list[int]]) -> list[list[int]]:

@@ -4,17 +4,15 @@ Of 16-bit samples, networks and marks see the high byte, and its change is added
 change keeps all its bits.
 """
 
-import io
 import zlib
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from curate.decode import Decoded
 from curate.decode.orientation import upright
+from curate.decode.raster import Raster
 from train.swap.photo_files.header import clean_exif, to_stored
 from train.swap.photo_files.photo_file import PhotoFile, Pixels, luma
 
@@ -27,11 +25,11 @@ _COLOUR_TYPES = (2, 3, 6)
 _HEADER_END = 33  # signature and IHDR
 
 
-def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
-    """The photo of a PNG, given its bytes and what `curate.decode.decode` returns for them."""
+def read(data: bytes, raster: Raster, keep_location: bool = False) -> PhotoFile:
+    """The photo of a PNG, given its bytes and their raster. Only samples of 16 bits are decoded again."""
     chunks = read_chunks(data)
-    samples, notes = _read_samples(data)
-    samples = np.ascontiguousarray(upright(samples, decoded.orientation))
+    samples, notes = _samples(data, raster)
+    samples = np.ascontiguousarray(upright(samples, raster.orientation))
     deep = samples.dtype == np.uint16
     has_alpha = samples.shape[2] in (2, 4)
     colour = samples[..., :-1] if has_alpha else samples
@@ -41,7 +39,7 @@ def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFil
     if b"eXIf" in chunks:
         exif, exif_notes = clean_exif(chunks[b"eXIf"], keep_location)
         chunks[b"eXIf"], notes = exif.removeprefix(b"Exif\0\0"), (*notes, *exif_notes)
-    orientation = decoded.orientation if chunks.get(b"eXIf") else 1
+    orientation = raster.orientation if chunks.get(b"eXIf") else 1
 
     def encode(new: Pixels) -> bytes:
         result: Samples = luma(new)[..., None] if colour.shape[2] == 1 else new
@@ -69,7 +67,7 @@ def read_chunks(png: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
-def _read_samples(data: bytes) -> tuple[Samples, tuple[str, ...]]:
+def _samples(data: bytes, raster: Raster) -> tuple[Samples, tuple[str, ...]]:
     """The samples as stored, (H, W, C) with 1 to 4 channels, and notes on what is not kept."""
     depth, colour_type = data[24], data[25]
     notes: tuple[str, ...] = ()
@@ -77,11 +75,9 @@ def _read_samples(data: bytes) -> tuple[Samples, tuple[str, ...]]:
     if depth == 16:
         samples = imagecodecs.png_decode(data)
     else:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode = "RGB" if colour_type in _COLOUR_TYPES else "L"
-            if image.has_transparency_data:
-                mode += "A"
-            samples = np.asarray(image.convert(mode))
+        samples = raster.pixels
+        if colour_type not in _COLOUR_TYPES and samples.ndim == 3:  # grey with alpha
+            samples = samples[..., [0, 3]]
         if colour_type == _PALETTE:
             notes = ("palette: written as RGB",)
         elif depth < 8:

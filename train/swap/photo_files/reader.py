@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 
-from curate.decode import Decoded, decode
+from curate.decode.boundary import decoder_errors
+from curate.decode.photo import read_raster, to_decoded
+from curate.decode.raster import Raster
 from curate.errors import DecodeError
 from manifests.file_names import with_suffix
 from train.marks.containers import PhotoFormat
 from train.swap.photo_files import jpeg, png, webp
 from train.swap.photo_files.photo_file import PhotoFile
 
-READERS: dict[str, Callable[[bytes, Decoded, bool], PhotoFile]] = {
+READERS: dict[str, Callable[[bytes, Raster, bool], PhotoFile]] = {
     "JPEG": jpeg.read,
     "PNG": png.read,
     "WEBP": webp.read,
 }
-"""Format -> its reader, called with the bytes, what `curate.decode.decode` returns for them, and `keep_location`."""
+"""Format -> its reader, called with the bytes, their raster, and `keep_location`."""
 
 SUFFIXES: dict[PhotoFormat, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -31,11 +33,13 @@ def read_photo(data: bytes, keep_location: bool = False) -> PhotoFile:
 
     Raises DecodeError as `curate.decode.decode` does, and for animations.
     """
-    decoded = decode(data)
-    if "animated: first frame" in decoded.notes or (decoded.format == "PNG" and b"acTL" in png.read_chunks(data)):
+    raster = read_raster(data)
+    if "animated: first frame" in raster.notes or (raster.format == "PNG" and b"acTL" in png.read_chunks(data)):
         raise DecodeError("animated: convert it to a video first")
-    if decoded.format in READERS:
-        return READERS[decoded.format](data, decoded, keep_location)
+    if raster.format in READERS:
+        with decoder_errors():  # of headers
+            return READERS[raster.format](data, raster, keep_location)
+    decoded = to_decoded(raster)
     name = _FORMAT_NAMES.get(decoded.format, decoded.format)
     without = " without EXIF" if decoded.format in _WITH_EXIF else ""
     note = f"{name} cannot carry the marks: written as PNG{without}"

@@ -5,23 +5,22 @@ import io
 import numpy as np
 from PIL import Image
 
-from curate.decode import Decoded
 from curate.decode.orientation import upright
-from train.swap.photo_files.header import save_options, to_stored
+from curate.decode.raster import Raster
+from train.swap.photo_files.header import save_options, to_stored, upright_rgb
 from train.swap.photo_files.photo_file import PhotoFile, Pixels
 
 QUALITY = 90
 _LOSSLESS_EFFORT = 75
 
 
-def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFile:
-    """The photo of a WebP, given its bytes and what `curate.decode.decode` returns for them."""
+def read(data: bytes, raster: Raster, keep_location: bool = False) -> PhotoFile:
+    """The photo of a WebP, given its bytes and their raster. Pillow reads the header alone."""
     lossless = data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and b"VP8L" in _chunk_names(data))
     with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
         options, notes = save_options(image.info, keep_location)
-        samples = upright(np.asarray(image.convert("RGBA" if image.mode == "RGBA" else "RGB")), decoded.orientation)
-    pixels = np.ascontiguousarray(samples[..., :3], np.uint8)
-    orientation = decoded.orientation if "exif" in options else 1
+    samples = upright(raster.pixels, raster.orientation)
+    orientation = raster.orientation if "exif" in options else 1
     # exact: keeps colours under full transparency
     options |= {"lossless": lossless, "exact": True, "quality": _LOSSLESS_EFFORT if lossless else QUALITY}
 
@@ -31,7 +30,7 @@ def read(data: bytes, decoded: Decoded, keep_location: bool = False) -> PhotoFil
         Image.fromarray(stored).save(buffer, "WEBP", **options)
         return buffer.getvalue()
 
-    return PhotoFile(pixels, "WEBP", notes, encode)
+    return PhotoFile(upright_rgb(raster), "WEBP", notes, encode)
 
 
 def _chunk_names(webp: bytes) -> set[bytes]:
