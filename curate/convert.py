@@ -3,7 +3,6 @@
 Each output is decoded again and compared with the original before it gets its name.
 """
 
-import csv
 import ctypes
 import errno
 import os
@@ -26,6 +25,7 @@ from curate.errors import DecodeError, OutputError
 from curate.listener import SILENT, Listener, progress
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
+from manifests.csv_rows import CsvWriter
 from manifests.file_names import with_suffix
 from manifests.output import OutputLock, atomic, sync_file_system
 
@@ -154,11 +154,10 @@ def run(convert_plan: ConvertPlan, listener: Listener = SILENT) -> Converted:
         partial.open("w", newline="", encoding="utf-8") as file,
         progress(listener, "converting", None) as advance,
     ):
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["path", "output", "status", "reason"])
+        rows = CsvWriter(file, ["path", "output", "status", "reason"])
         for outcome in _outcomes(convert_plan.source, request):
             output = encode_name(os.fsencode(outcome.output))
-            rows.writerow([outcome.image_id, output, outcome.status, outcome.reason])
+            rows.write([outcome.image_id, output, outcome.status, outcome.reason])
             counts[outcome.status] += 1
             advance(1)
         sync_file_system(request.out)

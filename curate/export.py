@@ -5,7 +5,6 @@ request continues an export that was stopped, and a folder holds no faces of ano
 function from an `ExportPlan` to `Exported` and add it to `FORMATS`.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 
 from curate.fingerprint import fingerprint
 from curate.listener import SILENT, Listener, progress
+from manifests.csv_rows import CsvWriter
 from manifests.errors import DatasetError, OutputError
 from manifests.file_names import UniqueNames
 from manifests.layout import FINGERPRINT, MANIFEST
@@ -216,15 +216,14 @@ def _export_folder(export_plan: ExportPlan, advance: Advance) -> Exported:
         atomic(request.out / "faces.csv") as partial,
         open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as index,
     ):
-        table = csv.writer(index, lineterminator="\n")
-        table.writerow(["file", "image_id", "identity"])
+        table = CsvWriter(index, ["file", "image_id", "identity"])
         for batch in _batches(export_plan.dataset, export_plan.faces, advance):
             for row, crop, mask in zip(batch.rows, batch.crops, batch.masks, strict=True):
                 name = names.add(row["identity"], row["image_id"])
                 _write(request.out / "faces" / f"{name}.jpg", crop)
                 if request.masks:
                     _write(request.out / "masks" / f"{name}.png", mask)
-                table.writerow([f"faces/{name}.jpg", row["image_id"], row["identity"]])
+                table.write([f"faces/{name}.jpg", row["image_id"], row["identity"]])
         # Once for all files: thousands of small ones would otherwise wait for the disk one by one.
         sync_file_system(request.out)
     return Exported(export_plan.faces.num_rows, names.people, export_plan.faces.num_rows)

@@ -5,13 +5,13 @@ n000002/0001_01.jpg,keep,profile view of the same person
 """
 
 import csv
-import io
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import PolicyError
+from manifests.csv_rows import read_rows
 from manifests.output import atomic
 
 FILE_NAME = "overrides.csv"
@@ -44,14 +44,17 @@ def read_overrides(path: str | Path) -> Overrides:
         return Overrides()
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [cell.strip() for cell in next(reader, ["image_id", "verdict"])]
+    try:
+        (_, header), *rows = [*read_rows(text)] or [(1, ["image_id", "verdict"])]
+    except csv.Error as error:
+        raise PolicyError(f"{path}: not a CSV file ({error}); write one photo a line") from error
+    header = [cell.strip() for cell in header]
     if header[:2] != ["image_id", "verdict"]:
         raise PolicyError(f"{path}, line 1: the header is {','.join(header)!r}; change it to {_HEADER!r}")
     overrides = Overrides()
-    for cells in reader:
+    for line, cells in rows:
         if any(cell.strip() for cell in cells):
-            _add(overrides, cells, f"{path}, line {reader.line_num}", reader.line_num)
+            _add(overrides, cells, f"{path}, line {line}", line)
     return overrides
 
 

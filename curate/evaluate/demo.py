@@ -5,7 +5,6 @@ of its person (`demo_views`), so that no two are near duplicates. Faults are pla
 reasons in a manifest with them.
 """
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from curate.evaluate.demo_views import (
     turns,
     view,
 )
+from manifests.csv_rows import CsvWriter
 from manifests.output import atomic
 from manifests.reader import Dataset
 
@@ -184,13 +184,12 @@ def _identity(index: int) -> str:
 def _write_tables(root: Path, planted: list[PlantedPhoto], count: int) -> None:
     """Write VGGFace2's table of identities, and the truth."""
     with atomic(root / "identity_meta.csv") as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["Class_ID", "Name", "Sample_Num", "Flag", "Gender"])
+        identities = CsvWriter(file, ["Class_ID", "Name", "Sample_Num", "Flag", "Gender"])
         for index in range(count):
             name = _identity(index)
             photos = sum(f"/{name}/" in photo.image_id for photo in planted)
-            writer.writerow([name, f"Person_{index + 1}", photos, 1, "f" if index % 2 else "m"])
+            identities.write([name, f"Person_{index + 1}", photos, 1, "f" if index % 2 else "m"])
     with atomic(root.parent / TRUTH) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image_id", "fault", "identity"])
-        writer.writerows((photo.image_id, photo.fault, photo.identity) for photo in planted)
+        truth = CsvWriter(file, ["image_id", "fault", "identity"])
+        for photo in planted:
+            truth.write((photo.image_id, photo.fault, photo.identity))

@@ -1,6 +1,5 @@
 """Swaps photos, or folders of them: marked results in the same tree under OUT, and a report with one row per photo."""
 
-import csv
 import errno
 import io
 from collections import Counter
@@ -15,6 +14,7 @@ from curate.decode.boundary import decoder_errors
 from curate.errors import DecodeError
 from curate.listener import SILENT, Listener, progress
 from curate.sources.stores.walk import read_file
+from manifests.csv_rows import CsvWriter
 from manifests.errors import OutputError
 from manifests.output import atomic
 from train.errors import MarkError
@@ -205,9 +205,9 @@ class PhotoSwapper:
 
     def _write_report(self, outcomes: list[Outcome]) -> None:
         text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow([field.name for field in fields(Outcome)])
-        rows.writerows(astuple(outcome) for outcome in outcomes)
+        rows = CsvWriter(text, [field.name for field in fields(Outcome)])
+        for outcome in outcomes:
+            rows.write(astuple(outcome))
         with atomic(self.out / REPORT) as partial:
             partial.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
 

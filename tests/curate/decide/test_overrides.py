@@ -1,5 +1,7 @@
 """overrides.csv: human verdicts, read strictly and never rewritten."""
 
+from pathlib import Path
+
 import pytest
 
 from curate.decide.overrides import create_overrides, read_overrides, suggest, unmatched_warnings
@@ -69,3 +71,16 @@ def test_an_image_id_in_another_notation_is_suggested(tmp_path, written):
     first, second = unmatched_warnings(overrides, overrides.verdicts, suggestions)
     assert first.endswith("the line has no effect; did you mean 'Zo\u00eb/1.jpg'?")
     assert second.endswith("no photo 'gone.jpg' in this dataset; the line has no effect")
+
+
+def test_an_escaped_image_id_of_a_report_is_the_photo(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_text("image_id,verdict\n'=a/1.jpg,keep\n-b/2.jpg,drop\n'c/3.jpg,drop\n", encoding="utf-8")
+    assert list(read_overrides(path).verdicts) == ["=a/1.jpg", "-b/2.jpg", "'c/3.jpg"]
+
+
+def test_a_cell_without_end_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_text('image_id,verdict\n"' + "x" * 200_000, encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"not a CSV file .* write one photo a line"):
+        read_overrides(path)
