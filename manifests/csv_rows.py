@@ -20,11 +20,15 @@ class CsvWriter:
 
     def __init__(self, file: TextIO, header: Iterable[str]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
+        # Of carriage returns, the writer leaves some unquoted.
+        self._quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self.write(header)
 
     def write(self, cells: Iterable[object]) -> None:
         """Write one row."""
-        self._writer.writerow([escape(cell) if isinstance(cell, str) else cell for cell in cells])
+        escaped = [escape(cell) if isinstance(cell, str) else cell for cell in cells]
+        quoting = any(isinstance(cell, str) and "\r" in cell for cell in escaped)
+        (self._quoting_writer if quoting else self._writer).writerow(escaped)
 
 
 def escape(cell: str) -> str:
