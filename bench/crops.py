@@ -8,6 +8,24 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from manifests.layout import (
+    DatasetInfo,
+    EmbedderRecord,
+    ModelsRecord,
+    SettingsRecord,
+    SourceRecord,
+    write_info,
+)
+
+SHARD = "faces/b-000.parquet"
+"""The shard of a benchmark's dataset."""
+
+
+def write_bench_info(root: Path) -> None:
+    """Write the `dataset.json` of a benchmark's dataset, which holds one shard and no other table."""
+    models = ModelsRecord(EmbedderRecord("0" * 16, "none"))
+    write_info(root, DatasetInfo(SourceRecord("folder"), SettingsRecord("simswap-224"), models, buckets=1))
+
 
 def read_crop(path: Path, side: int) -> npt.NDArray[np.uint8]:
     """Read a photo and resize it to a square: uint8 (side, side, 3) RGB."""

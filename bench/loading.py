@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.crops import encode_jpeg, faces_row, read_crop, read_label_map
+from bench.crops import SHARD, encode_jpeg, faces_row, read_crop, read_label_map, write_bench_info
 from bench.photos import data, sample
 from bench.process import run_child
 from manifests.landmarks import TEMPLATES
@@ -84,10 +84,10 @@ def _shard(root: Path, loader: str, workers: int) -> Iterator[object]:
 
 
 def write_crops(root: Path) -> None:
-    """Write up to 100 crops of each person of celebs-112 to `root`/shard.parquet, with masks, and to `root`/files."""
+    """Write up to 100 crops of each person of celebs-112 to the shard of `root`, with masks, and to `root`/files."""
     masks = [read_label_map(path, SIDE) for path in sample("celebamask", "masks/*.png", 50)]
     people = sorted(path for path in (data() / "celebs-112").iterdir() if path.is_dir())
-    with FacesWriter(root / "shard.parquet") as writer:
+    with FacesWriter(root / SHARD) as writer:
         for person in people:
             rows = []
             (root / "files" / person.name).mkdir(parents=True)
@@ -99,7 +99,10 @@ def write_crops(root: Path) -> None:
     assert writer.offsets is not None
     table = writer.offsets
     names = [face_id.split("/")[0] for face_id in table["face_id"].to_pylist()]
-    columns = {name: table[name].to_numpy() for name in table.column_names if name.endswith(("offset", "length"))}
+    columns = {
+        name: table[name].to_numpy() for name in table.column_names if name.endswith(("offset", "length", "crc"))
+    }
+    write_bench_info(root)
     np.savez(root / "offsets.npz", person=np.unique(names, return_inverse=True)[1], **columns)
 
 
@@ -112,7 +115,7 @@ def read_faces(root: Path) -> TrainingFaces:
         root=root,
         side=SIDE,
         people=[str(number) for number in range(person.max() + 1)],
-        shards=["shard.parquet"],
+        shards=[SHARD],
         face_id=np.array([str(number) for number in range(count)], object),
         person=person,
         shard=np.zeros(count, np.int64),

@@ -20,22 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.crops import encode_jpeg, faces_row, read_crop, read_label_map
+from bench.crops import SHARD, encode_jpeg, faces_row, read_crop, read_label_map, write_bench_info
 from bench.photos import data
 from bench.process import run_child
-from manifests.layout import (
-    DatasetInfo,
-    EmbedderRecord,
-    ModelsRecord,
-    SettingsRecord,
-    SourceRecord,
-    write_info,
-)
 from manifests.pixels import PixelReader
 from manifests.writer import FacesWriter, write_table
 
 SIDE = 224
-SHARD = "faces/b-000.parquet"
 
 
 class Request(NamedTuple):
@@ -87,12 +78,7 @@ def write_shard(root: Path, people: int, photos: int) -> int:
     assert writer.offsets is not None
     offsets = writer.offsets.append_column("identity", pa.array(np.repeat(np.arange(people), photos)))
     write_table(root / "offsets.parquet", offsets, offsets.schema)
-    write_info(
-        root,
-        DatasetInfo(
-            SourceRecord("folder"), SettingsRecord("simswap-224"), ModelsRecord(EmbedderRecord("0" * 16, "none")), 1
-        ),
-    )
+    write_bench_info(root)
     return int(offsets["crop_length"].to_numpy().sum() + offsets["mask_length"].to_numpy().sum())
 
 
@@ -102,7 +88,7 @@ class ByOffset:
     def __init__(self, root: Path, table: pa.Table) -> None:
         self.pixels = PixelReader(root)
         self.columns = {
-            name: table[name].to_numpy() for name in table.column_names if name.endswith(("offset", "length"))
+            name: table[name].to_numpy() for name in table.column_names if name.endswith(("offset", "length", "crc"))
         }
         identity = table["identity"].to_numpy()
         self.first = np.searchsorted(identity, np.arange(identity.max() + 1))
@@ -114,7 +100,7 @@ class ByOffset:
             len(content)
             for name in ("crop", "mask")
             for content in self.pixels.many(
-                SHARD, self.columns[f"{name}_offset"][rows], self.columns[f"{name}_length"][rows]
+                SHARD, *(self.columns[f"{name}_{value}"][rows] for value in ("offset", "length", "crc"))
             )
         )
 

@@ -5,7 +5,6 @@ request continues an export that was stopped, and a folder holds no faces of ano
 function from an `ExportPlan` to `Exported` and add it to `FORMATS`.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,7 +22,8 @@ from manifests.errors import DatasetError, OutputError
 from manifests.file_names import UniqueNames
 from manifests.layout import FINGERPRINT, MANIFEST
 from manifests.output import OutputLock, atomic, is_temporary, sync_file_system, writable
-from manifests.reader import Dataset, footer
+from manifests.reader import Dataset
+from manifests.table_file import TableFile, footer
 from manifests.writer import write_table
 
 Advance = Callable[[int], None]
@@ -33,7 +33,10 @@ RECORD = ".export.json"
 
 _BATCH = 256
 _SHARD_BYTES = 256 << 20
-_COLUMNS = ("image_id", "identity", "split", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length")
+_COLUMNS = (
+    "image_id", "identity", "split", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length",
+    "mask_crc",
+)  # fmt: skip
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 _CARD = """\
@@ -81,7 +84,7 @@ class ExportRecord:
 
     Attributes:
         format, masks: of the request.
-        manifest: sha256 of the dataset's manifest.
+        manifest: digest of the dataset's manifest.
         revision: of the exported files.
     """
 
@@ -122,13 +125,13 @@ def plan(request: ExportRequest) -> ExportPlan:
     """
     dataset = Dataset.open(request.dataset)
     kept = dataset.manifest(_COLUMNS, verdict="keep")
-    with open(dataset.path / MANIFEST, "rb") as file:
-        manifest = hashlib.file_digest(file, "sha256").hexdigest()
     export_plan = ExportPlan(
         request,
         dataset,
         kept.filter(pc.is_valid(kept["shard"])),
-        ExportRecord(request.format, request.masks and request.format == "folder", manifest),
+        ExportRecord(
+            request.format, request.masks and request.format == "folder", TableFile(dataset.path / MANIFEST).digest
+        ),
     )
     _is_recorded(export_plan)
     return export_plan
@@ -260,7 +263,7 @@ def _batches(dataset: Dataset, faces: pa.Table, advance: Advance) -> Iterator[_B
 def _read_batch(dataset: Dataset, rows: list[dict[str, Any]]) -> _Batch:
     shard = rows[0]["shard"]
     crops, masks = (
-        dataset.pixels.many(shard, [row[f"{name}_offset"] for row in rows], [row[f"{name}_length"] for row in rows])
+        dataset.pixels.many(shard, *([row[f"{name}_{value}"] for row in rows] for value in ("offset", "length", "crc")))
         for name in ("crop", "mask")
     )
     return _Batch(rows, crops, masks)

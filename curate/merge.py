@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import DatasetError, OutputError
@@ -27,8 +26,9 @@ from manifests.layout import (
     write_info,
 )
 from manifests.output import OutputLock, remove_results
-from manifests.reader import Dataset, footer
+from manifests.reader import Dataset
 from manifests.schema import NO_IDENTITY, arrow_schema
+from manifests.table_file import TableFile
 from manifests.writer import write_table
 
 _PHOTO_COLUMNS = ("image_id", "face_id", "duplicate_of")
@@ -103,7 +103,7 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
     """
     request, parts = merge_plan.request, merge_plan.parts
     counts = _Counts()
-    total = sum(pq.ParquetFile(part.path / MANIFEST).metadata.num_rows for part in parts.values())
+    total = sum(TableFile(part.path / MANIFEST).rows for part in parts.values())
     with OutputLock(request.out), progress(listener, "merging", total) as advance:
         tables = _count(_merge(merge_plan, counts), counts, advance)
         if request.join_identities:
@@ -157,7 +157,7 @@ def _check_comparable(parts: dict[str, Dataset]) -> None:
 
 def _footer(merge_plan: MergePlan) -> dict[str, str]:
     """Return the policies of all parts, and a hash of them and of the way of merging."""
-    footers = {name: footer(part.path / MANIFEST) or {} for name, part in merge_plan.parts.items()}
+    footers = {name: TableFile(part.path / MANIFEST).metadata for name, part in merge_plan.parts.items()}
     hashes = [[name, metadata.get(POLICY_HASH)] for name, metadata in footers.items()]
     text = json.dumps([*hashes, merge_plan.request.join_identities])
     return {
@@ -184,9 +184,9 @@ def _merge(merge_plan: MergePlan, counts: _Counts) -> Iterator[pa.Table]:
     kept_sha256, kept_ids = pa.array([], pa.string()), pa.array([], pa.string())
     for name, part in merge_plan.parts.items():
         kept: list[pa.Table] = []
-        manifest = pq.ParquetFile(part.path / MANIFEST)
-        for group in range(manifest.num_row_groups):
-            table = _rename(manifest.read_row_group(group), name, request.join_identities)
+        manifest = TableFile(part.path / MANIFEST)
+        for group in range(manifest.row_groups):
+            table = _rename(manifest.read(group=group), name, request.join_identities)
             table = _set(table, "shard", _relocate(table["shard"], part, request.out))
             table, duplicates = _drop_copies(table, kept_sha256, kept_ids)
             counts.duplicates += duplicates

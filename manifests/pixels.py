@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -13,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import DatasetError
+from manifests.input import readable
 from manifests.layout import shard_file, shard_roots
 
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _MAX_RUN_BYTES = 8 << 20
 
 
@@ -40,8 +40,9 @@ class _File:
 class PixelReader:
     """Reads crops and masks of a dataset. Safe in threads, after a fork, and in worker processes (it pickles).
 
-    Every method raises DatasetError: the shard is missing, or has no JPEG or PNG at the offset (it is newer than the
-    manifest), or is not in `faces/` of the dataset or of one of its parts.
+    Each image is compared with its checksum (`crop_crc`, `mask_crc`). Every method raises DatasetError: the shard is
+    missing, cannot be read, or is not in `faces/` of the dataset or of one of its parts; or the bytes are not those of
+    the image (the shard is damaged, or newer than the manifest).
 
     Args:
         root: directory of the dataset; shards are named relative to it, as in the manifest.
@@ -61,31 +62,36 @@ class PixelReader:
         """Return the PNG of the label map of a row of the manifest or of the measures."""
         return self._read_row(row, "mask")
 
-    def read(self, shard: str, offset: int, length: int) -> bytes:
-        """Return the encoded image of `length` bytes at byte `offset` of `shard`."""
-        return self._checked(self._pread(shard, int(offset), int(length)), shard, int(offset))
+    def read(self, shard: str, offset: int, length: int, crc: int) -> bytes:
+        """Return the encoded image of `length` bytes at byte `offset` of `shard`, whose CRC-32 is `crc`."""
+        return self._checked(self._pread(shard, int(offset), int(length)), int(crc), shard, int(offset))
 
     def many(
         self,
         shard: str,
         offsets: Sequence[int] | npt.ArrayLike,
         lengths: Sequence[int] | npt.ArrayLike,
+        crcs: Sequence[int] | npt.ArrayLike,
+        *,
         gap: int = 4096,
     ) -> list[bytes]:
-        """Return encoded images of one shard, in the order of `offsets`.
+        """Return encoded images of one shard, in the order of `offsets`; `crcs` are their CRC-32.
 
         Images at most `gap` bytes apart are read in one call of up to 8 MiB: between two images of one identity there
         are only page headers, which cost less to read than another call.
         """
         starts: list[int] = np.asarray(offsets, np.int64).tolist()
         sizes: list[int] = np.asarray(lengths, np.int64).tolist()
+        checksums: list[int] = np.asarray(crcs, np.int64).tolist()
         images = [b""] * len(starts)
         for run in _runs(starts, sizes, gap):
             begin = starts[run[0]]
             data = self._pread(shard, begin, max(starts[index] + sizes[index] for index in run) - begin)
             for index in run:
                 start = starts[index] - begin
-                images[index] = self._checked(data[start : start + sizes[index]], shard, starts[index])
+                images[index] = self._checked(
+                    data[start : start + sizes[index]], checksums[index], shard, starts[index]
+                )
         return images
 
     def _read_row(self, row: Row, kind: str) -> bytes:
@@ -95,25 +101,20 @@ class PixelReader:
             raise DatasetError(
                 f"{row['image_id']}: no face was detected in this photo, so it has no {kind}; skip such rows"
             )
-        return self.read(shard, row[f"{kind}_offset"], row[f"{kind}_length"])
+        return self.read(shard, *(row[f"{kind}_{name}"] for name in ("offset", "length", "crc")))
 
     def _pread(self, shard: str, offset: int, length: int) -> bytes:
         file = self._file(shard)  # The reference keeps the file open if another thread evicts it meanwhile.
-        data = os.pread(file.descriptor, length, offset)
-        if len(data) != length:
-            raise self._stale(shard, offset)
-        return data
+        with readable(self.root / shard):
+            return os.pread(file.descriptor, length, offset) if length >= 0 <= offset else b""
 
-    def _checked(self, data: bytes, shard: str, offset: int) -> bytes:
-        if not data.startswith((_JPEG, _PNG)):
-            raise self._stale(shard, offset)
+    def _checked(self, data: bytes, crc: int, shard: str, offset: int) -> bytes:
+        if zlib.crc32(data) != crc:
+            raise DatasetError(
+                f"{self.root / shard}: the bytes at {offset} are not those of the image (its checksum differs): the "
+                f"shard is damaged, or newer than the manifest; `curate verify {self.root}` names the next step"
+            )
         return data
-
-    def _stale(self, shard: str, offset: int) -> DatasetError:
-        return DatasetError(
-            f"{self.root / shard}: no image at byte {offset}; the shard is newer than the manifest, or damaged: "
-            "run `curate decide` again, or else remove the shard and `curate clean` again"
-        )
 
     def _file(self, shard: str) -> _File:
         if self._process != os.getpid():
@@ -123,17 +124,14 @@ class PixelReader:
             file = self._open.pop(shard, None)
             if file is None:
                 path = shard_file(self.root, shard, self._roots)
-                try:
-                    file = _File(path)
-                except (FileNotFoundError, NotADirectoryError) as error:
-                    raise DatasetError(
-                        f"{self.root / shard} is missing: run `curate measure` again, or restore the directory that "
-                        "a merged dataset refers to"
-                    ) from error
-                except PermissionError as error:
-                    raise DatasetError(
-                        f"{self.root / shard}: permission denied; make it readable for this user"
-                    ) from error
+                with readable(path):
+                    try:
+                        file = _File(path)
+                    except (FileNotFoundError, NotADirectoryError) as error:
+                        raise DatasetError(
+                            f"{self.root / shard} is missing: run `curate measure` again, or restore the directory "
+                            "that a merged dataset refers to"
+                        ) from error
             self._open[shard] = file
             while len(self._open) > self.files:
                 self._open.popitem(last=False)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.errors import DatasetError
 from manifests.layout import (
@@ -18,7 +17,6 @@ from manifests.layout import (
     POLICY_HASH,
     RELATIONS,
     DatasetInfo,
-    check_version,
     part_paths,
     read_info,
     shard_file,
@@ -26,26 +24,14 @@ from manifests.layout import (
     shard_roots,
 )
 from manifests.pixels import PixelReader, decode_crop, decode_mask
+from manifests.table_file import TableFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dataset", "DatasetInfo", "PixelReader", "decode_crop", "decode_mask", "footer", "read_table"]
+__all__ = ["Dataset", "DatasetInfo", "PixelReader", "decode_crop", "decode_mask", "read_table"]
 
 Columns = Sequence[str] | None
-
-
-def footer(path: str | os.PathLike[str]) -> dict[str, str] | None:
-    """Return the text metadata of a Parquet file's footer (`swapset.fingerprint`, ...); None without such a file.
-
-    Raises DatasetError if the file is damaged.
-    """
-    path = Path(path)
-    if not path.exists():
-        return None
-    # Not the schema's metadata, which lacks what was added after the rows (`write_table(final_metadata=...)`).
-    metadata = _open_parquet(path).metadata.metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int | None = None) -> pa.Table:
@@ -53,24 +39,7 @@ def read_table(path: str | os.PathLike[str], columns: Columns = None, group: int
 
     Raises DatasetError: the file is missing, damaged, of an unknown schema version, or lacks one of `columns`.
     """
-    path = Path(path)
-    file = _open_parquet(path)
-    schema = file.schema_arrow
-    check_version((schema.metadata or {}).get(b"swapset.schema_version", b"none").decode(), path)
-    names = schema.names if columns is None else list(columns)
-    unknown = [name for name in names if name not in schema.names]
-    if unknown:
-        raise DatasetError(f"{path} has no column {unknown[0]!r}; it has: {', '.join(schema.names)}")
-    if group is not None and not 0 <= group < file.num_row_groups:
-        raise DatasetError(
-            f"{path} has {file.num_row_groups} row groups and none of bucket {group}: remove it and run "
-            f"`curate {_command(path)}` again"
-        )
-    try:
-        table = file.read(names) if group is None else file.read_row_group(group, names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from error
-    return table.select(names)
+    return TableFile(path).read(columns, group)
 
 
 class Dataset:
@@ -122,8 +91,12 @@ class Dataset:
 
     def relations(self, bucket: int | None = None, columns: Columns = None) -> pa.Table:
         """Read `schema.RELATIONS` of all buckets or of one, row for row as the measures."""
+        return self.relations_file().read(columns, bucket)
+
+    def relations_file(self) -> TableFile:
+        """Open `relations.parquet`: its footer grows with the buckets, so that opening it for each is quadratic."""
         self._require_unmerged()
-        return read_table(self.path / RELATIONS, columns, bucket)
+        return TableFile(self.path / RELATIONS)
 
     def manifest(self, columns: Columns = None, verdict: Literal["keep", "drop"] | None = None) -> pa.Table:
         """Read the manifest, a row per photo (`schema.MANIFEST`): all photos, or those with `verdict`."""
@@ -142,10 +115,7 @@ class Dataset:
 
     def policy_hash(self) -> str | None:
         """Return the hash of the policy that decided the manifest; None if its footer records none."""
-        metadata = footer(self.path / MANIFEST)
-        if metadata is None:
-            raise DatasetError(_missing(self.path / MANIFEST))
-        return metadata.get(POLICY_HASH)
+        return TableFile(self.path / MANIFEST).metadata.get(POLICY_HASH)
 
     def embedder_ids(self) -> list[str]:
         """Return the embedders whose embeddings the dataset holds, sorted; of a merged one, those of every part."""
@@ -251,25 +221,3 @@ def _strings(column: "pa.ChunkedArray | pd.Series[str]") -> pa.Array:
     # pandas 3 keeps strings in Arrow memory, so that `pa.array` may return a chunked array as well.
     array = column if isinstance(column, pa.ChunkedArray) else pa.array(column, pa.string())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
-def _open_parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise DatasetError(_missing(path)) from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _missing(path: Path) -> str:
-    return f"{path} is missing: run `curate {_command(path)}` on this dataset"
-
-
-def _damaged(path: Path, error: Exception) -> DatasetError:
-    return DatasetError(f"{path} is damaged ({error}): remove it and run `curate {_command(path)}` again")
-
-
-def _command(path: Path) -> str:
-    """Name the command that writes a file of a dataset."""
-    return {MANIFEST: "decide", RELATIONS: "relate"}.get(path.name, "measure")

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from manifests.identity import NO_IDENTITY as NO_IDENTITY
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Incremented when a column changes its meaning or disappears; a reader refuses every other version."""
 
 REASONS = (
@@ -168,8 +168,10 @@ _PIXELS = (
     Column("shard", pa.string(), "file in `faces/` with the crop and the mask", null=_NO_FACE),
     Column("crop_offset", pa.int64(), "offset of the crop's JPEG in the shard", "bytes", _NO_FACE),
     Column("crop_length", pa.int32(), "length of the crop's JPEG", "bytes", _NO_FACE),
+    Column("crop_crc", pa.int64(), "CRC-32 of the crop's JPEG", null=_NO_FACE),
     Column("mask_offset", pa.int64(), "offset of the label map's PNG in the shard", "bytes", _NO_FACE),
     Column("mask_length", pa.int32(), "length of the label map's PNG", "bytes", _NO_FACE),
+    Column("mask_crc", pa.int64(), "CRC-32 of the label map's PNG", null=_NO_FACE),
 )
 
 MEASURES = (*_KEYS, _SPLIT, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)

@@ -5,6 +5,7 @@ A file depends on the rows, the schema and the given metadata alone, not on time
 
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from manifests.checksums import BLOCKS, DIGEST, checked_writer
 from manifests.layout import DatasetInfo, bucket_of, shard_name, write_info
 from manifests.output import OutputLock, atomic, remove_partials
 from manifests.schema import arrow_schema
@@ -65,7 +67,7 @@ def write_table(
     leaves = _leaves(schema)
     with (
         atomic(path) as partial,
-        pq.ParquetWriter(
+        checked_writer(
             partial,
             schema,
             compression={leaf: _codec(leaf, dtype) for leaf, dtype in leaves.items()},
@@ -109,7 +111,7 @@ class FacesWriter:
             self._partial = stack.enter_context(atomic(self.path))
             stack.push(self._locate)
             self._writer = stack.enter_context(
-                pq.ParquetWriter(
+                checked_writer(
                     self._partial,
                     self._schema,
                     compression={leaf: "NONE" if leaf in _PIXELS else "ZSTD" for leaf in _leaves(self._schema)},
@@ -175,7 +177,7 @@ class FacesWriter:
 
 
 def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.Table:
-    """Locate the crops and masks of a finished `faces/` shard.
+    """Locate the crops and masks of a finished `faces/` shard, and compute their checksums.
 
     In a PLAIN page each value is a 4-byte little-endian length and the bytes, and between values there are only page
     headers (Parquet format, "Encodings"). So the next value is at the cursor, or else the first match after it.
@@ -185,14 +187,14 @@ def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.
         shard: value of the column `shard`; by default the last folder and the name of `path`.
 
     Returns:
-        A row per face, in the order of the file: face_id, shard, crop_offset, crop_length, mask_offset, mask_length.
+        A row per face, in the order of the file: face_id, and the columns of the schema from `shard` on.
 
     Raises:
         ValueError: a value that pyarrow reads is not in the file as it is.
     """
     path = Path(path)
     locations: dict[str, list[int]] = {
-        f"{name}_{number}": [] for name in ("crop", "mask") for number in ("offset", "length")
+        f"{name}_{number}": [] for name in ("crop", "mask") for number in ("offset", "length", "crc")
     }
     faces: list[str] = []
     with open(path, "rb") as file:
@@ -212,6 +214,7 @@ def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.
                     cursor = _find(data, buffer, cursor, path)
                     locations[f"{name}_offset"].append(begin + cursor)
                     locations[f"{name}_length"].append(buffer.size)
+                    locations[f"{name}_crc"].append(zlib.crc32(buffer))
                     cursor += buffer.size
     shard = shard or f"{path.parent.name}/{path.name}"
     columns = {
@@ -251,8 +254,9 @@ def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, int]]:
 
 
 def _with_metadata(schema: pa.Schema, metadata: Mapping[str, str] | None) -> pa.Schema:
-    texts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return schema.with_metadata(texts | dict(metadata or {}))
+    texts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()} | dict(metadata or {})
+    # A schema that was read from a file may hold the checksums of that file.
+    return schema.with_metadata({key: text for key, text in texts.items() if key not in (BLOCKS, DIGEST)})
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,16 +1,14 @@
 """The shards of a dataset as the parts that `decide_collection` reads."""
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from manifests import layout
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
+from manifests.table_file import TableFile
 
 if TYPE_CHECKING:
     from curate.measure.sharpness import BlurCalibration
@@ -21,16 +19,16 @@ _KEYS = ("image_id", "face_id")
 class StoredPart:
     """One bucket of a dataset. Made by `stored_parts`."""
 
-    def __init__(self, dataset: Dataset, bucket: int, file: "_RelationsFile", calibration: "BlurCalibration | None"):
+    def __init__(self, dataset: Dataset, bucket: int, file: TableFile, calibration: "BlurCalibration | None"):
         self._dataset, self._bucket, self._file, self._calibration = dataset, bucket, file, calibration
 
     @property
     def rows(self) -> int:
-        return self._file.rows(self._bucket)
+        return self._file.rows_of(self._bucket)
 
     @property
     def has_duplicates(self) -> bool:
-        column = self._file.read(self._bucket, ["duplicate_group"])["duplicate_group"]
+        column = self._file.read(["duplicate_group"], self._bucket)["duplicate_group"]
         return bool(column.null_count < len(column))
 
     def measures(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -46,7 +44,7 @@ class StoredPart:
     def tables(self, columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Table]:
         """Return measures and relations. Raises DatasetError where they are not of the same faces."""
         measures = self.measures(None if columns is None else list(dict.fromkeys([*columns, *_KEYS])))
-        relations = self._file.read(self._bucket)
+        relations = self._file.read(group=self._bucket)
         if not all(measures[name].equals(relations[name]) for name in _KEYS):
             raise DatasetError(
                 f"{self._file.path} was computed from other measures (bucket {self._bucket}): run `curate relate` again"
@@ -60,27 +58,9 @@ def stored_parts(dataset: Dataset, calibration: "BlurCalibration | None" = None)
     calibration: scores sharpness again from the stored statistics; None keeps the measured scores. Raises DatasetError
     where the relations are missing, damaged or of another number of buckets.
     """
-    file = _RelationsFile(dataset)
+    file = dataset.relations_file()
+    if file.row_groups != dataset.buckets:
+        raise DatasetError(
+            f"{file.path} has {file.row_groups} row groups for {dataset.buckets} buckets: run `curate relate` again"
+        )
     return [StoredPart(dataset, bucket, file, calibration) for bucket in range(dataset.buckets)]
-
-
-class _RelationsFile:
-    """relations.parquet, opened once: its footer grows with the buckets, so that opening it per bucket is quadratic."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.path = dataset.path / layout.RELATIONS
-        dataset.relations(0, [])  # raises DatasetError for a missing or damaged file and another schema version
-        self._file = pq.ParquetFile(self.path)
-        self._lock = threading.Lock()  # one open file serves one thread at a time
-        if self._file.num_row_groups != dataset.buckets:
-            raise DatasetError(
-                f"{self.path} has {self._file.num_row_groups} row groups for {dataset.buckets} buckets: "
-                "run `curate relate` again"
-            )
-
-    def rows(self, bucket: int) -> int:
-        return int(self._file.metadata.row_group(bucket).num_rows)
-
-    def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
-        with self._lock:
-            return self._file.read_row_group(bucket, columns)

@@ -49,7 +49,7 @@ class MeasuredCollection:
     def crop(self, row: int) -> npt.NDArray[np.uint8]:
         """Decode the crop of a row, uint8 (S, S, 3) RGB."""
         dataset = self.datasets[int(row >= self.start[self.untouched])]
-        place = [self.measures[name][row].as_py() for name in ("shard", "crop_offset", "crop_length")]
+        place = [self.measures[name][row].as_py() for name in ("shard", "crop_offset", "crop_length", "crop_crc")]
         return decode_crop(dataset.pixels.read(*place))
 
     def with_planted(self, planted: "MeasuredCollection", names: dict[str, str]) -> "MeasuredCollection":

@@ -10,13 +10,13 @@ from manifests.schema import FACE_NUMBERS, PHOTO_NUMBERS, arrow_schema, embeddin
 
 Indices = npt.NDArray[np.int64]
 
-_PIXEL_COLUMNS = ("shard", "crop_offset", "crop_length", "mask_offset", "mask_length")
+PIXEL_COLUMNS = ("shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length", "mask_crc")
 
 
 def measures_rows(batch: MeasuredBatch) -> pa.Table:
     """Return MEASURES: one row per face and one per photo without a face, in the order of the photos.
 
-    The columns that locate the pixels are null until the faces file is written.
+    The PIXEL_COLUMNS are null until the faces file is written.
     """
     schema = arrow_schema("measures")
     face_counts = np.bincount(batch.faces.photo, minlength=len(batch.photos))
@@ -29,7 +29,7 @@ def measures_rows(batch: MeasuredBatch) -> pa.Table:
         **_photo_columns(batch, photo, face_counts),
         "face_id": _take(pa.array(batch.face_ids(), pa.string()), face),
         **{name: _take(_array(batch.columns.get(name), schema.field(name)), face) for name in names},
-        **{name: pa.nulls(len(photo), schema.field(name).type) for name in _PIXEL_COLUMNS},
+        **{name: pa.nulls(len(photo), schema.field(name).type) for name in PIXEL_COLUMNS},
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
 

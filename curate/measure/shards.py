@@ -23,7 +23,7 @@ from curate.faces.models import Models, load
 from curate.fingerprint import fingerprint
 from curate.measure import PHOTOS_PER_BUCKET
 from curate.measure.pipeline import Pipeline
-from curate.measure.rows import embeddings_rows, faces_rows, measures_rows
+from curate.measure.rows import PIXEL_COLUMNS, embeddings_rows, faces_rows, measures_rows
 from curate.measure.settings import REVISION, MeasureSettings
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import versions
@@ -31,8 +31,9 @@ from curate.sources import Entry, Source, open_source
 from curate.sources.layouts.listing import is_no_identity
 from manifests.arrays import box_array, landmark_array
 from manifests.layout import FINGERPRINT, ChoiceRecord, ModelsRecord, bucket_of, shard_name
-from manifests.reader import footer, read_table
+from manifests.reader import read_table
 from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
+from manifests.table_file import footer
 from manifests.writer import FacesWriter, write_table
 
 MAX_BUCKETS = 1024
@@ -252,11 +253,11 @@ def _by_identity(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def _with_offsets(measures: pa.Table, offsets: pa.Table) -> pa.Table:
-    """Fill the pixel offsets of the measures' faces, in order; rows without a face keep their nulls."""
+    """Fill the PIXEL_COLUMNS of the measures' faces, in order; rows without a face keep their nulls."""
     has_face = measures.column("face_id").is_valid().to_numpy()
     row = np.where(has_face, np.cumsum(has_face) - 1, -1)
     taken = offsets.take(pa.array(row, mask=row < 0))
-    for name in ("shard", "crop_offset", "crop_length", "mask_offset", "mask_length"):
+    for name in PIXEL_COLUMNS:
         index = measures.schema.get_field_index(name)
         column = taken.column(name).cast(measures.schema.field(name).type)
         measures = measures.set_column(index, measures.schema.field(name), column)

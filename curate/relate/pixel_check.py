@@ -66,15 +66,15 @@ class PixelCheck:
         with ThreadPoolExecutor(THREADS) as pool:
             return np.array(list(pool.map(same, zip(first, second, strict=True))), bool)
 
-    def _crop_places(self, face_ids: list[str]) -> dict[str, tuple[str, int, int]]:
-        """Shard, offset and length of the crops of these faces."""
+    def _crop_places(self, face_ids: list[str]) -> dict[str, tuple[str, int, int, int]]:
+        """Shard, offset, length and checksum of the crops of these faces."""
         requested = pa.array(face_ids, pa.string())
-        places: dict[str, tuple[str, int, int]] = {}
+        places: dict[str, tuple[str, int, int, int]] = {}
         for bucket in range(self._dataset.buckets):
-            rows = self._dataset.measures(bucket, ["face_id", "shard", "crop_offset", "crop_length"])
+            rows = self._dataset.measures(bucket, ["face_id", "shard", "crop_offset", "crop_length", "crop_crc"])
             rows = rows.filter(pc.is_in(rows["face_id"], requested))
-            for face_id, shard, offset, length in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                places[face_id] = (shard, offset, length)
+            for face_id, *place in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                places[face_id] = tuple(place)
         return places
 
 

@@ -24,7 +24,7 @@ class PictureFolder:
         self._names: dict[str, str] = {}
 
     def add(self, row: dict[str, Any]) -> str | None:
-        """Write the picture of a row (with image_id, identity, error, shard, crop_offset, crop_length) of the manifest.
+        """Write the picture of a row of the manifest (image_id, identity, error, shard, crop_offset, _length, _crc).
 
         Returns the file's name in the folder; None where the photo has no crop and cannot be read any more.
         """

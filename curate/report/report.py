@@ -11,7 +11,8 @@ from curate.report.pictures import PictureFolder
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
 from manifests.output import OutputLock, atomic_folder
-from manifests.reader import Dataset, footer
+from manifests.reader import Dataset
+from manifests.table_file import footer
 
 _MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {sheets.KEPT: "a sample of the kept photos"}
 

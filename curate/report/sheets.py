@@ -28,6 +28,7 @@ COLUMNS = tuple(
     dict.fromkeys([
         "image_id", "identity", "verdict", "verdict_source", "reasons", "suggested_identity", "duplicate_of",
         "excluded_by", "error", "own_similarity", "shard", "crop_offset", "crop_length",
+    "crop_crc",
         *(name for names in _SHOWN.values() for name in names),
     ])
 )  # fmt: skip

@@ -82,7 +82,7 @@ def _photo(person: str, index: int) -> dict[str, Any]:
         row["margin"] = round(row["own_similarity"] - row["nearest_similarity"], 4)
         offset = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
         row |= {"crop_offset": 4 + offset, "crop_length": 19_000, "mask_offset": 2_000_004 + offset // 10}
-        row["mask_length"] = 1_600
+        row |= {"mask_length": 1_600} | {name: _integer(image_id, name, 0, 2**32) for name in ("crop_crc", "mask_crc")}
     return row | fault
 
 

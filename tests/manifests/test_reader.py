@@ -68,9 +68,10 @@ def test_many_reads_in_the_given_order(dataset: Dataset) -> None:
     for shard, part in rows.groupby("shard"):
         mixed = part.sample(frac=1.0, random_state=3)
         expected = [dataset.pixels.crop(row) for _, row in mixed.iterrows()]
+        place = (mixed.crop_offset, mixed.crop_length, mixed.crop_crc)
         for gap in (0, 4096):
-            assert dataset.pixels.many(str(shard), mixed.crop_offset, mixed.crop_length, gap) == expected
-    assert dataset.pixels.many("faces/none.parquet", [], []) == []
+            assert dataset.pixels.many(str(shard), *place, gap=gap) == expected
+    assert dataset.pixels.many("faces/none.parquet", [], [], []) == []
 
 
 def test_many_joins_neighbours_only(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +86,8 @@ def test_many_joins_neighbours_only(dataset: Dataset, monkeypatch: pytest.Monkey
     monkeypatch.setattr(PixelReader, "_pread", counted)
     pick = [0, 1, 2, len(part) - 1]
     assert len(part) > 5
-    dataset.pixels.many(part.shard.iloc[0], part.crop_offset.iloc[pick], part.crop_length.iloc[pick], gap=64)
+    few = part.iloc[pick]
+    dataset.pixels.many(few.shard.iloc[0], few.crop_offset, few.crop_length, few.crop_crc, gap=64)
     assert reads == [int(part.crop_length.iloc[:3].sum()) + 2 * 4, part.crop_length.iloc[-1]]
 
 
@@ -141,7 +143,7 @@ def test_a_missing_shard_is_named(dataset: Dataset) -> None:
 @pytest.mark.parametrize("offset", [0, 100, 10**9])
 def test_an_offset_without_an_image_is_a_stale_manifest(dataset: Dataset, offset: int) -> None:
     row = dataset.to_pandas(verdict="keep").iloc[0].to_dict() | {"crop_offset": offset}
-    with pytest.raises(DatasetError, match=f"no image at byte {offset}.*run `curate decide` again"):
+    with pytest.raises(DatasetError, match=f"the bytes at {offset} are not those of the image.*`curate verify"):
         dataset.pixels.crop(row)
 
 
@@ -155,10 +157,10 @@ def test_a_folder_without_dataset_json_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 2"),
+        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 3"),
         ("{half", "is damaged"),
         ("[]", r"is damaged \(not a JSON object\)"),
-        ('{"schema_version": 2, "source": {}}', "missing or unknown key: buckets, models, settings"),
+        ('{"schema_version": 3, "source": {}}', "missing or unknown key: buckets, models, settings"),
     ],
 )
 def test_an_unusable_dataset_json_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -194,7 +196,7 @@ def test_a_table_of_an_unknown_schema_version_is_refused(dataset: Dataset) -> No
     path = dataset.path / "manifest.parquet"
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"swapset.schema_version": b"1"}), path)
-    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 1, this swapset reads version 2"):
+    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 1, this swapset reads version 3"):
         dataset.manifest()
     pq.write_table(table.replace_schema_metadata(None), path)
     with pytest.raises(DatasetError, match="has schema version none"):

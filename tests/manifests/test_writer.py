@@ -24,8 +24,8 @@ from manifests.layout import (
     shard_name,
     write_info,
 )
-from manifests.reader import footer
 from manifests.schema import arrow_schema, embeddings_schema
+from manifests.table_file import footer
 from manifests.writer import FacesWriter, pixel_offsets, write_table
 from tests.samples.dataset import faces_of, manifest_rows
 

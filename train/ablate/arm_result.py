@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.output import atomic
+from manifests.reader import read_table
 from manifests.records import from_json
 from manifests.writer import write_table
 from train.ablate.arms import Arm
@@ -98,7 +98,7 @@ def read_finished(out: Path, arm: Arm, key: ArmKey) -> FinishedArm | None:
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["key"] != asdict(key):
         return None
-    return FinishedArm(from_json(ArmResult, values), pq.read_table(_pairs_path(out, arm)))
+    return FinishedArm(from_json(ArmResult, values), read_table(_pairs_path(out, arm)))
 
 
 def write_finished(out: Path, arm: Arm, finished: FinishedArm) -> None:

@@ -31,7 +31,8 @@ class CropReader:
         """Return the crops, RGB uint8 (B, size, size, 3)."""
         crops = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         shape = (self.size, self.size)
-        for row, data in self._encoded(indices, self.faces.crop_offset, self.faces.crop_length):
+        faces = self.faces
+        for row, data in self._encoded(indices, faces.crop_offset, faces.crop_length, faces.crop_crc):
             try:
                 crop = simplejpeg.decode_jpeg(data, "RGB", min_height=self.size, min_width=self.size)
             except ValueError as error:
@@ -43,7 +44,8 @@ class CropReader:
     def label_maps(self, indices: Indices) -> Pixels:
         """Return the label maps, uint8 (B, size, size), by the nearest label where the size differs."""
         maps = np.empty((len(indices), self.size, self.size), np.uint8)
-        for row, data in self._encoded(indices, self.faces.mask_offset, self.faces.mask_length):
+        faces = self.faces
+        for row, data in self._encoded(indices, faces.mask_offset, faces.mask_length, faces.mask_crc):
             try:
                 labels = imagecodecs.png_decode(data)
             except imagecodecs.PngError as error:
@@ -57,12 +59,15 @@ class CropReader:
         matrices = rescale_matrices(self.faces.matrix[indices], self.size / self.faces.side)
         return box_mask(self.faces.box[indices], matrices, self.size).astype(np.uint8)
 
-    def _encoded(self, indices: Indices, offsets: Indices, lengths: Indices) -> Iterator[tuple[int, bytes]]:
+    def _encoded(
+        self, indices: Indices, offsets: Indices, lengths: Indices, crcs: Indices
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield (row in the batch, encoded image), shard by shard."""
         shards = self.faces.shard[indices]
         for shard in np.unique(shards):
             rows = np.flatnonzero(shards == shard)
-            data = self._reader.many(self.faces.shards[shard], offsets[indices[rows]], lengths[indices[rows]])
+            places = (values[indices[rows]] for values in (offsets, lengths, crcs))
+            data = self._reader.many(self.faces.shards[shard], *places)
             yield from zip(rows.tolist(), data, strict=True)
 
     def _damaged(self, index: np.int64, kind: str, error: Exception) -> DatasetError:

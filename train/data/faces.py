@@ -22,7 +22,8 @@ Indices = npt.NDArray[np.int64]
 Matrices = npt.NDArray[np.float64]
 
 _COLUMNS = [
-    "identity", "face_id", "shard", "crop_offset", "crop_length", "mask_offset", "mask_length", *BOX, *LANDMARKS,
+    "identity", "face_id", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length", "mask_crc",
+    *BOX, *LANDMARKS,
 ]  # fmt: skip
 _FIT_BATCH = 1 << 16
 
@@ -40,6 +41,7 @@ class TrainingFaces:
         person: (N,) index into `people`.
         shard: (N,) index into `shards`.
         crop_offset, crop_length, mask_offset, mask_length: (N,) location in the shard, bytes.
+        crop_crc, mask_crc: (N,) CRC-32 of the bytes there.
         box: (N, 4) x0, y0, x1, y1 in the photo, px.
         matrix: (N, 2, 3) photo -> crop.
         points: (N, 5, 2) landmarks on the crop, px.
@@ -54,8 +56,10 @@ class TrainingFaces:
     shard: Indices
     crop_offset: Indices
     crop_length: Indices
+    crop_crc: Indices
     mask_offset: Indices
     mask_length: Indices
+    mask_crc: Indices
     box: npt.NDArray[np.float32]
     matrix: Matrices
     points: npt.NDArray[np.float32]
@@ -126,7 +130,7 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
     if not np.isfinite(points).all():
         raise DatasetError(f"{dataset.path}: a kept face has no finite landmarks: run `curate measure` again")
     locations = {
-        name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length"))
+        name: rows[name].to_numpy().astype(np.int64) for name in _COLUMNS if name.endswith(("offset", "length", "crc"))
     }
     return TrainingFaces(
         root=dataset.path,

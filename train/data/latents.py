@@ -79,7 +79,13 @@ def _embed_crops(faces: TrainingFaces, embedder: Embedder, advance: Callable[[in
         stop = min(start + _BATCH, len(faces))
         crops = [
             simplejpeg.decode_jpeg(
-                reader.read(faces.shards[faces.shard[index]], faces.crop_offset[index], faces.crop_length[index]), "RGB"
+                reader.read(
+                    faces.shards[faces.shard[index]],
+                    faces.crop_offset[index],
+                    faces.crop_length[index],
+                    faces.crop_crc[index],
+                ),
+                "RGB",
             )
             for index in range(start, stop)
         ]

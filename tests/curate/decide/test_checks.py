@@ -22,8 +22,8 @@ from curate.decide.policy import load_policy
 from curate.decide.rules import RULES, Policy
 from curate.errors import ChecksError
 from manifests.layout import SourceRecord
-from manifests.reader import footer
 from manifests.schema import REASONS
+from manifests.table_file import footer
 from tests.conftest import Cleaned
 from tests.samples.photos import related_dataset, tables
 

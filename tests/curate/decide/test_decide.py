@@ -9,7 +9,8 @@ from curate.decide.rules import Policy
 from curate.errors import BusyError, DatasetError
 from manifests.layout import POLICY, POLICY_HASH
 from manifests.output import OutputLock
-from manifests.reader import Dataset, footer
+from manifests.reader import Dataset
+from manifests.table_file import footer
 from manifests.writer import write_table
 from tests.samples.listener import Recorder, Step
 from tests.samples.photos import related_dataset, tables

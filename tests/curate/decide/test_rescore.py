@@ -14,8 +14,9 @@ from curate.decide.rules import Policy
 from curate.errors import PolicyError
 from curate.measure.sharpness import load_calibration
 from manifests.layout import CALIBRATION_HASH, POLICY_HASH
-from manifests.reader import Dataset, footer
+from manifests.reader import Dataset
 from manifests.schema import FACE_NUMBERS, arrow_schema
+from manifests.table_file import footer
 from tests.conftest import Cleaned
 
 SHIPPED = load_calibration()

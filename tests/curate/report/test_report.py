@@ -17,8 +17,9 @@ from curate.report import run
 from curate.report.sheets import MAX_CARDS, format_number
 from manifests.errors import DatasetError
 from manifests.layout import POLICY, POLICY_HASH, write_info
-from manifests.reader import footer, read_table
+from manifests.reader import read_table
 from manifests.schema import arrow_schema
+from manifests.table_file import footer
 from manifests.writer import FacesWriter, write_table
 from tests.samples.dataset import dataset_info, faces_of, filled, write_pair
 

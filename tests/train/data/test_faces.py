@@ -24,7 +24,8 @@ def test_faces_are_sorted_by_person(dataset: Dataset, faces: TrainingFaces) -> N
     index = faces.face_id.tolist().index("cid/0002.jpg#0")
     assert faces.people[faces.person[index]] == "cid"
     shard = faces.shards[faces.shard[index]]
-    assert dataset.pixels.read(shard, faces.crop_offset[index], faces.crop_length[index])[:3] == b"\xff\xd8\xff"
+    place = (faces.crop_offset[index], faces.crop_length[index], faces.crop_crc[index])
+    assert dataset.pixels.read(shard, *place)[:3] == b"\xff\xd8\xff"
 
 
 def test_the_alignment_follows_from_the_landmarks_of_the_manifest(dataset: Dataset) -> None:

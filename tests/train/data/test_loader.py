@@ -57,7 +57,7 @@ def test_a_flip_mirrors_pixels_classes_and_landmarks(dataset: Dataset, faces: Tr
     plain, mirrored = assemble(pairs, [0, 5]), assemble(pairs, [0, 5], flip=True)
     assert torch.equal(mirrored.target, plain.target.flip(3))
     shard = faces.shards[faces.shard[0]]
-    labels = decode_mask(dataset.pixels.read(shard, faces.mask_offset[0], faces.mask_length[0]))
+    labels = decode_mask(dataset.pixels.read(shard, faces.mask_offset[0], faces.mask_length[0], faces.mask_crc[0]))
     assert plain.masks is not None
     assert mirrored.masks is not None
     assert np.array_equal(plain.masks[0, 0], binary_mask(labels, "face"))

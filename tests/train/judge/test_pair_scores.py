@@ -38,7 +38,8 @@ class CopySource(Candidate):
     def swap(self, batch: Batch) -> torch.Tensor:
         faces, reader, crops = self.faces, PixelReader(self.faces.root), []
         for row in batch.sources:
-            data = reader.read(faces.shards[faces.shard[row]], faces.crop_offset[row], faces.crop_length[row])
+            place = (faces.crop_offset[row], faces.crop_length[row], faces.crop_crc[row])
+            data = reader.read(faces.shards[faces.shard[row]], *place)
             crops.append(torch.from_numpy(decode_crop(data).copy()).permute(2, 0, 1).float() / 255)
         return torch.nn.functional.interpolate(torch.stack(crops), batch.target.shape[2:], mode="area")
 

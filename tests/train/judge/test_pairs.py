@@ -20,7 +20,7 @@ def faces_of(counts: list[int]) -> TrainingFaces:
     return TrainingFaces(
         Path("x"), 224, [f"p{k}" for k in range(len(counts))], ["s"],
         np.array([f"f{k}" for k in range(total)], object),
-        np.repeat(np.arange(len(counts)), counts), zeros, zeros, zeros, zeros, zeros,
+        np.repeat(np.arange(len(counts)), counts), zeros, zeros, zeros, zeros, zeros, zeros, zeros,
         np.zeros((total, 4), np.float32), np.zeros((total, 2, 3)), np.zeros((total, 5, 2), np.float32),
     )  # fmt: skip
 
