@@ -1,4 +1,4 @@
-"""Head pose in degrees from five landmarks: a weak-perspective fit of a three-dimensional mean face.
+"""Head pose in degrees from five landmarks: a weak-perspective fit of a three-dimensional mean face that can smile.
 
 Axes: x to the image's right, y down, z away from the camera. Signs:
 
@@ -6,9 +6,11 @@ Axes: x to the image's right, y down, z away from the camera. Signs:
 - `pitch` > 0: the face is raised; 0 where the plane of eyes and mouth corners is parallel to the image;
 - `roll` > 0: the head is tilted clockwise in the image (the eye on the right is the lower one).
 
-The rotation is roll after pitch after yaw. With five points and one mean face for all persons, yaw and roll are
-accurate to several degrees, pitch (where a long nose resembles a bowed head) to about ten. Mirroring a photo negates
-yaw and roll and keeps pitch.
+The rotation is roll after pitch after yaw. Against rotations from 468 landmarks of another detector, without those of
+mouth and jaw (798 faces of people apart from those that the numbers below are fitted to), the mean error is 2.4 degrees
+of yaw (4.8 beyond 30 degrees), 3.2 of pitch and 1.1 of roll. A long nose still resembles a bowed head, and the order of
+five points does not show a head that is turned beyond 60 degrees. Mirroring a photo negates yaw and roll and keeps
+pitch.
 """
 
 import torch
@@ -18,18 +20,27 @@ MEAN_FACE = torch.tensor(
     [
         [-0.500, 0.000, 0.000],
         [0.500, 0.000, 0.000],
-        [0.000, 0.588, -0.403],
-        [-0.435, 1.064, 0.169],
-        [0.435, 1.064, 0.169],
+        [0.000, 0.586, -0.510],
+        [-0.436, 1.050, 0.023],
+        [0.436, 1.050, 0.023],
     ],
     dtype=torch.float64,
 )
 """Left eye, right eye, nose tip, left and right mouth corner of a mean face, in eye distances, symmetric about x = 0.
 
-From a factorisation of the landmarks of 1,250 photos (three collections, each photo and its mirror image) into one
-shape and a pose each. Its frontal orientation gives those photos a median pitch of zero."""
+Least squares over 513 faces with known rotations; the depth of the nose is that with which estimated and known yaw
+agree on average."""
 
-STEPS = 5
+SMILE = torch.tensor(
+    [[0, 0, 0], [0, 0, 0], [0, 0, 0], [-0.046, -0.080, 0.075], [0.046, -0.080, 0.075]], dtype=torch.float64
+)
+"""Displacement of the points by a smile of one standard deviation, in eye distances: mouth corners outwards, up and
+back. The first principal component of the five points of those faces in a common pose; it has 60% of their variance."""
+
+NOISE = 0.05
+"""Standard deviation of the landmarks, in eye distances, against which the size of a smile is weighed."""
+
+STEPS = 8
 """Gauss-Newton steps."""
 
 
@@ -48,31 +59,38 @@ def pose(points: Tensor) -> dict[str, Tensor]:
 
 
 def fit_rotation(points: Tensor) -> Tensor:
-    """Fit the rotation of the mean face, float64 (N, 3, 3), to points (N, 5, 2); scale and shift are free.
+    """Fit the rotation of the mean face, float64 (N, 3, 3), to points (N, 5, 2); scale, shift and smile are free.
 
-    Minimises the squared distance to the orthographic projection by damped Gauss-Newton steps that start from the
-    rotation nearest to the best affine camera. Rows that are not finite give NaN.
+    Minimises |points - projection|^2 / NOISE^2 + smile^2, the projection being orthographic and the smile a standard
+    normal variable, by damped Gauss-Newton steps that start from a face without a smile in the rotation nearest to the
+    best affine camera. Rows that are not finite give NaN.
     """
     points = points.double()
     finite = torch.isfinite(points).all((1, 2))
-    face = MEAN_FACE.to(points.device)
-    face = face - face.mean(0)
+    face, smile = (shape.to(points.device) - shape.mean(0).to(points.device) for shape in (MEAN_FACE, SMILE))
     flat = torch.where(finite[:, None, None], points, face[:, :2])
     flat = flat - flat.mean(1, keepdim=True)
-    flat = flat / flat.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-9)
+    flat = flat / flat.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-9) * face.norm()
 
     rotation, scale = _nearest_rotation((torch.linalg.pinv(face) @ flat).mT)
-    damping = 1e-4 * torch.eye(4, dtype=torch.float64, device=points.device)
+    smiles = torch.zeros_like(scale)
+    # The prior of the smile; a little of it on the other parameters keeps the system regular.
+    prior = NOISE**2 * torch.tensor([1e-3, 1e-3, 1e-3, 1e-3, 1.0], dtype=torch.float64, device=points.device)
     for _ in range(STEPS):
-        rotated = scale[:, None, None] * (face @ rotation.mT)  # (N, 5, 3)
+        rotated = scale[:, None, None] * ((face + smiles[:, None, None] * smile) @ rotation.mT)  # (N, 5, 3)
         x, y, z = rotated.unbind(2)
         zero = torch.zeros_like(x)
-        # Derivatives of (x, y) by a rotation about each axis and by the logarithm of the scale.
-        jacobian = torch.cat((torch.stack((zero, z, -y, x), 2), torch.stack((-z, zero, x, y), 2)), 1)
+        smile_x, smile_y, _ = (scale[:, None, None] * (smile @ rotation.mT)).unbind(2)
+        # Derivatives of (x, y) by a rotation about each axis, by the logarithm of the scale, and by the smile.
+        by_x, by_y = torch.stack((zero, z, -y, x, smile_x), 2), torch.stack((-z, zero, x, y, smile_y), 2)
+        jacobian = torch.cat((by_x, by_y), 1)
         error = (flat - rotated[..., :2]).mT.flatten(1)
-        step = torch.linalg.solve(jacobian.mT @ jacobian + damping, (jacobian.mT @ error[..., None])[..., 0])
+        gradient = (jacobian.mT @ error[..., None])[..., 0]
+        gradient[:, 4] -= prior[4] * smiles
+        step = torch.linalg.solve(jacobian.mT @ jacobian + prior.diag(), gradient)
         rotation = _rotation_by(step[:, :3]) @ rotation
         scale = scale * torch.exp(step[:, 3].clamp(-1, 1))
+        smiles = smiles + step[:, 4]
     return torch.where(finite[:, None, None], rotation, torch.nan)
 
 

@@ -80,8 +80,8 @@ MEASURES = (
         ("faces", "template", "matrices", "scale", "photo_sizes"),
         geometry,
     ),
-    Measure("pose", "face", ("yaw", "pitch", "roll"), ("photo_points",), pose),
-    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points",), stretch, version=2),
+    Measure("pose", "face", ("yaw", "pitch", "roll"), ("photo_points",), pose, version=2),
+    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points",), stretch, version=3),
     Measure(
         "sharpness",
         "face",

@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from curate.measure.pose import MEAN_FACE, pose
+from curate.measure.pose import MEAN_FACE, SMILE, pose
 from manifests.landmarks import TEMPLATES, flip_points
 from tests.samples.measured_faces import ASTRONAUT
 
+FACE = MEAN_FACE.numpy()
+OPEN = np.array([[0, 0, 0]] * 3 + [[0.02, 0.06, 0], [-0.02, 0.06, 0]])
+"""Displacement of the points by an open mouth: its corners go down and inwards."""
 
-def projected(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Rotate the mean face and project it orthographically: (5, 2), x right, y down."""
+
+def projected(yaw: float, pitch: float, roll: float, face: np.ndarray = FACE) -> np.ndarray:
+    """Rotate a face (5, 3), by default the mean face, and project it orthographically: (5, 2), x right, y down."""
     a, b, c = np.radians([yaw, pitch, roll])
     about_y = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
     about_x = [[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]]
     about_z = [[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]]
     rotation = np.array(about_z) @ about_x @ about_y
-    return (MEAN_FACE.numpy() @ rotation.T)[:, :2] * 70 + [300, 200]
+    return (face @ rotation.T)[:, :2] * 70 + [300, 200]
 
 
 def angles(points: np.ndarray) -> np.ndarray:
@@ -29,6 +33,20 @@ def angles(points: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("roll", [-120, 0, 40])
 def test_known_rotations_are_recovered(yaw: float, pitch: float, roll: float) -> None:
     np.testing.assert_allclose(angles(projected(yaw, pitch, roll))[0], [yaw, pitch, roll], atol=0.1)
+
+
+@pytest.mark.parametrize("yaw", [-50, -25, 0, 25, 50])
+@pytest.mark.parametrize("pitch", [-20, 0, 20])
+@pytest.mark.parametrize("expression", [1.5 * SMILE.numpy(), OPEN], ids=["smile", "open mouth"])
+def test_expressions_of_the_mouth_hardly_change_the_pose(yaw: float, pitch: float, expression: np.ndarray) -> None:
+    """A rigid face reads the same smiles as 8 to 16 degrees of pitch."""
+    np.testing.assert_allclose(angles(projected(yaw, pitch, 10, FACE + expression))[0], [yaw, pitch, 10], atol=6)
+
+
+def test_pitch_without_expression_depends_on_all_points() -> None:
+    """The face is not explained by a smile where a rotation explains it."""
+    bowed = [angles(projected(0, pitch, 0))[0, 1] for pitch in (-30, -15, 15, 30)]
+    np.testing.assert_allclose(bowed, [-30, -15, 15, 30], atol=0.5)
 
 
 def test_signs_of_moved_landmarks() -> None:
