@@ -1,55 +1,84 @@
-"""Augmentation of photos and label maps: random similarity crops and degradations, a batch at a time."""
+"""Augmentation of photos and label maps: occluders, turned heads, crops, borders and degradations."""
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from manifests.landmarks import FLIP_CLASSES
+from train.perception.occluders import Occluders
+from train.perception.recipe import Phase
+from train.perception.warps import Rectangle, compose, inside, is_mirrored, random_rectangle, sample, similarity, turned
+
+Images = npt.NDArray[np.uint8]
+
+_MAX_TURN = 55.0  # degrees; beyond it the warp of a frontal photo shows mostly its stretched side
+_FLIP = np.array(FLIP_CLASSES, np.uint8)
 
 
-def random_crops(
-    images: Tensor, labels: Tensor, size: int, stride: int, tight: float, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Crop photos by random similarity transforms, half of them mirrored, and their label maps.
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crops of a training set.
 
-    Pixels beyond the photo are black and background, as on an aligned crop. Mirrored crops have their left and right
-    classes exchanged.
-
-    Args:
-        images: uint8 (N, 3, T, T), RGB.
+    Attributes:
+        images: uint8 (N, T, T, 3), RGB.
         labels: uint8 (N, T, T), classes.
-        size: side of the crops, px.
-        stride: of the logits, px of the crop; labels are sampled at the positions of the logits.
-        tight: share of the crops with the framing of arcface-112; the others have that of the photos.
-        rng: of all draws.
-
-    Returns:
-        Crops float32 (N, 3, size, size) in [0, 1], and labels int64 (N, size / stride, size / stride).
+        occluders: that are drawn over the photos.
     """
-    n = len(images)
 
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.rand(n, generator=rng) * (high - low) + low
+    images: Images
+    labels: Images
+    occluders: Occluders
 
-    is_tight = torch.rand(n, generator=rng) < tight
-    zoom = torch.where(is_tight, uniform(1.1, 1.9), uniform(0.8, 1.2))
-    angle = torch.where(torch.rand(n, generator=rng) < 0.8, uniform(-0.25, 0.25), uniform(-0.8, 0.8))
-    mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
-    stretch = uniform(0.92, 1.08)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = angle.cos() / zoom * stretch * mirror
-    theta[:, 0, 1] = -angle.sin() / zoom
-    theta[:, 1, 0] = angle.sin() / zoom * mirror
-    theta[:, 1, 1] = angle.cos() / zoom / stretch
-    theta[:, 0, 2] = uniform(-0.14, 0.14)
-    theta[:, 1, 2] = torch.where(is_tight, uniform(0.0, 0.25), uniform(-0.12, 0.15))  # faces are below the middle
-    grid = F.affine_grid(theta, [n, 1, size, size], align_corners=False)
-    crops = F.grid_sample(images.float().div_(255), grid, align_corners=False)
-    grid = F.affine_grid(theta, [n, 1, size // stride, size // stride], align_corners=False)
-    classes = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].long()
-    return crops, torch.where((mirror < 0)[:, None, None], torch.tensor(FLIP_CLASSES)[classes], classes)
+    def crops(self, rows: npt.NDArray[np.int64], phase: Phase, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Crop photos at random, as `phase` says.
+
+        Pixels beyond the photo are background. Mirrored crops have their left and right classes exchanged.
+
+        Returns:
+            Crops float32 (N, 3, S, S) in [0, 1], and labels int64 (N, S / stride, S / stride), sampled at the positions
+            of the logits.
+        """
+        size = phase.size
+        crops = np.empty((len(rows), size, size, 3), np.uint8)
+        labels = np.empty((len(rows), size // phase.stride, size // phase.stride), np.uint8)
+        for n, row in enumerate(rows):
+            crops[n], labels[n] = self._crop(int(row), phase, rng)
+        return torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255), torch.from_numpy(labels).long()
+
+    def _crop(self, row: int, phase: Phase, rng: np.random.Generator) -> tuple[Images, Images]:
+        image, labels, frame = self.images[row], self.labels[row], self.occluders.frames[row]
+        side = len(labels)
+        tight = bool(rng.random() < phase.tight)
+        positions = similarity(phase.size, side, tight, rng)
+        coarse = similarity_at_stride(positions, phase.stride)
+        mirrored = is_mirrored(positions)
+        shown = Rectangle(0, 0, side, side)
+        if frame is not None:
+            if rng.random() < phase.occluded:
+                image, labels = self.occluders.paste(image, labels, frame, rng)
+                if rng.random() < 0.25:
+                    image, labels = self.occluders.paste(image, labels, frame, rng)
+            if rng.random() < phase.turned:
+                turn = turned(frame, side, rng.uniform(10, _MAX_TURN))
+                positions, coarse = compose(positions, turn), compose(coarse, turn)
+            if rng.random() < phase.padded:
+                shown = random_rectangle(frame, side, rng)
+        crop, _ = sample(image, positions, shown, rng)
+        classes = cv2.remap(labels, coarse[..., 0], coarse[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        classes = np.where(inside(coarse, shown), classes, 0)
+        return crop, np.asarray(_FLIP[classes] if mirrored else classes, np.uint8)
+
+
+def similarity_at_stride(positions: npt.NDArray[np.float32], stride: int) -> npt.NDArray[np.float32]:
+    """Positions of the logits: the centres of blocks of stride x stride pixels, (S / stride, S / stride, 2)."""
+    size = len(positions) // stride
+    blocks = positions.reshape(size, stride, size, stride, 2)
+    return np.ascontiguousarray(blocks.mean((1, 3)), np.float32)
 
 
 def degrade(crops: Tensor, rng: torch.Generator) -> Tensor:
@@ -77,8 +106,8 @@ def degrade(crops: Tensor, rng: torch.Generator) -> Tensor:
     x = torch.linspace(-1, 1, size)
     shade = 1 + uniform(-0.4, 0.4) * x[None, None, None, :] + uniform(-0.25, 0.25) * x[None, None, :, None]
     crops = crops * shade
-    for i in torch.nonzero(draw(0.3))[:, 0].tolist():
-        side_px = max(32, int(size * (0.2 + 0.6 * torch.rand(1, generator=rng).item())))
+    for i in torch.nonzero(draw(0.35))[:, 0].tolist():
+        side_px = max(20, int(size * (0.12 + 0.6 * torch.rand(1, generator=rng).item())))
         shrunk = F.interpolate(crops[i : i + 1], size=(side_px, side_px), mode="bilinear", antialias=True)
         crops[i] = F.interpolate(shrunk, size=(size, size), mode="bilinear")[0]
     sigma = draw(0.3)[:, None, None, None] * uniform(0.0, 0.06)

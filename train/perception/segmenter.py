@@ -8,6 +8,7 @@ non-commercial research; so are weights trained on it.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,18 +18,18 @@ from safetensors.torch import save
 from curate.faces.segment import FORMAT, digest
 from manifests.landmarks import MASK_CLASSES
 from manifests.output import atomic, remove_partials_of
-from train.perception.recipe import LICENCE, PHASES, SPEC
+from train.perception.recipe import LICENCE, SPEC, Phase
 from train.perception.training import SegmenterOptions, train
 
 
-def export(checkpoint: Path, path: Path) -> None:
+def export(checkpoint: Path, path: Path, phases: Sequence[Phase]) -> None:
     """Write the averaged weights of a checkpoint as float16 safetensors, with all that is needed to use them."""
     state = torch.load(checkpoint, weights_only=True)
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in state["average"].items()
     }
-    training = {"data": "CelebAMask-HQ, 900 photos", "images_seen": state["images"], "phases": PHASES}
+    training = {"data": "CelebAMask-HQ, 900 photos", "images_seen": state["images"], "phases": phases}
     metadata = {
         "format": FORMAT,
         "spec": SPEC.to_json(),
@@ -56,6 +57,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=default.rate, help="peak learning rate")
     parser.add_argument("--decay", type=float, default=default.decay, help="weight decay of matrices and kernels")
     parser.add_argument("--ema", type=float, default=default.ema, help="decay of the averaged weights per step")
+    parser.add_argument("--start", type=Path, help="safetensors file to start from, with the phases of fine-tuning")
+    parser.add_argument("--bfloat16", action="store_true", help="run the network in bfloat16")
     parser.add_argument("--seed", type=int, default=default.seed, help="of weights, order of photos and augmentation")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; set OMP_NUM_THREADS to the same number")
     parser.add_argument("--log-every", type=int, default=default.log_every, help="images between lines of the log")
@@ -65,7 +68,7 @@ def main() -> None:
     options = SegmenterOptions(**{field.name: getattr(arguments, field.name) for field in fields(SegmenterOptions)})
     train(options)
     if arguments.export:
-        export(options.checkpoint, arguments.export)
+        export(options.checkpoint, arguments.export, options.phases)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.faces.deeplab import DeepLabV3Plus
-from curate.faces.segment import Segmenter
+from curate.faces.segment import Segmenter, read_weights
 from manifests.landmarks import MASK_CLASSES
 from manifests.output import OutputLock, atomic
-from train.perception.augmentation import degrade, random_crops
+from train.perception.augmentation import Augmentation, degrade
 from train.perception.celebamask import load_photos, split_names
 from train.perception.iou import iou_scores
-from train.perception.recipe import CACHE_SIZE, LICENCE, PHASES, SPEC, TEST_SIZE, learning_rate, phase_at
+from train.perception.occluders import Occluders
+from train.perception.recipe import (
+    CACHE_SIZE,
+    FINE_TUNING,
+    FROM_SCRATCH,
+    LICENCE,
+    SPEC,
+    TEST_SIZE,
+    Phase,
+    learning_rate,
+    phase_at,
+)
 from train.perception.segmentation_loss import class_weights, segmentation_loss
 
 _MAX_GRADIENT_NORM = 5.0
@@ -42,6 +54,9 @@ class SegmenterOptions:
         rate: peak learning rate.
         decay: weight decay of matrices and kernels.
         ema: decay of the averaged weights per step.
+        start: safetensors file of weights from which a run starts, with the phases `FINE_TUNING`; None starts from
+            random weights, with `FROM_SCRATCH`.
+        bfloat16: whether the network runs in bfloat16 while training; CPUs with AVX-512 BF16 are 1.7 times as fast.
         seed: of the first weights, the order of photos and the augmentation.
         log_every: images between lines of the log.
         test_every: images between tests, each with a checkpoint.
@@ -55,6 +70,8 @@ class SegmenterOptions:
     rate: float = 2e-3
     decay: float = 0.02
     ema: float = 0.997
+    start: Path | None = None
+    bfloat16: bool = False
     seed: int = 0
     log_every: int = 900
     test_every: int = 4_500
@@ -63,6 +80,11 @@ class SegmenterOptions:
     def checkpoint(self) -> Path:
         """The last checkpoint of the run."""
         return self.out / "last.pt"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the run."""
+        return FROM_SCRATCH if self.start is None else FINE_TUNING
 
 
 class SegmenterBatch(NamedTuple):
@@ -74,7 +96,7 @@ class SegmenterBatch(NamedTuple):
 
 
 class BatchSource:
-    """Draws and augments batches; not thread-safe.
+    """Draws and augments batches; not thread-safe. A batch depends on the seed and the images before it alone.
 
     Args:
         images: uint8 (N, 3, T, T), RGB.
@@ -84,21 +106,31 @@ class BatchSource:
     """
 
     def __init__(self, images: Tensor, labels: Tensor, options: SegmenterOptions, images_before: int) -> None:
-        self.images, self.labels, self.total = images, labels, options.images
-        self._weights = {phase.balance: class_weights(labels, phase.balance) for phase in PHASES}
-        self._rng = torch.Generator().manual_seed(options.seed + images_before)
-        self._rows = shuffled(len(images), options.batch, images_before, options.seed)
+        self.options = options
+        self._weights = {phase.balance: class_weights(labels, phase.balance) for phase in options.phases}
+        photos, maps = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy()), labels.numpy()
+        self._augmentation = Augmentation(photos, maps, Occluders(photos, maps))
+        self._rows = shuffled(repeated_rows(labels), options.batch, images_before, options.seed)
 
     def next(self, images_before: int) -> SegmenterBatch:
         """The next batch, augmented as in the phase after `images_before` images."""
-        phase = phase_at(images_before / self.total)
-        rows = next(self._rows)
-        crops, labels = random_crops(
-            self.images[rows], self.labels[rows], phase.size, phase.stride, phase.tight, self._rng
-        )
-        is_degraded = torch.rand(len(crops), 1, 1, 1, generator=self._rng) < phase.degraded
-        crops = torch.where(is_degraded, degrade(crops, self._rng), crops)
+        phase = phase_at(self.options.phases, images_before / self.options.images)
+        rng = np.random.default_rng((self.options.seed, images_before))
+        crops, labels = self._augmentation.crops(next(self._rows).numpy(), phase, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        is_degraded = torch.rand(len(crops), 1, 1, 1, generator=generator) < phase.degraded
+        crops = torch.where(is_degraded, degrade(crops, generator), crops)
         return SegmenterBatch(normalise(crops), labels, self._weights[phase.balance])
+
+
+def repeated_rows(labels: Tensor) -> Tensor:
+    """Rows of the photos, int64: those with a hat or glasses three times, with earrings or one visible eye twice."""
+    shares = torch.stack([(labels == c).flatten(1).float().mean(1) for c in range(len(MASK_CLASSES))])
+    has = dict(zip(MASK_CLASSES, shares > 5e-4, strict=True))
+    rare = has["hat"] | has["glasses"]
+    uncommon = has["ear_r"] | ~(has["l_eye"] & has["r_eye"])
+    counts = torch.where(rare, 3, torch.where(uncommon, 2, 1))
+    return torch.arange(len(labels)).repeat_interleave(counts)
 
 
 class SegmenterTraining:
@@ -107,6 +139,9 @@ class SegmenterTraining:
     def __init__(self, options: SegmenterOptions) -> None:
         self.options = options
         self.network = DeepLabV3Plus(SPEC, len(MASK_CLASSES)).to(memory_format=torch.channels_last)
+        if options.start is not None:
+            tensors, _ = read_weights(options.start)
+            self.network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         vectors = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -120,9 +155,9 @@ class SegmenterTraining:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.images, options.images, options.warmup, options.rate)
         self.network.train()
-        logits = F.interpolate(
-            self.network(batch.crops), size=batch.labels.shape[-2:], mode="bilinear", align_corners=False
-        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+            logits = self.network(batch.crops)
+        logits = F.interpolate(logits.float(), size=batch.labels.shape[-2:], mode="bilinear", align_corners=False)
         loss = segmentation_loss(logits, batch.labels, batch.weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -213,12 +248,12 @@ def normalise(crops: Tensor) -> Tensor:
     return ((crops - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def shuffled(count: int, batch: int, images_before: int, seed: int) -> Iterator[Tensor]:
-    """Endless batches of indices, epoch after epoch, from the start of the epoch that `images_before` images reach."""
-    epoch = images_before // count
+def shuffled(rows: Tensor, batch: int, images_before: int, seed: int) -> Iterator[Tensor]:
+    """Endless batches of rows, epoch after epoch, from the start of the epoch that `images_before` images reach."""
+    epoch = images_before // len(rows)
     while True:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + epoch))
-        yield from order[: count // batch * batch].view(-1, batch)
+        order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed + epoch))]
+        yield from order[: len(rows) // batch * batch].view(-1, batch)
         epoch += 1
 
 

@@ -2,13 +2,15 @@
 
 import pytest
 
-from train.perception.recipe import PHASES, learning_rate, phase_at
+from train.perception.recipe import FINE_TUNING, FROM_SCRATCH, Phase, learning_rate, phase_at
 
 
-def test_phases_begin_at_their_share_of_the_images() -> None:
-    assert phase_at(0) is PHASES[0]
-    assert phase_at(0.45) is PHASES[1]
-    assert phase_at(0.999) is PHASES[-1]
+@pytest.mark.parametrize("phases", [FROM_SCRATCH, FINE_TUNING])
+def test_phases_begin_at_their_share_of_the_images(phases: tuple[Phase, ...]) -> None:
+    assert phase_at(phases, 0) is phases[0]
+    assert phase_at(phases, phases[1].start) is phases[1]
+    assert phase_at(phases, 0.999) is phases[-1]
+    assert all(phase.size % 16 == 0 and phase.size % phase.stride == 0 for phase in phases)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:

@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from curate.faces.segment import CLASSES, read_weights
+from train.perception.recipe import FINE_TUNING, FROM_SCRATCH
 from train.perception.segmenter import export
 from train.perception.training import SegmenterOptions, train
 
 
-def test_a_run_continues_and_is_exported(tmp_path: Path) -> None:
+def test_a_run_continues_is_exported_and_starts_another(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for folder, suffix in (("images", "jpg"), ("masks", "png")):
         (tmp_path / folder).mkdir()
@@ -23,6 +25,15 @@ def test_a_run_continues_and_is_exported(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [4, 4, 8, 8]
     assert all(np.isfinite(line["loss"]) for line in lines if "loss" in line)
-    export(tmp_path / "run" / "last.pt", tmp_path / "segmenter.safetensors")
+    export(tmp_path / "run" / "last.pt", tmp_path / "segmenter.safetensors", FROM_SCRATCH)
     _, metadata = read_weights(tmp_path / "segmenter.safetensors")
     assert "research use only" in metadata["licence"]
+
+    tuned = SegmenterOptions(
+        tmp_path, tmp_path / "tuned", images=4, batch=4, test_every=4, start=tmp_path / "segmenter.safetensors"
+    )
+    assert tuned.phases is FINE_TUNING
+    train(tuned)
+    first, second = (torch.load(tmp_path / run / "last.pt", weights_only=True) for run in ("run", "tuned"))
+    name = "segmentation_head.0.weight"
+    assert torch.allclose(first["average"][name], second["average"][name], atol=0.01)  # not from random weights
