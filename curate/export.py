@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.fingerprint import fingerprint
+from curate.lineage import require_current
 from curate.listener import SILENT, Listener, progress
 from manifests.csv_rows import CsvWriter
 from manifests.errors import DatasetError, OutputError
@@ -120,10 +121,11 @@ class Exported:
 def plan(request: ExportRequest) -> ExportPlan:
     """Open the dataset and find its kept faces. Writes nothing.
 
-    Raises DatasetError without a manifest, OutputError where the output folder has other files, or faces of another
-    dataset, of other verdicts or in another format.
+    Raises DatasetError without a manifest or where it is out of date, OutputError where the output folder has other
+    files, or faces of another dataset, of other verdicts or in another format.
     """
     dataset = Dataset.open(request.dataset)
+    require_current(dataset)
     kept = dataset.manifest(_COLUMNS, verdict="keep")
     export_plan = ExportPlan(
         request,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.lineage import made_from, require_current
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import DatasetError, OutputError
 from manifests.layout import (
@@ -79,8 +80,8 @@ def plan(request: MergeRequest) -> MergePlan:
     """Open the datasets and compare them. Writes nothing.
 
     Raises:
-        DatasetError: fewer than two datasets, two of one name, one without a manifest, or datasets of another template
-            or embedder, whose crops or similarities do not compare.
+        DatasetError: fewer than two datasets, two of one name, one without a manifest or out of date, or datasets of
+            another template or embedder, whose crops or similarities do not compare.
         OutputError: `out` is one of the datasets, or a dataset that is not a merged one.
     """
     parts = _open(request.datasets)
@@ -136,7 +137,7 @@ def _open(datasets: tuple[Path, ...]) -> dict[str, Dataset]:
                 "by that name: rename one of the folders"
             )
         parts[name] = Dataset.open(path)
-        parts[name].manifest(["image_id"])
+        require_current(parts[name])
     return parts
 
 
@@ -157,12 +158,14 @@ def _check_comparable(parts: dict[str, Dataset]) -> None:
 
 def _footer(merge_plan: MergePlan) -> dict[str, str]:
     """Return the policies of all parts, and a hash of them and of the way of merging."""
-    footers = {name: TableFile(part.path / MANIFEST).metadata for name, part in merge_plan.parts.items()}
+    manifests = {name: TableFile(part.path / MANIFEST) for name, part in merge_plan.parts.items()}
+    footers = {name: manifest.metadata for name, manifest in manifests.items()}
     hashes = [[name, metadata.get(POLICY_HASH)] for name, metadata in footers.items()]
     text = json.dumps([*hashes, merge_plan.request.join_identities])
     return {
         POLICY: json.dumps({name: metadata.get(POLICY) for name, metadata in footers.items()}),
         POLICY_HASH: hashlib.sha256(text.encode()).hexdigest(),
+        **made_from(**{name: manifest.digest for name, manifest in manifests.items()}),
     }
 
 

@@ -32,3 +32,7 @@ class DatasetError(SwapsetError):
     """A curated dataset cannot be used: unknown schema version, missing shard, other embedder or template."""
 
     exit_code = 7
+
+
+class DamagedError(DatasetError):
+    """A file of a dataset differs from its checksums."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.checksums import BLOCKS, DIGEST, CheckedFile, ChecksumError, NoChecksumError
-from manifests.errors import DatasetError
+from manifests.errors import DamagedError, DatasetError
 from manifests.input import readable
 from manifests.layout import MANIFEST, RELATIONS, check_version
 
@@ -98,7 +98,7 @@ class TableFile:
             with readable(self.path):
                 yield
         except ChecksumError as error:
-            raise DatasetError(
+            raise DamagedError(
                 f"{self.path} is damaged ({error}): remove it and run `curate {command_of(self.path)}` again"
             ) from error
         except DatasetError as error:

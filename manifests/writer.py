@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.checksums import BLOCKS, DIGEST, checked_writer
+from manifests.checksums import BLOCKS, DIGEST, CheckedFile, checked_writer
 from manifests.layout import DatasetInfo, bucket_of, shard_name, write_info
 from manifests.output import OutputLock, atomic, remove_partials
 from manifests.schema import arrow_schema
@@ -95,12 +95,14 @@ class FacesWriter:
 
     A row group has whole identities and at least 8 MiB of pixels, unless it is the last. An identity is split over
     several groups only where a group would exceed 64 MiB. Use it as a context manager: the file gets its name when the
-    block ends without an error, and `offsets` are then the offsets of the pixels (see `pixel_offsets`).
+    block ends without an error; `offsets` are then the offsets of the pixels (see `pixel_offsets`), and `digest`
+    identifies the contents (see `manifests.checksums`).
     """
 
     def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
         self.path = Path(path)
         self.offsets: pa.Table | None = None
+        self.digest = ""
         self._schema = arrow_schema("faces", dict(metadata or {}))
         self._pending: list[pa.Table] = []
         self._bytes = 0
@@ -174,6 +176,7 @@ class FacesWriter:
     def _locate(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.offsets = pixel_offsets(self._partial, f"{self.path.parent.name}/{self.path.name}")
+            self.digest = CheckedFile(self._partial).digest
 
 
 def pixel_offsets(path: str | os.PathLike[str], shard: str | None = None) -> pa.Table:

@@ -94,7 +94,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate photos, t
 Verify = Annotated[
     bool,
     typer.Option(
-        "--verify", help="Hash the photos of finished shards too, and measure again where a photo has changed."
+        "--verify",
+        help="Hash the photos of finished shards too, check their tables, and measure again what has changed or is "
+        "damaged.",
     ),
 ]
 PolicyOption = Annotated[

@@ -18,6 +18,7 @@ from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides,
 from curate.decide.rule import Rule
 from curate.decide.rules import RULES, Policy
 from curate.decide.stored_parts import stored_parts
+from curate.lineage import made_from
 from curate.listener import SILENT, Listener, progress
 from manifests import layout
 from manifests.output import OutputLock
@@ -86,6 +87,7 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     parts = stored_parts(dataset, request.calibration)
     collection = decide_collection(parts, request.policy, overrides, request.rules)
     footer = decision_footer(request.policy, collection.policy, request.calibration)
+    footer |= made_from(relations=dataset.relations_file().digest, overrides=overrides.fingerprint())
     tally = CollectionTally([rule.reason for rule in request.rules])
     unmatched = set(overrides.verdicts)
     found: list[Finding] = []

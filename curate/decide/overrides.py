@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import PolicyError
+from curate.fingerprint import fingerprint
 from manifests.csv_rows import read_rows
 from manifests.output import atomic
 
@@ -28,6 +29,10 @@ class Overrides:
 
     verdicts: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that verdicts depend on; notes, and the layout of the file, have no effect."""
+        return fingerprint({"verdicts": self.verdicts})
 
 
 def read_overrides(path: str | Path) -> Overrides:

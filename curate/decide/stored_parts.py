@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from curate.lineage import require_relations
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
@@ -56,11 +57,12 @@ def stored_parts(dataset: Dataset, calibration: "BlurCalibration | None" = None)
     """Return the buckets of a dataset in order.
 
     calibration: scores sharpness again from the stored statistics; None keeps the measured scores. Raises DatasetError
-    where the relations are missing, damaged or of another number of buckets.
+    where the relations are missing or damaged, or were computed from other measures.
     """
     file = dataset.relations_file()
     if file.row_groups != dataset.buckets:
         raise DatasetError(
             f"{file.path} has {file.row_groups} row groups for {dataset.buckets} buckets: run `curate relate` again"
         )
+    require_relations(dataset, file)
     return [StoredPart(dataset, bucket, file, calibration) for bucket in range(dataset.buckets)]

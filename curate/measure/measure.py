@@ -15,7 +15,7 @@ from curate.faces.models import check_device, describe, identify, resolve
 from curate.listener import SILENT, Listener, progress
 from curate.measure.findings import findings
 from curate.measure.settings import REVISION, MeasureSettings
-from curate.measure.shards import MeasureJob, Shard, choose_buckets, has_changed, is_finished, list_shards
+from curate.measure.shards import MeasureJob, Shard, choose_buckets, damage, has_changed, is_finished, list_shards
 from curate.sources import Source, open_source
 from curate.sources.layouts import LAYOUTS
 from curate.sources.layouts.folder import resolve_identities
@@ -57,8 +57,9 @@ class MeasureRequest:
         workers: Worker processes. None: one per core, or one on a GPU.
         limit: Measure whole identities until about this many photos are reached. None: all.
         buckets: Number of shards of a new dataset. None: by the number of photos.
-        verify: Hash the photos of finished shards and measure those shards again in which a photo has changed although
-            its size and modification time are the same.
+        verify: Hash the photos of finished shards, compare the tables with their checksums, and measure those shards
+            again in which a table is damaged, or a photo has changed although its size and modification time are the
+            same.
         engine: A name of `curate.engines.ENGINES`.
 
     Raises ValueError for an unknown layout, template or engine.
@@ -189,7 +190,8 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     shards = list_shards(source, identities, job, models)
     if not any(shard.photos for shard in shards):
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
-    todo = [shard for shard in shards if not is_finished(shard, job)]
+    shards = _damaged_as_stale(shards, job, listener)
+    todo = [shard for shard in shards if shard.stale or not is_finished(shard, job)]
     ignored = dict(sorted(source.ignored().items()))
     info = _describe(request, job, models, ignored)
     measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, ignored, tuple(source.notes()))
@@ -201,18 +203,34 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
 
 
 def verify(measure_plan: MeasurePlan, listener: Listener = SILENT) -> MeasurePlan:
-    """Hash the photos of the finished shards; return a plan that also measures the shards in which one has changed.
+    """Hash the photos of the finished shards and compare their tables with the checksums.
 
-    Finds changes that kept size and modification time. Writes nothing.
+    Returns a plan that also measures the shards in which a photo has changed (also where it kept size and modification
+    time), or in which a table is damaged. Writes nothing.
     """
     job = measure_plan.job
     todo = {shard.bucket for shard in measure_plan.todo}
-    finished = [shard for shard in measure_plan.shards if shard.bucket not in todo]
+    shards = [shard for shard in measure_plan.shards if shard.bucket not in todo]
+    shards = _damaged_as_stale(shards, job, listener, whole=True)
+    finished = [shard for shard in shards if not shard.stale]
+    todo |= {shard.bucket for shard in shards if shard.stale}
     source = job.open_source()
     with progress(listener, "hashing", sum(shard.photos for shard in finished)) as advance:
         changed = {shard.bucket for shard in finished if has_changed(source, shard, job, advance)}
+    changed |= {shard.bucket for shard in (*shards, *measure_plan.shards) if shard.stale}
     shards = [replace(shard, stale=shard.bucket in changed) for shard in measure_plan.shards]
     return replace(measure_plan, shards=shards, todo=[shard for shard in shards if shard.bucket in todo | changed])
+
+
+def _damaged_as_stale(shards: list[Shard], job: MeasureJob, listener: Listener, *, whole: bool = False) -> list[Shard]:
+    """Mark the shards with a damaged table as stale, so that they are measured again, and say so."""
+    marked = []
+    for shard in shards:
+        damaged = damage(shard, job, whole=whole)
+        if damaged is not None:
+            listener.note(f"{str(damaged).partition(':')[0]}: its {shard.photos:,} photos are measured again")
+        marked.append(replace(shard, stale=shard.stale or damaged is not None))
+    return marked
 
 
 def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine | None = None) -> MeasureResult:

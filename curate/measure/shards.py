@@ -21,6 +21,7 @@ from curate.errors import DecodeError
 from curate.faces.faces import Faces
 from curate.faces.models import Models, load
 from curate.fingerprint import fingerprint
+from curate.lineage import is_made_from, made_from
 from curate.measure import PHOTOS_PER_BUCKET
 from curate.measure.pipeline import Pipeline
 from curate.measure.rows import PIXEL_COLUMNS, embeddings_rows, faces_rows, measures_rows
@@ -30,10 +31,11 @@ from curate.measure.table import versions
 from curate.sources import Entry, Source, open_source
 from curate.sources.layouts.listing import is_no_identity
 from manifests.arrays import box_array, landmark_array
+from manifests.errors import DamagedError
 from manifests.layout import FINGERPRINT, ChoiceRecord, ModelsRecord, bucket_of, shard_name
 from manifests.reader import read_table
 from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
-from manifests.table_file import footer
+from manifests.table_file import TableFile
 from manifests.writer import FacesWriter, write_table
 
 MAX_BUCKETS = 1024
@@ -80,7 +82,8 @@ class Shard:
     """One bucket of the source.
 
     `faces_fingerprint`: of the inputs of faces and measures; `embeddings_fingerprint`: of those of the embeddings.
-    `stale`: measured, but a photo has changed since without changing its size or modification time.
+    `stale`: measured, but a table is damaged, or a photo has changed since without changing its size or modification
+    time.
     """
 
     bucket: int
@@ -145,13 +148,42 @@ def _entry_key(entry: Entry) -> bytes:
 def is_measured(shard: Shard, job: MeasureJob) -> bool:
     """Whether faces and measures of the shard exist for exactly these photos, settings and networks."""
     paths = [job.path(family, shard.bucket) for family in ("measures", "faces")]
-    return all((footer(path) or {}).get(FINGERPRINT) == shard.faces_fingerprint for path in paths)
+    if not all(path.exists() for path in paths):
+        return False
+    measures, faces = map(TableFile, paths)
+    same = all(table.metadata.get(FINGERPRINT) == shard.faces_fingerprint for table in (measures, faces))
+    return same and is_made_from(measures.metadata, faces=faces.digest)
 
 
 def is_finished(shard: Shard, job: MeasureJob) -> bool:
     """Whether the shard is measured and embedded by this job's embedder."""
-    embedded = (footer(job.embeddings_path(shard.bucket)) or {}).get(FINGERPRINT) == shard.embeddings_fingerprint
-    return embedded and is_measured(shard, job)
+    path = job.embeddings_path(shard.bucket)
+    if not path.exists() or not is_measured(shard, job):
+        return False
+    metadata, measures = TableFile(path).metadata, TableFile(job.path("measures", shard.bucket))
+    return metadata.get(FINGERPRINT) == shard.embeddings_fingerprint and is_made_from(
+        metadata, measures=measures.digest
+    )
+
+
+def damage(shard: Shard, job: MeasureJob, *, whole: bool = False) -> DamagedError | None:
+    """Return the damage of a table of the shard; None where all that exist are as they were written.
+
+    whole: compare every byte with its checksum, not the footers alone.
+    """
+    for path in (
+        job.path("faces", shard.bucket),
+        job.path("measures", shard.bucket),
+        job.embeddings_path(shard.bucket),
+    ):
+        try:
+            if path.exists():
+                table = TableFile(path)
+                if whole:
+                    table.check()
+        except DamagedError as error:
+            return error
+    return None
 
 
 def has_changed(source: Source, shard: Shard, job: MeasureJob, advance: Advance) -> bool:
@@ -187,11 +219,13 @@ class ShardWorker:
         self.dim = models.embedder.dim
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
-        if is_measured(shard, self.job) and not shard.stale:
+        if not shard.stale and is_measured(shard, self.job):
             vectors = self._embed(shard, advance)
         else:
             vectors = self._measure(shard, advance)
+        measures = TableFile(self.job.path("measures", shard.bucket))
         stamp = {FINGERPRINT: shard.embeddings_fingerprint, "swapset.embedder_id": self.job.embedder_id}
+        stamp |= made_from(measures=measures.digest)
         schema = embeddings_schema(self.dim, stamp)
         write_table(self.job.embeddings_path(shard.bucket), pa.concat_tables([schema.empty_table(), *vectors]), schema)
 
@@ -210,7 +244,7 @@ class ShardWorker:
         assert writer.offsets is not None
         # Measures are written last: they hold the offsets of the pixels in the finished faces file.
         table = _with_offsets(pa.concat_tables(measures), writer.offsets)
-        write_table(self.job.path("measures", shard.bucket), table, schema)
+        write_table(self.job.path("measures", shard.bucket), table, schema, made_from(faces=writer.digest))
         return vectors
 
     def _embed(self, shard: Shard, advance: Advance) -> list[pa.Table]:

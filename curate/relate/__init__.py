@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from curate.relate.relate import RelateRequest, RelateSettings, run
     from curate.relate.relations import Related
 
-__all__ = ["RelateRequest", "RelateSettings", "Related", "run"]
+REVISION = 1
+"""Increases when relating gives other results for the same measures, so that older relations are refused."""
+
+__all__ = ["REVISION", "RelateRequest", "RelateSettings", "Related", "run"]
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_exports(

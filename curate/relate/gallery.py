@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from curate.errors import DatasetError, SourceError
 from curate.faces.models import Models, load
+from curate.lineage import require_current
 from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
@@ -71,6 +72,7 @@ def _folder_references(path: Path, models: Models, listener: Listener) -> list[R
 
 
 def _dataset_references(gallery: Dataset, embedder_id: str) -> list[Reference]:
+    require_current(gallery)
     kept = gallery.manifest(["face_id", "shard"], verdict="keep")
     if not kept.num_rows:
         raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would have no effect")

@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.lineage import made_from, measured_inputs
 from curate.listener import SILENT, Listener
+from curate.relate import REVISION
 from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, sample_faces
 from curate.relate.candidates import DuplicateLimits
 from curate.relate.duplicates import Confirm, find_duplicates
@@ -94,12 +96,13 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
         settings = replace(settings, gallery=read_galleries(request.exclude, dataset, request.device, listener))
     read = bucket_reader(dataset, embedder_id)
     with OutputLock(dataset.path):
+        inputs = made_from(**measured_inputs(dataset, embedder_id), revision=str(REVISION))
         related = relate_collection(read, dataset.buckets, settings, listener)
         rows: Iterator[pa.Table] = (
             relation_rows(read(bucket), bucket, related, settings.gallery)
             for bucket in each_bucket(listener, "writing relations", dataset.buckets)
         )
-        write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"))
+        write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"), inputs)
     return related
 
 

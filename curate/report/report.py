@@ -5,6 +5,7 @@ from pathlib import Path, PurePath
 
 from curate.decide.footer import applied_policy, stored_findings
 from curate.decide.rules import RULES
+from curate.lineage import require_current
 from curate.report import sheets, summary
 from curate.report.charts import histogram_svg
 from curate.report.pictures import PictureFolder
@@ -21,13 +22,14 @@ def run(dataset: Path) -> Path:
     """Write `report/index.html` and its pictures for the current manifest of a dataset; return the path of the page.
 
     A previous report is replaced when the new one is complete. Raises BusyError where another process writes into the
-    dataset, DatasetError where it is not decided or is merged, OutputError where the report cannot be written.
+    dataset, DatasetError where it is not decided, out of date or merged, OutputError where it cannot be written.
     """
     with OutputLock(dataset):
         opened = Dataset.open(dataset)
         if opened.parts:
             parts = ", ".join(map(str, opened.parts.values()))
             raise DatasetError(f"{dataset} is merged and has no single policy: write the reports of its parts, {parts}")
+        require_current(opened)
         with atomic_folder(opened.path / "report") as folder:
             (folder / "pictures").mkdir()
             (folder / "index.html").write_text(_page(opened, folder / "pictures"), encoding="utf-8")

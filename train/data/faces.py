@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.faces import align
+from curate.lineage import require_current
 from manifests.arrays import box_array, landmark_array
 from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES, Template
@@ -104,7 +105,8 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
     """Read the face of every kept photo.
 
     Raises:
-        DatasetError: no photo is kept, the crops are aligned to another template, or a shard is missing.
+        DatasetError: the manifest is out of date, no photo is kept, the crops are aligned to another template, or a
+            shard is missing.
     """
     if dataset.info.template != template:
         raise DatasetError(
@@ -112,6 +114,7 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
             f'set template = "{dataset.info.template}" in a recipe of your own, or measure again with '
             f"--template {template} into another --out"
         )
+    require_current(dataset)
     rows = dataset.manifest(_COLUMNS, verdict="keep")
     rows = rows.filter(pc.is_valid(rows["shard"]))
     if rows.num_rows == 0:
