@@ -1,60 +1,25 @@
-"""The program `curate`. Its commands are in `curate/commands/`; each is one call of the library.
+"""The program `curate`: handles signals before it imports its commands, which are in `curate/application.py`."""
 
-Only commands print or exit. Everything heavy is imported inside the commands.
-"""
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import typer
-
-from curate.commands import cleaning, evaluating, models, results
+from curate.lazy import lazy_exports
 from curate.program import run
 
-EXIT_CODES = {
-    0: "done",
-    1: "unexpected error",
-    2: "wrong usage",
-    3: "source: missing, empty, another layout",
-    4: "output: disk full, read-only, inside the source",
-    5: "another run is using the output",
-    6: "model: missing, damaged, unknown, no such device",
-    7: "dataset: damaged, incomplete, of another version",
-    8: "policy, override or calibration",
-    9: "a worker was killed, or memory ran out",
-    17: "a check found something off (--strict-checks)",
-    130: "stopped with Ctrl-C",
-}
+if TYPE_CHECKING:
+    from curate.application import EXIT_CODES, app
 
-app = typer.Typer(
-    name="curate",
-    help="Turn a collection of face photos into a clean training set. Finds blurred and distorted photos, wrong "
-    "persons, duplicates and broken files; aligns and segments the rest; writes a Parquet manifest with a verdict and "
-    "its reasons for every photo. Photos are only read.",
-    epilog=f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-models_app = typer.Typer(help="List, download and verify networks.", no_args_is_help=True)
-export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
+__all__ = ["EXIT_CODES", "app", "main"]
 
-for command in (
-    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, evaluating.calibrate,
-    evaluating.evaluate, evaluating.demo, results.inspect, results.convert, results.merge,
-):  # fmt: skip
-    app.command()(command)
-export_app.command("hf")(results.export_hf)
-export_app.command("folder")(results.export_folder)
-models_app.command("list")(models.list_models)
-models_app.command("fetch")(models.fetch)
-models_app.command("verify")(models.verify)
-app.add_typer(models_app, name="models", rich_help_panel=None)
-app.add_typer(export_app, name="export", rich_help_panel=None)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_exports(__name__, {"curate.application": ("EXIT_CODES", "app")})
 
 
 def main() -> None:
     """Run the program."""
-    kept = "Finished shards are kept; run the same command again"
-    run(app, "curate", f"{kept} to continue.", f"{kept} with fewer --workers, or with --device cpu.")
+    kept = "What is finished is kept; run the same command again"
+    with_less_memory = f"{kept} with fewer --workers, or with --device cpu."
+    run(lambda: import_module("curate.application").app(), "curate", f"{kept} to continue.", with_less_memory)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from typing import Any
 import pyarrow as pa
 import typer
 
-from curate.cli import app as curate_app
+from curate.application import app as curate_app
 from curate.decide.checks import CHECKS
 from curate.decide.policy import POLICIES
 from curate.decide.rules import RULES
 from curate.typed_toml import Presets
 from manifests import schema
 from manifests.errors import SwapsetError
-from train.cli import app as simswap_app
+from train.application import app as simswap_app
 from train.config import RECIPES
 
 FOLDER = Path(__file__).parent / "reference"
@@ -133,7 +133,8 @@ def exit_codes() -> str:
         (12, "", "`simswap verify`: a file is not marked as AI-made."),
         (18, "", "`simswap verify`: a file is marked as AI-made by metadata alone, which anybody can write."),
         (19, "", "`simswap verify`: the content credentials of a file are invalid."),
-        (130, "", "Interrupted with Ctrl-C; finished work is kept."),
+        (130, "", "Stopped with Ctrl-C; what is finished is kept."),
+        (143, "", "Stopped with SIGTERM; what is finished is kept."),
     ]
     rows += [
         (error.exit_code, f"`{error.__name__}`", (inspect.getdoc(error) or "").partition("\n\n")[0])

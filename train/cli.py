@@ -1,55 +1,25 @@
-"""The program `simswap`. Its commands are in `train/commands/`; each is one call of the library.
+"""The program `simswap`: handles signals before it imports its commands, which are in `train/application.py`."""
 
-Only commands print or exit. Heavy modules are imported inside the commands.
-"""
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import typer
-
+from curate.lazy import lazy_exports
 from curate.program import run
-from train.commands import judging, swapping, training, verifying
 
-EXIT_CODES = {
-    0: "success",
-    1: "unexpected error",
-    2: "wrong usage",
-    3: "source or target path",
-    4: "output: disk full, read-only, inside the dataset",
-    5: "another run is using the output",
-    6: "model: missing, damaged, unknown, no such device",
-    7: "dataset: damaged, nothing kept, another template",
-    8: "recipe or policy",
-    9: "out of memory",
-    10: "checkpoint, or a run of another recipe",
-    11: "a loss is no longer finite",
-    12: "a file is not marked (verify)",
-    13: "marks",
-    14: "a target, or some of a folder, was not swapped",
-    15: "a source photo without one clear face",
-    16: "a person of the exclusion gallery",
-    130: "stopped with Ctrl-C",
-}
+if TYPE_CHECKING:
+    from train.application import EXIT_CODES, app
 
-app = typer.Typer(
-    name="simswap",
-    help="Train face-swap generators on datasets of `curate`, evaluate them, swap faces, mark and verify the results.",
-    epilog=f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["EXIT_CODES", "app", "main"]
 
-for command in (
-    training.fit, judging.evaluate, judging.ablate, swapping.swap, swapping.export, verifying.verify,
-):  # fmt: skip
-    app.command()(command)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_exports(__name__, {"train.application": ("EXIT_CODES", "app")})
 
 
 def main() -> None:
     """Run the program."""
-    interrupted = "Finished work is kept; run the same command again to continue."
+    interrupted = "What is finished is kept; run the same command again to continue."
     out_of_memory = "Free some and run the same command again; or fit with a larger --accumulate in another --out."
-    run(app, "simswap", interrupted, out_of_memory)
+    run(lambda: import_module("train.application").app(), "simswap", interrupted, out_of_memory)
 
 
 if __name__ == "__main__":

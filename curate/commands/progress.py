@@ -3,6 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from curate.program import Step, begin_step, complete_step
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -16,10 +18,13 @@ class ProgressBar:
     def __init__(self, notes: TextIO | None = None) -> None:
         self._notes = notes
         self._bar: tqdm[Any] | None = None
+        self._step = Step("", "", None)
 
     def start(self, step: str, total: int | None, unit: str = "photos") -> None:
         from tqdm import tqdm
 
+        self._step = Step(step, unit, total)
+        begin_step(self._step)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
@@ -33,10 +38,13 @@ class ProgressBar:
         )
 
     def advance(self, count: int = 1) -> None:
+        self._step.done += count
         if self._bar is not None:
             self._bar.update(count)
 
     def finish(self) -> None:
+        if sys.exc_info()[0] is None:
+            complete_step()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

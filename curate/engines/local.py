@@ -2,6 +2,7 @@
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from curate.engines.engine import Advance, Task, Work, WorkerDied
+from curate.program import SIGNALS
 
 _POLL_SECONDS = 0.2
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -28,7 +30,8 @@ def warm_up(modules: Sequence[str]) -> None:
     if _START_METHOD == "forkserver":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(modules))
-        multiprocessing.forkserver.ensure_running()
+        with signals_deferred():
+            multiprocessing.forkserver.ensure_running()
 
 
 class LocalEngine:
@@ -54,7 +57,7 @@ class LocalEngine:
             min(self.workers, len(tasks)), context, _start_worker, (setup, counter, self.threads)
         )
         try:
-            with _interrupts_deferred():
+            with signals_deferred():
                 pending = {pool.submit(_run_task, task) for task in tasks}
             _wait_for_all(pending, counter, advance)
         except BrokenProcessPool as error:
@@ -63,29 +66,41 @@ class LocalEngine:
                 "run the same command again with fewer --workers"
             ) from error
         finally:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+            # A second Ctrl-C here would leave the workers to finish all tasks before the program could end.
+            with signals_deferred():
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Context manager: Ctrl-C takes effect when the block ends.
+def signals_deferred() -> Iterator[None]:
+    """Context manager: Ctrl-C and SIGTERM take effect when the block ends; processes started in it ignore Ctrl-C.
 
-    A worker that is terminated while it starts would print a traceback.
+    Ctrl-C reaches the whole process group, and a process that is still importing would print a traceback; so would a
+    worker that is terminated while it starts.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[tuple[int, Any]] = []
+    # Started by the first other process, it would unblock the signal before that one begins.
+    multiprocessing.resource_tracker.ensure_running()
+    received: list[int] = []
+
+    def defer(number: int, _: object) -> None:
+        received.append(number)
+
     # Blocking the signal is not enough: another thread receives it, and the main thread then runs the handler.
-    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    handlers = {number: signal.signal(number, defer) for number in SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # new processes inherit it
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if received and callable(handler):
-        handler(*received[0])
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _wait_for_all(pending: set[Future[None]], counter: Any, advance: Advance) -> None:

@@ -1,14 +1,28 @@
 """How the programs end: one line and an exit code."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from curate.cli import EXIT_CODES
 from curate.errors import SwapsetError
-from curate.program import INTERRUPTED, OUT_OF_MEMORY, run
+from curate.program import INTERRUPTED, OUT_OF_MEMORY, SIGNALS, run
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Restore what a program that runs in this process changes."""
+    handlers, hook = {number: signal.getsignal(number) for number in SIGNALS}, sys.unraisablehook
+    yield
+    sys.unraisablehook = hook
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +56,68 @@ def test_a_closed_pipe_is_no_error() -> None:
     program = "from curate.program import run\ndef app(): raise BrokenPipeError\nrun(app, 'curate', '', '')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def stop(program: str, *numbers: signal.Signals, seconds: float = 0.0) -> tuple[int, str]:
+    """Run a program that prints "ready" and waits, send its process group these signals; its exit code and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in numbers:
+        os.killpg(process.pid, number)
+        time.sleep(seconds)
+    _, stderr = process.communicate(timeout=60)
+    return process.returncode, stderr
+
+
+STOPPED = "curate: stopped. Kept.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "app",
+    [
+        "print('ready', flush=True); time.sleep(60)",
+        # Raised in a destructor, an exception has no effect.
+        "X = type('X', (), {'__del__': lambda x: (print('ready', flush=True), time.sleep(60))}); X(); time.sleep(60)",
+        # As the import of a library that was stopped halfway.
+        "\n try: print('ready', flush=True); time.sleep(60)\n except BaseException: raise ImportError('half')",
+        # A clean-up that takes a moment, and a bare handler behind it.
+        "\n try: print('ready', flush=True); time.sleep(60)\n finally: time.sleep(.2)",
+    ],
+)
+def test_a_signal_is_one_line_and_an_exit_code(app: str, number: signal.Signals) -> None:
+    program = f"import time\nfrom curate.program import run\ndef app(): {app}\nrun(app, 'curate', 'Kept.', '')"
+    assert stop(program, number) == (128 + number, STOPPED)
+    assert stop(program, number, number, seconds=0.1) == (128 + number, STOPPED)
+
+
+def test_a_signal_names_the_step_that_was_not_completed() -> None:
+    program = (
+        "import time\nfrom curate.program import run\nfrom curate.listener import progress\n"
+        "from curate.commands.progress import ProgressBar\n"
+        "def app():\n"
+        "  with progress(ProgressBar(), 'listing', 1) as advance: pass\n"
+        "  with progress(ProgressBar(), 'measuring', 2000) as advance:\n"
+        "    advance(1500); print('ready', flush=True); time.sleep(60)\n"
+        "run(app, 'curate', 'Kept.', '')"
+    )
+    expected = "curate: stopped while measuring (1,500 of 2,000 photos). Kept.\n"
+    assert stop(program, signal.SIGINT) == (130, expected)
+
+
+def test_ctrl_c_is_quiet_while_workers_start() -> None:
+    program = (
+        "import time\nfrom curate.program import run\nfrom curate.engines.local import warm_up\n"
+        "def app(): warm_up(['torch']); time.sleep(WAIT); print('ready', flush=True); time.sleep(60)\n"
+        "run(app, 'curate', 'Kept.', '')"
+    )
+    for wait in (0.0, 0.1, 0.3, 1.0):  # while the interpreter starts, while libraries are imported
+        assert stop(program.replace("WAIT", str(wait)), signal.SIGINT) == (130, STOPPED)
+    assert stop(program.replace("WAIT", "0.3"), signal.SIGTERM) == (143, STOPPED)
 
 
 def test_every_exit_code_is_documented() -> None:

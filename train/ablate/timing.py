@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from curate.engines.local import signals_deferred
 from curate.listener import Listener
 from manifests.output import atomic
 from train.build import build_generator
@@ -65,7 +66,9 @@ def time_in_fresh_processes(recipes: Sequence[Recipe], latent_dim: int, device: 
     for _ in range(PROCESSES):
         for timings, recipe in zip(rounds, recipes, strict=True):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                timings.append(pool.submit(time_in_this_process, recipe, latent_dim, device).result())
+                with signals_deferred():
+                    timing = pool.submit(time_in_this_process, recipe, latent_dim, device)
+                timings.append(timing.result())
     return [
         Timing(
             statistics.median(timing.first for timing in timings),

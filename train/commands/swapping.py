@@ -144,19 +144,19 @@ def swap(
     with deferred_interrupt(lambda: listener.note(f"finishing {current}; Ctrl-C again stops at once")) as interrupted:
         result = run(planned, listener, interrupted)
     if isinstance(result, SwappedPhotos):
-        _report_photos(result)
+        _report_photos(result, interrupted.number)
     else:
-        _report_video(result)
+        _report_video(result, interrupted.number)
 
 
-def _report_photos(result: "SwappedPhotos") -> None:
+def _report_photos(result: "SwappedPhotos", signal: int | None) -> None:
     from train.errors import TargetError
     from train.swap.photos import count_by_status
 
     counts = count_by_status(result.outcomes)
     print(f"{', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}; see {result.report}")
-    if result.interrupted:
-        raise Interrupted
+    if result.interrupted and signal is not None:
+        raise Interrupted(signal)
     missing = counts["failed"] + counts["refused"]
     if missing:
         raise TargetError(
@@ -164,15 +164,15 @@ def _report_photos(result: "SwappedPhotos") -> None:
         )
 
 
-def _report_video(result: "SwappedVideo") -> None:
+def _report_video(result: "SwappedVideo", signal: int | None) -> None:
     print(f"{result.frames} frames, {result.seconds:.1f} s, a face swapped in {result.frames_with_face} of them")
     if result.damaged:
         print(f"{result.damaged} damaged packet(s) or frame(s) were skipped")
     for note in result.notes:
         print(note)
     print(result.output)
-    if result.interrupted:
-        raise Interrupted
+    if result.interrupted and signal is not None:
+        raise Interrupted(signal)
 
 
 def export(

@@ -1,27 +1,42 @@
-"""Deferred Ctrl-C: a long operation asks between two steps whether to stop, and finishes its current step."""
+"""Deferred signals: a long operation asks between two steps whether to stop, and finishes its current step."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from curate.program import SIGNALS
+
+
+class DeferredInterrupt:
+    """Whether a signal has come: call it. number: of the first signal."""
+
+    number: int | None = None
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
 
 @contextmanager
-def deferred_interrupt(warn: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Context manager: yield a function that returns whether Ctrl-C was pressed.
+def deferred_interrupt(warn: Callable[[], None]) -> Iterator[DeferredInterrupt]:
+    """Context manager: yield whether Ctrl-C was pressed, or SIGTERM received.
 
-    The first Ctrl-C calls `warn`; a second one raises KeyboardInterrupt.
+    The first signal calls `warn`; another one has the effect that it had before.
     """
-    interrupted = False
-    previous = signal.getsignal(signal.SIGINT)
+    interrupt = DeferredInterrupt()
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
     def handle(number: int, frame: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, previous)
+        interrupt.number = number
+        restore()
         warn()
 
-    signal.signal(signal.SIGINT, handle)
+    for number in SIGNALS:
+        signal.signal(number, handle)
     try:
-        yield lambda: interrupted
+        yield interrupt
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
