@@ -25,6 +25,8 @@ EXIT_CODES = {
     14: "a target, or some of a folder, was not swapped",
     15: "a source photo without one clear face",
     16: "a person of the exclusion gallery",
+    18: "a file is marked by metadata alone (verify)",
+    19: "the credentials of a file are invalid (verify)",
     130: "stopped with Ctrl-C",
     143: "stopped with SIGTERM",
 }
