@@ -126,7 +126,7 @@ def plan(request: ExportRequest) -> ExportPlan:
     """
     dataset = Dataset.open(request.dataset)
     require_current(dataset)
-    kept = dataset.manifest(_COLUMNS, verdict="keep")
+    kept = dataset.manifest(_COLUMNS, keep=True)
     export_plan = ExportPlan(
         request,
         dataset,

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from manifests.layout import MANIFEST, RELATIONS, ModelsRecord
 from manifests.reader import Dataset
-from manifests.schema import NO_IDENTITY, REASONS
+from manifests.schema import NO_IDENTITY, REASONS, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,12 @@ class DatasetSummary:
         models: role -> name and first digits of the hash of each recorded network.
         policy_hash: hash of the policy, if recorded.
         photos, with_face: photos in all, and those with a face.
-        verdicts: photos kept and dropped.
+        verdicts: photos of each verdict, in the order of `VERDICTS`.
+        used: photos that training and exports use: the kept ones, and those to review where the policy says so.
         overridden: photos decided by overrides.csv.
         reasons: reason -> photos, in the order of `REASONS`.
-        people, people_kept: people in all, and those with a kept photo.
-        kept_per_person: fewest, median and most kept photos of the people who have any.
+        people, people_kept: people in all, and those with a photo that is used.
+        kept_per_person: fewest, median and most used photos of the people who have any.
         disk: family -> bytes, largest first.
         parts: name -> directory of each part of a merged dataset.
     """
@@ -40,6 +41,7 @@ class DatasetSummary:
     photos: int
     with_face: int
     verdicts: dict[str, int]
+    used: int
     overridden: int
     reasons: dict[str, int]
     people: int
@@ -55,11 +57,14 @@ class DatasetSummary:
         whose = f"of {self.people:,} people" if self.people else "without identities"
         lines += [f"  {self.photos:,} photos {whose}, {self.with_face:,} with a face"]
         for verdict, count in self.verdicts.items():
-            lines.append(f"  {verdict} {count:>12,}  {_percent(count, self.photos)}")
+            lines.append(f"  {verdict:<6} {count:>10,}  {_percent(count, self.photos)}")
+        if self.verdicts.get("review"):
+            used = "are used" if self.used > self.verdicts["keep"] else "are not used"
+            lines.append(f"  photos to review {used} in training and exports")
         if self.overridden:
             lines.append(f"  of these {self.overridden:,} by overrides.csv")
         if self.reasons:
-            lines.append("  dropped for (a photo may have several reasons)")
+            lines.append("  reasons (a photo may have several reasons)")
             for name, count in self.reasons.items():
                 lines.append(f"    {name:<16} {count:>9,}  {_percent(count, self.photos)}")
         fewest, median, most = self.kept_per_person
@@ -73,10 +78,10 @@ class DatasetSummary:
 
 def summarise(dataset: Dataset) -> DatasetSummary:
     """Read the manifest and count. Raises DatasetError without a manifest."""
-    rows = dataset.manifest(["identity", "verdict", "verdict_source", "reasons", "face_id"])
+    rows = dataset.manifest(["identity", "keep", "verdict", "verdict_source", "reasons", "face_id"])
     verdict = rows["verdict"].cast(pa.string())
     identified = pc.not_equal(rows["identity"], NO_IDENTITY)
-    kept_rows = pc.and_(identified, pc.equal(verdict, "keep"))
+    kept_rows = pc.and_(identified, rows["keep"])
     kept = pc.value_counts(rows["identity"].filter(kept_rows)).field("counts").to_numpy()
     reasons = _counts(pc.list_flatten(rows["reasons"]))
     source = dataset.info.source
@@ -88,7 +93,8 @@ def summarise(dataset: Dataset) -> DatasetSummary:
         policy_hash=dataset.policy_hash(),
         photos=rows.num_rows,
         with_face=rows.num_rows - rows["face_id"].null_count,
-        verdicts={name: _counts(verdict).get(name, 0) for name in ("keep", "drop")},
+        verdicts={name: _counts(verdict).get(name, 0) for name in VERDICTS},
+        used=pc.sum(rows["keep"]).as_py() or 0,
         overridden=_counts(rows["verdict_source"].cast(pa.string())).get("override", 0),
         reasons={reason: reasons[reason] for reason in REASONS if reason in reasons},
         people=pc.count_distinct(rows["identity"].filter(identified)).as_py(),

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from manifests.layout import (
 )
 from manifests.output import OutputLock, remove_results
 from manifests.reader import Dataset
-from manifests.schema import NO_IDENTITY, arrow_schema
+from manifests.schema import NO_IDENTITY, VERDICTS, arrow_schema
 from manifests.table_file import TableFile
 from manifests.writer import write_table
 
@@ -64,16 +65,18 @@ class MergePlan:
 
 @dataclass(frozen=True)
 class Merged:
-    """Number of photos, of kept photos, and of photos dropped as copies of an earlier dataset's."""
+    """Number of photos, of those of each verdict, and of photos dropped as copies of an earlier dataset's."""
 
     photos: int
     kept: int
+    review: int
+    dropped: int
     duplicates: int
 
     def summary(self) -> str:
         """Describe the result in one line."""
         copies = f", {self.duplicates:,} of them duplicates of another dataset's photos" if self.duplicates else ""
-        return f"{self.photos:,} photos, {self.kept:,} kept, {self.photos - self.kept:,} dropped{copies}"
+        return f"{self.photos:,} photos: keep {self.kept:,}, review {self.review:,}, drop {self.dropped:,}{copies}"
 
 
 def plan(request: MergeRequest) -> MergePlan:
@@ -97,8 +100,8 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
     """Write the manifest of all parts to the output directory.
 
     A photo is renamed `<name>/<image_id>`, a person `<name>/<identity>` unless identities are joined. Verdicts are
-    copied; only a kept photo whose file an earlier part keeps too (same sha256) is dropped as its duplicate, unless a
-    person decided it. To decide again, decide the parts and merge again.
+    copied; only a photo that training would use (column keep) and whose file it uses of an earlier part too (same
+    sha256) is dropped as its duplicate, unless a person decided it. To decide again, decide the parts and merge again.
 
     Raises OutputError where the output cannot be written, BusyError where another run works on it.
     """
@@ -115,13 +118,13 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
         write_table(request.out / MANIFEST, tables, arrow_schema("manifest"), _footer(merge_plan))
         # dataset.json comes last: without it the directory is no dataset, and an interrupted merge is repeated.
         write_info(request.out, info)
-    return Merged(counts.photos, counts.kept, counts.duplicates)
+    kept, review, dropped = (counts.verdicts[verdict] for verdict in VERDICTS)
+    return Merged(sum(counts.verdicts.values()), kept, review, dropped, counts.duplicates)
 
 
 @dataclass
 class _Counts:
-    photos: int = 0
-    kept: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
 
 
@@ -193,7 +196,7 @@ def _merge(merge_plan: MergePlan, counts: _Counts) -> Iterator[pa.Table]:
             table = _set(table, "shard", _relocate(table["shard"], part, request.out))
             table, duplicates = _drop_copies(table, kept_sha256, kept_ids)
             counts.duplicates += duplicates
-            kept.append(table.filter(_equals(table, "verdict", "keep")).select(["sha256", "image_id"]))
+            kept.append(table.filter(table["keep"]).select(["sha256", "image_id"]))
             yield table
         kept_sha256 = pa.concat_arrays([kept_sha256, *(chunk for rows in kept for chunk in rows["sha256"].chunks)])
         kept_ids = pa.concat_arrays([kept_ids, *(chunk for rows in kept for chunk in rows["image_id"].chunks)])
@@ -215,15 +218,16 @@ def _relocate(shards: pa.ChunkedArray, part: Dataset, out: Path) -> pa.ChunkedAr
 
 
 def _drop_copies(table: pa.Table, kept_sha256: pa.Array, kept_ids: pa.Array) -> tuple[pa.Table, int]:
-    """Drop photos that the policy keeps and an earlier part keeps too; return their number as well."""
+    """Drop photos that the policy uses and an earlier part uses too; return their number as well."""
     index = pc.index_in(table["sha256"], pc.drop_null(kept_sha256))
-    by_policy = pc.and_(_equals(table, "verdict", "keep"), pc.invert(_equals(table, "verdict_source", "override")))
+    by_policy = pc.and_(table["keep"], pc.invert(_equals(table, "verdict_source", "override")))
     copies = pc.and_(pc.is_valid(index), by_policy)
     count = int(pc.sum(copies).as_py() or 0)
     if count:
         values = {"verdict": "drop", "duplicate_kind": "exact", "duplicate_of": kept_ids.take(index.combine_chunks())}
         for name, value in values.items():
             table = _set(table, name, pc.if_else(copies, value, table[name].cast(pa.string())))
+        table = _set(table, "keep", pc.and_(table["keep"], pc.invert(copies)))
         reasons = pa.scalar(["duplicate"], table.schema.field("reasons").type)
         table = _set(table, "reasons", pc.if_else(copies, reasons, table["reasons"])).cast(arrow_schema("manifest"))
     return table, count
@@ -231,8 +235,8 @@ def _drop_copies(table: pa.Table, kept_sha256: pa.Array, kept_ids: pa.Array) -> 
 
 def _count(tables: Iterator[pa.Table], counts: _Counts, advance: Callable[[int], None]) -> Iterator[pa.Table]:
     for table in tables:
-        counts.photos += table.num_rows
-        counts.kept += int(pc.sum(_equals(table, "verdict", "keep")).as_py() or 0)
+        verdicts = pc.value_counts(table["verdict"].cast(pa.string())).to_pylist()
+        counts.verdicts.update({entry["values"]: entry["counts"] for entry in verdicts})
         yield table
         advance(table.num_rows)
 

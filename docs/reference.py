@@ -60,11 +60,11 @@ def columns() -> str:
 
 def reasons() -> str:
     """Every reason with the columns and policy keys that it depends on."""
-    rows = [(f"`{rule.reason}`", rule.meaning, _code(rule.columns), _code(rule.keys)) for rule in RULES]
+    rows = [(f"`{rule.reason}`", rule.verdict, rule.meaning, _code(rule.columns), _code(rule.keys)) for rule in RULES]
     return (
         f"{NOTICE}# Reasons\n\nThe column `reasons` of the manifest lists all reasons that apply, in this order. "
         " See [Columns](columns.md) and [Policy keys](policy.md).\n\n"
-        + table(("reason", "meaning", "columns", "policy keys"), rows)
+        + table(("reason", "verdict", "meaning", "columns", "policy keys"), rows)
     )
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     reviewed = read_overrides(options.dataset / FILE_NAME).verdicts
     with (options.dataset / FILE_NAME).open("a", newline="", encoding="utf-8") as file:
         overrides = csv.writer(file, lineterminator="\n")
-        for _, photo in dataset.to_pandas(verdict="keep").iterrows():
+        for _, photo in dataset.to_pandas(keep=True).iterrows():
             value = saturation(decode_crop(dataset.pixels.crop(photo)))
             if value < MIN_SATURATION and photo.image_id not in reviewed:
                 overrides.writerow([photo.image_id, "drop", f"black and white (saturation {value:.1f})"])

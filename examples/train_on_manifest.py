@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="train on this many images instead of the recipe's number")
     options = parser.parse_args()
 
-    kept = Dataset.open(options.data).to_pandas(["identity", "image_id"], verdict="keep")
+    kept = Dataset.open(options.data).to_pandas(["identity", "image_id"], keep=True)
     print(f"{len(kept):,} kept photos of {kept.identity.nunique():,} people")
 
     # A recipe is a frozen dataclass; values given here replace those of the file.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -98,19 +98,19 @@ class Dataset:
         self._require_unmerged()
         return TableFile(self.path / RELATIONS)
 
-    def manifest(self, columns: Columns = None, verdict: Literal["keep", "drop"] | None = None) -> pa.Table:
-        """Read the manifest, a row per photo (`schema.MANIFEST`): all photos, or those with `verdict`."""
+    def manifest(self, columns: Columns = None, keep: bool | None = None) -> pa.Table:
+        """Read the manifest, a row per photo (`schema.MANIFEST`): all photos, or those with this value of `keep`."""
         path = self.path / MANIFEST
-        if verdict is None:
+        if keep is None:
             return read_table(path, columns)
         names = None if columns is None else list(columns)
-        table = read_table(path, names if names is None or "verdict" in names else [*names, "verdict"])
-        rows = table.filter(pc.equal(table["verdict"].cast(pa.string()), verdict))
+        table = read_table(path, names if names is None or "keep" in names else [*names, "keep"])
+        rows = table.filter(pc.equal(table["keep"], keep))
         return rows if names is None else rows.select(names)
 
-    def to_pandas(self, columns: Columns = None, verdict: Literal["keep", "drop"] | None = None) -> "pd.DataFrame":
+    def to_pandas(self, columns: Columns = None, keep: bool | None = None) -> "pd.DataFrame":
         """Read the manifest as a pandas DataFrame; integer columns that may be null are of type Int64 or Int32."""
-        frame: pd.DataFrame = self.manifest(columns, verdict).to_pandas()
+        frame: pd.DataFrame = self.manifest(columns, keep).to_pandas()
         return frame
 
     def policy_hash(self) -> str | None:

@@ -34,6 +34,8 @@ REASONS = (
     "too_dark",
     "too_bright",
     "other_person",
+    "uncertain_person",
+    "second_person",
     "mixed_identity",
     "duplicate",
     "near_duplicate",
@@ -185,6 +187,9 @@ FACES = (
 )
 
 _LONE = "no face, or no other photo of the identity to compare with"
+VERDICTS = ("keep", "review", "drop")
+"""Values of `verdict`."""
+
 RELATIONS = (
     *_KEYS,
     _FACE_ID,
@@ -206,9 +211,10 @@ RELATIONS = (
 )  # fmt: skip
 
 VERDICT = (
-    Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep' or 'drop'"),
+    Column("keep", pa.bool_(), "whether training and exports use the photo: verdict 'keep', or 'review' where the policy's keep_review is set"),
+    Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep', 'review' (a person should look at it) or 'drop'"),
     Column("verdict_source", pa.dictionary(pa.int8(), pa.string()), "'policy', or 'override' where a human decided"),
-    Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty when kept by policy"),
+    Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty where the policy keeps it"),
     Column("duplicate_of", pa.string(), "image_id of the photo that the group keeps", null="no duplicate, or the photo that the group keeps"),
     Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or the photo that the group keeps"),
 )  # fmt: skip

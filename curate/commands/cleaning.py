@@ -36,8 +36,9 @@ def clean(
 ) -> None:
     """Clean a collection of photos: measure, relate, decide, report.
 
-    Writes a dataset of aligned crops, label maps, embeddings and a manifest with a verdict, keep or drop, and its
-    reasons for every photo. Photos are only read. Interrupted or killed, the same command continues where it stopped.
+    Writes a dataset of aligned crops, label maps, embeddings and a manifest with a verdict (keep, review or
+    drop) and its reasons for every photo. Photos are only read. Interrupted or killed, the same command continues where
+    it stopped.
 
     Example: curate clean vggface2 --root /data/VGGFace2 --out curated/vggface2
     """
@@ -139,10 +140,16 @@ def _print_estimate(request: "MeasureRequest") -> None:
 def _print_verdicts(decided: "Decided") -> None:
     for warning in decided.warnings:
         print(f"curate: {warning}", file=sys.stderr)
-    print(f"keep {decided.kept:,}, drop {decided.photos - decided.kept:,}")
+    print(f"keep {decided.kept:,}, review {decided.review:,}, drop {decided.dropped:,}")
     for reason, count in decided.reasons.items():
         if count:
             print(f"  {count:>9,}  {reason}")
+    if decided.review:
+        used = "are used as kept ones" if decided.review_is_used else "are not used in training and exports"
+        print(
+            f"  photos to review {used} (policy key keep_review): look at them in the report, and write 'keep' or "
+            "'drop' into overrides.csv"
+        )
 
 
 def _print_findings(decided: "Decided", out: Path, strict: bool) -> None:

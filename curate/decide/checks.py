@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from curate.decide.check import Check, Finding, share_of
 from curate.decide.collection_numbers import CollectionNumbers, IdentityNumbers
 from curate.decide.dominant_reasons import ANY_PERSON, DOMINANT_CHECKS, NO_IDENTITIES, OTHER_KIND
+from curate.decide.rules import REVIEW_REASONS
 
 Flags = npt.NDArray[np.bool_]
 
@@ -73,7 +74,8 @@ _PARENT = "curate clean folder --root ROOT --out ANOTHER --identities parent"
 def _half_dropped(numbers: CollectionNumbers) -> str | None:
     if numbers.dropped <= MAX_DROPPED * numbers.photos:
         return None
-    reasons = sorted((item for item in numbers.reasons.items() if item[1]), key=lambda item: -item[1])
+    drops = [item for item in numbers.reasons.items() if item[1] and item[0] not in REVIEW_REASONS]
+    reasons = sorted(drops, key=lambda item: -item[1])
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:3])
     return f"{share_of(numbers.dropped, numbers.photos)} photos are dropped" + (f" ({counts})" if counts else "")
 

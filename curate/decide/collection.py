@@ -18,7 +18,12 @@ from curate.decide.overrides import Overrides
 from curate.decide.rule import Flags, Rule
 from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
 from curate.decide.sharpness_limit import collection_limit
-from manifests.schema import RELATIONS, arrow_schema
+from manifests.schema import RELATIONS, VERDICTS, arrow_schema
+
+Codes = npt.NDArray[np.int8]
+
+KEEP, REVIEW, DROP = range(len(VERDICTS))
+"""Codes of the verdicts."""
 
 BATCH_ROWS = 1 << 16
 """Parts are decided together, as one row group of the manifest, until they hold so many rows: a row group has a fixed
@@ -101,9 +106,11 @@ class DecidedCollection:
         copies = self.duplicates.columns_for(measures["image_id"])
         reasons = photo_reasons(self.rules, self.policy, measures, relations, copies)
         human = _human_verdicts(measures["image_id"], self.overrides)
-        drop = np.where(human >= 0, human == 1, reasons.any(axis=1))
+        verdict = np.where(human >= 0, human, policy_verdicts(reasons, self.rules))
+        keep = verdict == KEEP if not self.policy.keep_review else verdict != DROP
         verdicts = {
-            "verdict": _dictionary(drop, ("keep", "drop")),
+            "keep": pa.array(keep),
+            "verdict": _dictionary(verdict, VERDICTS),
             "verdict_source": _dictionary(human >= 0, ("policy", "override")),
             "reasons": _lists(reasons, [rule.reason for rule in self.rules]),
         }
@@ -143,11 +150,19 @@ def decide_collection(
             rows = group_members(relations)
             measures, relations = measures.take(rows), relations.take(rows)
             reasons = photo_reasons(own, policy, measures, relations)
-            return candidates(measures, relations, _human_verdicts(measures["image_id"], overrides), reasons)
+            human = _human_verdicts(measures["image_id"], overrides)
+            return candidates(measures, relations, human, policy_verdicts(reasons, own))
 
         batches = _batches([part for part in parts if part.has_duplicates])
         duplicates = choose_kept(list(pool.map(members, batches)))
     return DecidedCollection(policy, overrides, rules, duplicates, _batches(parts))
+
+
+def policy_verdicts(reasons: Flags, rules: Sequence[Rule]) -> Codes:
+    """Return the (N,) codes of VERDICTS that (N, len(rules)) reasons give; one to drop prevails over one to review."""
+    drops = np.array([rule.verdict == "drop" for rule in rules], bool)
+    review = reasons[:, ~drops].any(axis=1)
+    return np.where(reasons[:, drops].any(axis=1), DROP, np.where(review, REVIEW, KEEP)).astype(np.int8)
 
 
 def _sharpness(part: Part) -> npt.NDArray[np.float32]:
@@ -180,13 +195,13 @@ def _main_rows(measures: pa.Table, relations: pa.Table) -> tuple[pa.Table, pa.Ta
     return measures.combine_chunks(), relations.combine_chunks()
 
 
-def _human_verdicts(image_id: pa.ChunkedArray, overrides: Overrides) -> npt.NDArray[np.int8]:
-    """(N,) -1 where no human decided, 0 keep, 1 drop."""
+def _human_verdicts(image_id: pa.ChunkedArray, overrides: Overrides) -> Codes:
+    """(N,) codes of VERDICTS, -1 where no human decided."""
     if not overrides.verdicts:
         return np.full(len(image_id), -1, np.int8)
     index = pc.fill_null(pc.index_in(image_id, pa.array(list(overrides.verdicts), pa.string())), -1).to_numpy()
-    drop = np.array([verdict == "drop" for verdict in overrides.verdicts.values()], np.int8)
-    return np.where(index >= 0, drop[index], np.int8(-1))
+    codes = np.array([VERDICTS.index(verdict) for verdict in overrides.verdicts.values()], np.int8)
+    return np.where(index >= 0, codes[index], np.int8(-1))
 
 
 def _first(name: str, *tables: pa.Table) -> pa.ChunkedArray:
@@ -194,8 +209,8 @@ def _first(name: str, *tables: pa.Table) -> pa.ChunkedArray:
     return next(table[name] for table in tables if name in table.column_names)
 
 
-def _dictionary(flags: Flags, values: tuple[str, str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(flags.astype(np.int8)), pa.array(values, pa.string()))
+def _dictionary(codes: npt.NDArray[np.bool_ | np.int8], values: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(values, pa.string()))
 
 
 def _lists(flags: Flags, names: Sequence[str]) -> pa.ListArray:

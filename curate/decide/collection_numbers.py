@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.schema import NO_IDENTITY
+from manifests.schema import NO_IDENTITY, VERDICTS
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ class CollectionNumbers:
     """Numbers of a decided collection.
 
     Attributes:
-        photos, dropped: photos in all, and the dropped ones.
+        photos, dropped, review: photos in all, the dropped ones, and those to review.
         reasons: photos to which each reason applies.
         identities: one entry per identity.
         sharpness, stretch: medians over the main faces; NaN without a face.
@@ -57,6 +57,7 @@ class CollectionNumbers:
 
     photos: int
     dropped: int
+    review: int
     reasons: dict[str, int]
     identities: IdentityNumbers
     sharpness: float
@@ -72,7 +73,7 @@ class CollectionTally:
 
     def __init__(self, reasons: Sequence[str]) -> None:
         self.photos = 0
-        self.kept = 0
+        self.verdicts = dict.fromkeys(VERDICTS, 0)
         self._names = pa.array(reasons, pa.string())
         self._counts = np.zeros(len(reasons), np.int64)
         self._identities: list[IdentityNumbers] = []
@@ -84,7 +85,8 @@ class CollectionTally:
     def add(self, table: pa.Table) -> None:
         """Count the MANIFEST rows of some identities."""
         self.photos += table.num_rows
-        self.kept += pc.sum(pc.equal(table["verdict"].combine_chunks().indices, 0)).as_py() or 0
+        for entry in pc.value_counts(table["verdict"].cast(pa.string())).to_pylist():
+            self.verdicts[entry["values"]] += entry["counts"]
         codes = pc.index_in(pc.list_flatten(table["reasons"]), self._names).to_numpy()
         self._counts += np.bincount(codes, minlength=len(self._counts))
         self._identities.append(_identity_numbers(table))
@@ -103,7 +105,8 @@ class CollectionTally:
         """Return the numbers of all tables; the arguments as in `CollectionNumbers`."""
         return CollectionNumbers(
             photos=self.photos,
-            dropped=self.photos - self.kept,
+            dropped=self.verdicts["drop"],
+            review=self.verdicts["review"],
             reasons=self.reasons,
             identities=_concatenated(self._identities),
             sharpness=_median(self._sharpness),

@@ -23,7 +23,7 @@ from curate.listener import SILENT, Listener, progress
 from manifests import layout
 from manifests.output import OutputLock
 from manifests.reader import Dataset
-from manifests.schema import arrow_schema
+from manifests.schema import VERDICTS, arrow_schema
 from manifests.writer import write_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Decided:
     """Result of `run`.
 
     Attributes:
-        photos, kept: photos in all, and the kept ones.
+        photos: photos in all.
+        kept, review, dropped: photos of each verdict.
+        review_is_used: whether training and exports use the photos to review (the policy's keep_review).
         reasons: photos to which each reason applies.
         warnings: overrides that match no photo.
         findings: what the checks found off in the collection as a whole.
@@ -62,6 +64,9 @@ class Decided:
 
     photos: int
     kept: int
+    review: int
+    dropped: int
+    review_is_used: bool
     reasons: dict[str, int]
     warnings: list[str]
     findings: tuple[Finding, ...] = ()
@@ -105,7 +110,9 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     if unmatched:
         suggestions = suggest(unmatched, dataset.manifest(["image_id"])["image_id"].to_pylist())
     warnings = unmatched_warnings(overrides, unmatched, suggestions)
-    return Decided(tally.photos, tally.kept, tally.reasons, warnings, tuple(found))
+    kept, review, dropped = (tally.verdicts[verdict] for verdict in VERDICTS)
+    used = request.policy.keep_review
+    return Decided(tally.photos, kept, review, dropped, used, tally.reasons, warnings, tuple(found))
 
 
 def _decided_tables(

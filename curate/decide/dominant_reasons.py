@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 
 from curate.decide.check import Check, policy_command, share_of
 from curate.decide.collection_numbers import CollectionNumbers
-from manifests.schema import REASONS
+from curate.decide.rules import RULES
 
 DOMINANT_PHOTOS, DOMINANT_DROPS = 0.3, 0.8
 """A reason dominates if it applies to more than these shares of all photos and of the dropped ones."""
 
-ANY_PERSON = policy_command("max_wrong_person = 1.01", "min_identity_purity = 0")
+ANY_PERSON = policy_command("max_wrong_person = 1.01", "min_identity_purity = 0", "keep_review = true")
 """Keeps photos whatever person they show."""
 
 NO_IDENTITIES = "curate clean folder --root ROOT --out ANOTHER --identities none"
@@ -96,16 +96,17 @@ def _dominates(reason: str) -> Callable[[CollectionNumbers], str | None]:
 
 DOMINANT_CHECKS = tuple(
     Check(
-        f"mostly_{reason}",
-        f"{reason} applies to a large share of the photos and explains nearly all drops",
-        _dominates(reason),
+        f"mostly_{rule.reason}",
+        f"{rule.reason} applies to a large share of the photos and explains nearly all drops",
+        _dominates(rule.reason),
         cause,
         command,
         explained_by=("split_names", "numbered_folders", "strangers")
-        if reason in ("other_person", "mixed_identity")
+        if rule.reason in ("other_person", "mixed_identity")
         else (),
     )
-    for reason in REASONS
-    for cause, command in (ADVICE.get(reason, OTHER_KIND),)
+    for rule in RULES
+    if rule.verdict == "drop"
+    for cause, command in (ADVICE.get(rule.reason, OTHER_KIND),)
 )
-"""In the order of REASONS."""
+"""In the order of RULES."""

@@ -8,15 +8,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.decide.rule import Flags, as_flags
+from curate.decide.rule import as_flags
 from curate.relate.photo_quality import quality_keys
 
 Codes = npt.NDArray[np.int64]
+Verdicts = npt.NDArray[np.int8]
 
 RANKING_COLUMNS = ("image_id", "identity", "sha256", "eye_distance", "sharpness", "file_size")
 """Columns of the measures that decide which photo of a group is kept."""
 
-_KEPT_BY_HAND, _NO_REASON, _DROPPED = range(3)
+_KEPT_BY_HAND = -1
+"""Standing before the codes of `manifests.schema.VERDICTS`: keep, review, drop."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,16 @@ def group_members(relations: pa.Table) -> npt.NDArray[np.int64]:
     return np.flatnonzero(as_flags(pc.is_valid(relations["duplicate_group"])) & as_flags(relations["main"]))
 
 
-def candidates(measures: pa.Table, relations: pa.Table, human: npt.NDArray[np.int8], reasons: Flags) -> pa.Table:
+def candidates(measures: pa.Table, relations: pa.Table, human: Verdicts, own: Verdicts) -> pa.Table:
     """Collect what `choose_kept` compares, for N photos of duplicate groups.
 
     Args:
         measures: table with RANKING_COLUMNS.
         relations: the same rows of the relations.
-        human: (N,) human verdicts: -1 none, 0 keep, 1 drop.
-        reasons: (N, K) which reasons other than being a copy apply.
+        human: (N,) human verdicts, codes of `manifests.schema.VERDICTS`; -1 for none.
+        own: (N,) verdicts for reasons other than being a copy.
     """
-    standing = np.where(human == 0, _KEPT_BY_HAND, np.where((human == 1) | reasons.any(axis=1), _DROPPED, _NO_REASON))
+    standing = np.where(human == 0, _KEPT_BY_HAND, np.where(human > 0, human, own))
     columns = {name: measures[name] for name in RANKING_COLUMNS}
     columns |= {name: relations[name] for name in ("duplicate_group", "own_similarity")}
     return pa.table(columns | {"standing": pa.array(standing, pa.int8())})
@@ -61,14 +63,14 @@ def choose_kept(parts: Sequence[pa.Table]) -> Duplicates:
     """Choose the kept photo of each duplicate group from the `candidates` of all parts.
 
     The kept photo is the best one (`_best_first`) of those that a human keeps; else of those to which no other reason
-    applies; else of all: then it is dropped for its own reasons, and the copies refer to it all the same. A copy is
-    'exact' where its bytes equal those of the kept photo or of a better copy, else 'near'.
+    applies; else of those to review; else of all: then it is dropped for its own reasons, and the copies refer to it
+    all the same. A copy is 'exact' where its bytes equal those of the kept photo or of a better copy, else 'near'.
     """
     if not sum(part.num_rows for part in parts):
         return Duplicates()
     rows = pa.concat_tables(parts).combine_chunks()
     group = np.unique(rows["duplicate_group"].to_numpy(), return_inverse=True)[1].reshape(-1)
-    order = _best_first(rows, group * 3 + rows["standing"].to_numpy())
+    order = _best_first(rows, group * 4 + rows["standing"].to_numpy() - _KEPT_BY_HAND)
     group, content = group[order], _codes(rows["sha256"])[order]
     kept = np.searchsorted(group, group)
     copies = kept != np.arange(len(order))

@@ -14,9 +14,9 @@ from curate.errors import PolicyError
 from curate.fingerprint import fingerprint
 from manifests.csv_rows import read_rows
 from manifests.output import atomic
+from manifests.schema import VERDICTS
 
 FILE_NAME = "overrides.csv"
-VERDICTS = ("keep", "drop")
 _HEADER = "image_id,verdict,note"
 
 
@@ -24,7 +24,7 @@ _HEADER = "image_id,verdict,note"
 class Overrides:
     """Human verdicts.
 
-    verdicts: image_id -> 'keep' or 'drop'. lines: image_id -> line number in the file, for messages.
+    verdicts: image_id -> 'keep', 'review' or 'drop'. lines: image_id -> line number in the file, for messages.
     """
 
     verdicts: dict[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def _add(overrides: Overrides, cells: list[str], place: str, line: int) -> None:
     if not image_id:
         raise PolicyError(f"{place}: no image_id; copy it from the manifest")
     if verdict not in VERDICTS:
-        raise PolicyError(f"{place}: unknown verdict {verdict!r} for {image_id}; write 'keep' or 'drop'")
+        raise PolicyError(f"{place}: unknown verdict {verdict!r} for {image_id}; write 'keep', 'review' or 'drop'")
     previous = overrides.verdicts.get(image_id, verdict)
     if previous != verdict:
         raise PolicyError(

@@ -1,8 +1,8 @@
-"""Rule: when a reason applies to a photo, and how reports explain it."""
+"""Rule: when a reason applies to a photo, the verdict that it gives, and how reports explain it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,10 @@ class Columns:
         """Return where a text column equals `value`, (N,); False where it is null."""
         return as_flags(pc.equal(self._column(name), value))
 
+    def alike(self, name: str, other: str) -> Flags:
+        """Return where two text columns are equal, (N,); False where either is null."""
+        return as_flags(pc.equal(self._column(name), self._column(other)))
+
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self._rule.columns:
             raise KeyError(f"the rule {self._rule.reason!r} reads {name!r}: add it to the rule's columns")
@@ -67,7 +71,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Rule:
-    """One reason to drop a photo.
+    """One reason to drop a photo, or to have a person look at it.
 
     Attributes:
         reason: name in the manifest's column `reasons`.
@@ -76,6 +80,7 @@ class Rule:
             applied after the kept photo of each duplicate group is chosen.
         keys: keys of the policy that the predicate depends on.
         applies: (columns, policy) -> (N,) rows to which the reason applies. A missing measurement must not trigger it.
+        verdict: of a photo to which the reason applies: "drop", or "review" where no reason to drop applies.
         shown: numbers shown beside an example in the report; examples are spread over the range of the first one.
         charts: histograms in the report.
     """
@@ -85,6 +90,7 @@ class Rule:
     columns: tuple[str, ...]
     keys: tuple[str, ...]
     applies: "Callable[[Columns, Policy], Flags]"
+    verdict: Literal["review", "drop"] = "drop"
     shown: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
 

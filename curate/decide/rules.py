@@ -1,4 +1,4 @@
-"""Policy and RULES: the thresholds of one way to decide, and every reason to drop a photo by them.
+"""Policy and RULES: the thresholds of one way to decide, and every reason to drop or to review a photo by them.
 
 The reasons are in the order of `manifests.schema.REASONS`. Decisions, presets, the report's explanations, examples and
 histograms, and the documentation derive from this file.
@@ -77,6 +77,16 @@ class Policy(TypedToml):
     max_wrong_person: float = number(
         0.5, 0, 1.01, "probability of another person from which a photo is dropped; 1.01 keeps all", "probability"
     )
+    review_wrong_person: float = number(
+        0.1, 0, 1.01, "probability of another person from which a photo is reviewed; 1.01 reviews none", "probability"
+    )
+    review_nearer_identity: bool = switch(
+        True, "review a face that is more similar to another identity than to its own"
+    )
+    review_second_person: bool = switch(
+        True, "where an identity shows two persons, review the smaller group instead of dropping it as another person"
+    )
+    keep_review: bool = switch(False, "use photos with the verdict review in training and exports (column keep)")
     min_identity_purity: float = number(
         0.25, 0, 1, "minimum share of an identity's faces that show the person at its centroid", "share of faces"
     )
@@ -151,7 +161,22 @@ def _too_bright(photos: Columns, policy: Policy) -> Flags:
 
 
 def _other_person(photos: Columns, policy: Policy) -> Flags:
-    return ~photos.equal("identity", NO_IDENTITY) & (photos.number("wrong_person") >= policy.max_wrong_person)
+    wrong = photos.number("wrong_person") >= policy.max_wrong_person
+    return ~photos.equal("identity", NO_IDENTITY) & wrong & ~_second_person(photos, policy)
+
+
+def _uncertain_person(photos: Columns, policy: Policy) -> Flags:
+    wrong = photos.number("wrong_person")
+    doubtful = (wrong >= policy.review_wrong_person) & (wrong < policy.max_wrong_person)
+    if policy.review_nearer_identity:
+        # Of two folders of one person, either may be the nearer one.
+        elsewhere = (photos.number("margin") < 0) & ~photos.alike("nearest_identity", "same_person_as")
+        doubtful |= elsewhere & (wrong < policy.max_wrong_person)
+    return ~photos.equal("identity", NO_IDENTITY) & doubtful & ~_second_person(photos, policy)
+
+
+def _second_person(photos: Columns, policy: Policy) -> Flags:
+    return np.asarray(policy.review_second_person & (photos.number("person_group") == 2))
 
 
 def _mixed_identity(photos: Columns, policy: Policy) -> Flags:
@@ -244,8 +269,8 @@ RULES = (
     Rule(
         "other_person",
         "the face shows another person than its identity",
-        ("identity", "wrong_person"),
-        ("max_wrong_person",),
+        ("identity", "wrong_person", "person_group"),
+        ("max_wrong_person", "review_second_person"),
         _other_person,
         shown=("wrong_person", "own_similarity", "margin"),
         charts=(
@@ -253,6 +278,24 @@ RULES = (
             Chart("own_similarity", "Similarity to the centroid of its identity", -0.2, 1),
             Chart("margin", "Own similarity minus similarity to the nearest other identity", -0.6, 1),
         ),
+    ),
+    Rule(
+        "uncertain_person",
+        "the face may show another person than its identity",
+        ("identity", "wrong_person", "margin", "nearest_identity", "same_person_as", "person_group"),
+        ("review_wrong_person", "max_wrong_person", "review_nearer_identity", "review_second_person", "keep_review"),
+        _uncertain_person,
+        "review",
+        shown=("wrong_person", "own_similarity", "nearest_similarity"),
+    ),
+    Rule(
+        "second_person",
+        "the identity shows two persons, and the face is of the smaller group",
+        ("person_group",),
+        ("review_second_person", "keep_review"),
+        _second_person,
+        "review",
+        shown=("own_similarity", "wrong_person"),
     ),
     Rule(
         "mixed_identity",
@@ -288,6 +331,10 @@ RULES = (
 
 if tuple(rule.reason for rule in RULES) != REASONS:
     raise RuntimeError("RULES and manifests.schema.REASONS must list the same reasons in the same order")
+
+
+REVIEW_REASONS = tuple(rule.reason for rule in RULES if rule.verdict == "review")
+"""Reasons for which a photo is reviewed, not dropped."""
 
 
 def own_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:

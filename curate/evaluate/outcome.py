@@ -1,8 +1,9 @@
 """Precision, recall and F1 of each reason, and the share of good photos lost, from decided draws.
 
 A photo without a planted fault counts as good, whatever it shows: errors already in the folder count against the
-result. A wrong reason for a photo with another fault lowers the precision of that reason. A copy, a worse version of a
-photo, is evaluated as a copy only.
+result. Photos that are to be reviewed are not dropped: a reason to review counts as such, against the wrong persons
+that were planted. A wrong reason for a photo with another fault lowers the precision of that reason. A copy, a worse
+version of a photo, is evaluated as a copy only.
 
 Intervals are Wilson score intervals at 95% (E. B. Wilson, "Probable inference", 1927). Different seeds plant faults in
 the same photos, so the number of trials is the number of different photos, not of plantings.
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.decide.rules import REVIEW_REASONS
 from curate.evaluate.planting import COPIES, REASON, Draw, Flags, Rows
 from manifests.schema import REASONS
 
@@ -24,14 +26,17 @@ Z_95 = 1.959964
 ANY = "any"
 """In place of a reason: drops for any reason."""
 
+_DROPS = np.array([reason not in REVIEW_REASONS for reason in REASONS], bool)
+"""Of REASONS, those for which a photo is dropped."""
+
 _SHARES = ("precision", "recall", "f1", "lost_share")
 _COUNTS = {
     "planted": "photos with this fault",
-    "found": "of these, dropped for this reason",
+    "found": "of these, dropped or reviewed for this reason",
     "dropped": "of these, dropped for any reason",
-    "wrongly": "photos without this fault dropped for this reason, including those with another fault",
+    "wrongly": "photos without this fault dropped or reviewed for this reason, including those with another fault",
     "good": "photos without a fault",
-    "lost": "of these, dropped for this reason",
+    "lost": "of these, dropped or reviewed for this reason",
 }
 _SHARE_MEANINGS = {
     "precision": "found / (found + wrongly)",
@@ -46,7 +51,12 @@ SCHEMA = pa.schema(
             "rate", pa.float64(), False, {"meaning": "share of the photos that get each fault; 0: untouched folder"}
         ),
         pa.field("seed", pa.int32(), True, {"null": "all seeds together"}),
-        pa.field("reason", pa.string(), False, {"meaning": "one of REASONS, or 'any': drops for any reason"}),
+        pa.field(
+            "reason",
+            pa.string(),
+            False,
+            {"meaning": "one of REASONS, or 'any': drops for any reason, reviews excluded"},
+        ),
         pa.field("kind", pa.string(), True, {"null": "all ways of planting the fault"}),
         *(pa.field(name, pa.int64(), False, {"meaning": meaning}) for name, meaning in _COUNTS.items()),
         *(
@@ -62,7 +72,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class DecidedDraw:
-    """A decided draw: (Q, len(REASONS)) flags of the reasons for which each photo was dropped."""
+    """A decided draw: (Q, len(REASONS)) flags of the reasons that apply to each photo."""
 
     rate: float
     seed: int
@@ -99,11 +109,12 @@ def _occurring_reasons(outcomes: list[DecidedDraw]) -> list[str]:
 def _flags(outcome: DecidedDraw, reason: str, kind: str | None) -> dict[str, Flags]:
     """(Q,) flags of the photos of a draw that each count refers to."""
     fault, is_copy = outcome.draw.fault, np.isin(outcome.draw.fault, COPIES)
-    dropped = outcome.reasons.any(axis=1)
+    dropped = outcome.reasons[:, _DROPS].any(axis=1)
     if reason == ANY:
         planted, flagged = fault != "", dropped
     else:
-        planted, flagged = outcome.draw.reason == reason, outcome.reasons[:, REASONS.index(reason)]
+        fault_of = "other_person" if reason in REVIEW_REASONS else reason
+        planted, flagged = outcome.draw.reason == fault_of, outcome.reasons[:, REASONS.index(reason)]
         flagged = flagged & (planted | ~is_copy | (reason in ("duplicate", "near_duplicate")))
     if kind is not None:
         planted = planted & (fault == kind)

@@ -43,7 +43,7 @@ class DrawDecider:
         self._same_picture: dict[tuple[int, int], bool] = {}
 
     def __call__(self, draw: Draw) -> Flags:
-        """Return (Q, len(REASONS)) flags of the reasons for which each photo of the draw is dropped."""
+        """Return (Q, len(REASONS)) flags of the reasons that apply to each photo of the draw."""
         order, row, table = self._measures(draw)
         bounds = _bucket_bounds(table["identity"].to_pylist())
         buckets = [MeasuredBucket(table.slice(a, b - a), self._vectors(row[a:b])) for a, b in bounds]

@@ -73,7 +73,7 @@ def _folder_references(path: Path, models: Models, listener: Listener) -> list[R
 
 def _dataset_references(gallery: Dataset, embedder_id: str) -> list[Reference]:
     require_current(gallery)
-    kept = gallery.manifest(["face_id", "shard"], verdict="keep")
+    kept = gallery.manifest(["face_id", "shard"], keep=True)
     if not kept.num_rows:
         raise DatasetError(f"--exclude {gallery.path}: this dataset keeps no photo, so it would have no effect")
     kept = kept.filter(kept["face_id"].is_valid())

@@ -19,6 +19,9 @@ MAX_CARDS = 24
 MAX_STRIP = 6
 """Pictures beside a reason in the table of reasons."""
 
+_OF_IDENTITY = ("other_person", "uncertain_person", "second_person", "mixed_identity")
+"""Reasons whose examples are shown beside their identity."""
+
 KEPT = "keep"
 """Name of the sheet of kept photos."""
 
@@ -106,9 +109,9 @@ class _Cards:
     def card(self, reason: str, index: int) -> Card:
         row = self._row(index)
         pictures = [Picture(self._pictures.add(row), row["image_id"], _lines(reason, row))]
-        if reason in ("other_person", "mixed_identity"):
+        if reason in _OF_IDENTITY:
             pictures.append(self._identity(row["identity"], "closest to the identity's centroid"))
-        if reason == "other_person" and row["suggested_identity"]:
+        if reason in ("other_person", "uncertain_person") and row["suggested_identity"]:
             pictures.append(self._identity(row["suggested_identity"], "suggested identity"))
         if reason in ("duplicate", "near_duplicate") and row["duplicate_of"]:
             kept = self._row(self._kept_photos[row["duplicate_of"]])

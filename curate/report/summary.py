@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from curate.decide.rule import Chart
 from curate.decide.rules import RULES, Policy
 from curate.report.reasons import Reasons
+from manifests.schema import VERDICTS
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -50,7 +51,7 @@ GROUPINGS = (
 
 COLUMNS = tuple(
     dict.fromkeys([
-        "image_id", "identity", "verdict", "verdict_source", "reasons",
+        "image_id", "identity", "keep", "verdict", "verdict_source", "reasons",
         *(chart.column for chart in CHARTS), *(grouping.column for grouping in GROUPINGS),
     ])
 )  # fmt: skip
@@ -104,7 +105,9 @@ class Summary:
     """All counts of a report.
 
     Attributes:
-        photos, kept, overridden: photos in all, kept, and decided by an override.
+        photos, kept, review, dropped: photos in all, and those of each verdict.
+        used: photos that training and exports use (column keep).
+        overridden: photos decided by an override.
         identities, identities_kept: identities in all, and those with a kept photo.
         reasons: photos to which each reason applies.
         only: photos to which no other reason applies.
@@ -115,6 +118,9 @@ class Summary:
 
     photos: int
     kept: int
+    review: int
+    dropped: int
+    used: int
     overridden: int
     identities: int
     identities_kept: int
@@ -128,32 +134,37 @@ class Summary:
 def summarise(manifest: pa.Table, policy: Policy) -> Summary:
     """Count a manifest with COLUMNS. Vectorised, for millions of rows."""
     photos = manifest.num_rows
-    dropped = np.asarray(pc.equal(manifest["verdict"].cast(pa.string()), "drop").to_numpy(), bool)
+    verdict = manifest["verdict"].cast(pa.string())
+    kept, review, dropped = (np.asarray(pc.equal(verdict, name).to_numpy(), bool) for name in VERDICTS)
     overridden = pc.sum(pc.equal(manifest["verdict_source"].cast(pa.string()), "override")).as_py() or 0
     reasons = Reasons.from_manifest(manifest)
     per_photo = np.bincount(reasons.rows, minlength=photos)
     per_reason = np.bincount(reasons.codes, minlength=len(reasons.names))
     alone = np.bincount(reasons.codes[per_photo[reasons.rows] == 1], minlength=len(reasons.names))
     identity = manifest["identity"].combine_chunks().dictionary_encode()
-    kept_per_identity = np.bincount(np.asarray(identity.indices)[~dropped], minlength=len(identity.dictionary))
+    code, identities = np.asarray(identity.indices), len(identity.dictionary)
+    kept_per_identity = np.bincount(code[kept], minlength=identities)
+    dropped_per_identity = np.bincount(code[dropped], minlength=identities)
     return Summary(
         photos=photos,
-        kept=int((~dropped).sum()),
+        kept=int(kept.sum()),
+        review=int(review.sum()),
+        dropped=int(dropped.sum()),
+        used=pc.sum(manifest["keep"]).as_py() or 0,
         overridden=int(overridden),
-        identities=len(identity.dictionary),
+        identities=identities,
         identities_kept=int((kept_per_identity > 0).sum()),
         reasons=_named(reasons.names, per_reason),
         only=_named(reasons.names, alone),
         histograms=[_histogram(chart, manifest, dropped, policy) for chart in CHARTS],
-        losses=_losses(identity, kept_per_identity, reasons),
+        losses=_losses(identity, dropped_per_identity, reasons),
         groups={grouping.title: _groups(grouping, manifest, dropped) for grouping in GROUPINGS},
     )
 
 
-def _losses(identity: pa.DictionaryArray, kept: Counts, reasons: Reasons) -> list[IdentityLoss]:
+def _losses(identity: pa.DictionaryArray, lost: Counts, reasons: Reasons) -> list[IdentityLoss]:
     names, code, kinds = identity.dictionary, np.asarray(identity.indices), len(reasons.names)
     photos = np.bincount(code, minlength=len(names))
-    lost = photos - kept
     order = np.lexsort((-photos, -(lost / np.maximum(photos, 1))))[:MAX_IDENTITIES]
     by_reason = np.bincount(code[reasons.rows] * kinds + reasons.codes, minlength=len(names) * kinds)
     by_reason = by_reason.reshape(-1, kinds)

@@ -24,6 +24,10 @@ _FAULTS: dict[tuple[str, int], dict[str, Any]] = {
         "reasons": ["other_person"], "own_similarity": 0.04, "nearest_identity": "Emmy", "nearest_similarity": 0.66,
         "margin": -0.62, "wrong_person": 0.98, "suggested_identity": "Emmy",
     },
+    ("Ada", 8): {
+        "reasons": ["uncertain_person"], "own_similarity": 0.31, "nearest_identity": "Blaise",
+        "nearest_similarity": 0.27, "margin": 0.04, "wrong_person": 0.34,
+    },
     ("Ada", 9): {"reasons": ["duplicate"], "duplicate_of": "Ada/0002.jpg", "duplicate_kind": "exact"},
     ("Blaise", 2): {"reasons": ["too_dark"], "brightness": 14.0, "clipped_dark": 0.62},
     ("Blaise", 5): {"reasons": ["too_small", "blurred"], "eye_distance": 11.0, "upscale": 7.6, "sharpness": 0.02},
@@ -55,7 +59,7 @@ _RANGES = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_flo
 
 
 def demo_manifest() -> pa.Table:
-    """Return the rows of the example: 60 photos of four people, thirteen with a fault or an override."""
+    """Return the rows of the example: 60 photos of four people, fourteen with a fault, a doubt or an override."""
     rows = [_photo(person, index) for person in PEOPLE for index in range(_PHOTOS)]
     metadata = {POLICY: "an example, decided by no policy", POLICY_HASH: "example"}
     return pa.Table.from_pylist(rows, arrow_schema("manifest", metadata))
@@ -68,7 +72,8 @@ def _photo(person: str, index: int) -> dict[str, Any]:
     has_face = decoded and fault["reasons"] != ["no_face"]
     row: dict[str, Any] = {column.name: None for column in MANIFEST}
     row |= {"image_id": image_id, "identity": person, "verdict_source": "policy", "face_count": int(has_face)}
-    row |= {"verdict": "drop" if fault["reasons"] else "keep"}
+    verdict = "drop" if fault["reasons"] else "keep"
+    row |= {"verdict": "review" if fault["reasons"] == ["uncertain_person"] else verdict}
     row |= {"file_size": _integer(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}
     row["sha256"] = hashlib.sha256(str(fault.get("duplicate_of", image_id)).encode()).hexdigest()
     if decoded:
@@ -83,7 +88,9 @@ def _photo(person: str, index: int) -> dict[str, Any]:
         offset = 20_000 * (PEOPLE.index(person) * _PHOTOS + index)
         row |= {"crop_offset": 4 + offset, "crop_length": 19_000, "mask_offset": 2_000_004 + offset // 10}
         row |= {"mask_length": 1_600} | {name: _integer(image_id, name, 0, 2**32) for name in ("crop_crc", "mask_crc")}
-    return row | fault
+    row |= fault
+    row["keep"] = row["verdict"] == "keep"
+    return row
 
 
 def _uniform(image_id: str, name: str) -> float:

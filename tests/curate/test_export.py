@@ -75,7 +75,7 @@ UNSAFE_NAMES = [
 def test_no_name_leaves_the_folder_or_replaces_another_file(tmp_path: Path) -> None:
     root = tmp_path / "set"
     write_dataset(root, {"ann": 2}, buckets=1)
-    (kept,) = Dataset.open(root).manifest(verdict="keep").to_pylist()
+    (kept,) = Dataset.open(root).manifest(keep=True).to_pylist()
     rows = []
     for name in UNSAFE_NAMES:
         for photo in (f"{name}/1.jpg", f"{name}/1.png", f"{name}/../../../../evil.jpg", f"{name}/.."):
@@ -97,7 +97,7 @@ def test_no_name_leaves_the_folder_or_replaces_another_file(tmp_path: Path) -> N
 def test_names_are_valid_on_every_file_system(tmp_path: Path) -> None:
     root = tmp_path / "set"
     write_dataset(root, {"ann": 2}, buckets=1)
-    (kept,) = Dataset.open(root).manifest(verdict="keep").to_pylist()
+    (kept,) = Dataset.open(root).manifest(keep=True).to_pylist()
     names = {"CON/aux.jpg": "_CON/_aux", "nul./a. .jpg": "_nul/a", "Zoe\u0308/A.jpg": "Zo\u00eb/A"}
     names |= {"Zoe\u0308/a.jpg": "Zo\u00eb/a-2", "ZO\u00cb/b?.jpg": "ZO\u00cb-2/b_"}
     names["\u540d" * 90 + "/1.jpg"] = "\u540d" * 40 + "/1"

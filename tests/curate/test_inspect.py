@@ -18,13 +18,14 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_summary_counts_photos_people_and_bytes(pair: tuple[Path, Path]) -> None:
     edit_manifest(pair[0], "bob/0000.jpg", verdict="drop", reasons=["too_dark", "blurred"], verdict_source="override")
+    edit_manifest(pair[0], "ann/0000.jpg", verdict="review", reasons=["uncertain_person"])
     summary = summarise(Dataset.open(pair[0]))
     assert (summary.photos, summary.with_face, summary.people, summary.people_kept) == (9, 7, 2, 2)
-    assert summary.verdicts == {"keep": 6, "drop": 3}
-    assert summary.reasons == {"no_face": 2, "blurred": 1, "too_dark": 1}
-    assert list(summary.reasons) == ["no_face", "blurred", "too_dark"]
+    assert summary.verdicts == {"keep": 5, "review": 1, "drop": 3}
+    assert summary.reasons == {"no_face": 2, "blurred": 1, "too_dark": 1, "uncertain_person": 1}
+    assert list(summary.reasons) == ["no_face", "blurred", "too_dark", "uncertain_person"]
     assert summary.overridden == 1
-    assert summary.kept_per_person == (2, 3, 4)
+    assert summary.kept_per_person == (2, 2, 3)
     assert summary.disk["faces"] == sum(path.stat().st_size for path in (pair[0] / "faces").iterdir())
     lines = "\n".join(summary.lines())
     for text in (
@@ -33,6 +34,7 @@ def test_a_summary_counts_photos_people_and_bytes(pair: tuple[Path, Path]) -> No
         "22.2 %",
         "simswap-224",
         "policy pppppppp",
+        "photos to review are not used in training and exports",
         "sample",
     ):
         assert text in lines

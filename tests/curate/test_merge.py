@@ -33,7 +33,7 @@ def test_a_merged_dataset_refers_to_the_shards_of_its_parts(pair: tuple[Path, Pa
     recorder = Recorder()
     merged = run(plan(MergeRequest(pair, tmp_path / "out" / "both")), recorder)
     assert recorder.steps == [Step("merging", 18, "photos", done=18, finished=True)]
-    assert merged.summary() == "18 photos, 14 kept, 4 dropped"
+    assert merged.summary() == "18 photos: keep 14, review 0, drop 4"
     assert (merged.photos, merged.kept, merged.duplicates) == (18, 14, 0)
     assert sorted(p.name for p in (tmp_path / "out/both").iterdir()) == ["dataset.json", "manifest.parquet"]
 
@@ -42,13 +42,13 @@ def test_a_merged_dataset_refers_to_the_shards_of_its_parts(pair: tuple[Path, Pa
     assert set(frame.identity) == {"vgg/ann", "vgg/bob", "sjtu/bob", "sjtu/cid"}
     assert set(frame["shard"].dropna().str.rsplit("/", n=1).str[0]) == {"../../vgg/faces", "../../sjtu/faces"}
     for root in pair:
-        for row in Dataset.open(root).manifest(verdict="keep").to_pylist():
+        for row in Dataset.open(root).manifest(keep=True).to_pylist():
             merged_row = frame.set_index("image_id").loc[f"{root.name}/{row['image_id']}"]
             assert merged_row.face_id == f"{root.name}/{row['face_id']}"
             assert both.pixels.crop(merged_row) == Dataset.open(root).pixels.crop(row)
     assert both.parts == {"vgg": pair[0], "sjtu": pair[1]}
     for root in pair:
-        part = Dataset.open(root).manifest(verdict="keep")
+        part = Dataset.open(root).manifest(keep=True)
         own = frame[frame.face_id.notna() & frame.image_id.str.startswith(f"{root.name}/")]
         assert np.array_equal(both.embeddings_for(own), Dataset.open(root).embeddings_for(part))
     assert both.info.template == "simswap-224"
@@ -56,14 +56,14 @@ def test_a_merged_dataset_refers_to_the_shards_of_its_parts(pair: tuple[Path, Pa
 
 def test_joined_identities_are_one_person(pair: tuple[Path, Path], tmp_path: Path) -> None:
     merge(pair, tmp_path / "both", join=True)
-    frame = Dataset.open(tmp_path / "both").to_pandas(verdict="keep")
+    frame = Dataset.open(tmp_path / "both").to_pandas(keep=True)
     assert frame.identity.value_counts().to_dict() == {"bob": 5, "cid": 5, "ann": 4}
     assert frame.image_id.is_unique
     assert frame.identity.is_monotonic_increasing
 
 
 def test_a_copy_of_a_photo_that_an_earlier_part_keeps_is_dropped(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    same = Dataset.open(pair[0]).to_pandas(verdict="keep").set_index("image_id").sha256
+    same = Dataset.open(pair[0]).to_pandas(keep=True).set_index("image_id").sha256
     edit_manifest(pair[1], "bob/0000.jpg", sha256=same["bob/0000.jpg"])
     edit_manifest(pair[1], "bob/0001.jpg", sha256=same["ann/0002.jpg"], verdict_source="override")
     for join in (False, True):
@@ -104,10 +104,10 @@ def test_merged_datasets_merge_again(pair: tuple[Path, Path], tmp_path: Path) ->
     merge(pair, tmp_path / "deep" / "both")
     merge([tmp_path / "deep" / "both", tmp_path / "third"], tmp_path / "all")
     everything = Dataset.open(tmp_path / "all")
-    rows = everything.manifest(verdict="keep").to_pylist()
+    rows = everything.manifest(keep=True).to_pylist()
     assert {row["identity"] for row in rows} >= {"both/vgg/ann", "third/eve"}
     assert all(everything.pixels.crop(row) for row in rows)
-    kept = everything.manifest(["face_id", "shard"], verdict="keep")
+    kept = everything.manifest(["face_id", "shard"], keep=True)
     assert everything.embeddings_for(kept).shape == (len(rows), 4)
 
 

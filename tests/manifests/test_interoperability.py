@@ -35,7 +35,7 @@ def test_hugging_face_datasets_shows_faces_as_images(dataset: Dataset, tmp_path:
     assert row["crop"].size == (32, 32)
     assert row["mask"].mode == "L"
     assert row["matrix"] == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    stored = dataset.to_pandas(verdict="keep").set_index("face_id").loc[row["face_id"]]
+    stored = dataset.to_pandas(keep=True).set_index("face_id").loc[row["face_id"]]
     assert (np.asarray(row["crop"].convert("RGB")) == decode_crop(dataset.pixels.crop(stored))).all()
 
 
@@ -168,8 +168,10 @@ def test_the_committed_example_is_up_to_date() -> None:
 def test_the_example_shows_every_verdict_and_most_reasons() -> None:
     frame = pd.read_parquet(DEMO)
     assert set(zip(frame.verdict, frame.verdict_source, strict=True)) == {
-        (verdict, source) for verdict in ("keep", "drop") for source in ("policy", "override")
+        *((verdict, source) for verdict in ("keep", "drop") for source in ("policy", "override")),
+        ("review", "policy"),
     }
+    assert (frame.keep == (frame.verdict == "keep")).all()
     reasons = set(frame.reasons.explode().dropna())
     assert reasons <= set(REASONS)
     assert len(reasons) >= 10

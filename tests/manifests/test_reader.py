@@ -35,7 +35,7 @@ def test_the_manifest_opens_in_pandas_with_the_columns_asked_for(dataset: Datase
     frame = dataset.to_pandas(["image_id", "verdict", "reasons"])
     assert list(frame.columns) == ["image_id", "verdict", "reasons"]
     assert frame.verdict.value_counts().to_dict() == {"keep": 14, "drop": 4}
-    kept = dataset.to_pandas(["image_id"], verdict="keep")
+    kept = dataset.to_pandas(["image_id"], keep=True)
     assert list(kept.columns) == ["image_id"]
     assert len(kept) == 14
 
@@ -52,7 +52,7 @@ def test_families_are_read_by_bucket_in_the_order_of_the_relations(dataset: Data
 
 
 def test_pread_reads_what_pyarrow_reads(dataset: Dataset) -> None:
-    rows = dataset.to_pandas(verdict="keep")
+    rows = dataset.to_pandas(keep=True)
     stored = {
         row["face_id"]: row
         for bucket in range(dataset.buckets)
@@ -64,7 +64,7 @@ def test_pread_reads_what_pyarrow_reads(dataset: Dataset) -> None:
 
 
 def test_many_reads_in_the_given_order(dataset: Dataset) -> None:
-    rows = dataset.to_pandas(verdict="keep")
+    rows = dataset.to_pandas(keep=True)
     for shard, part in rows.groupby("shard"):
         mixed = part.sample(frac=1.0, random_state=3)
         expected = [dataset.pixels.crop(row) for _, row in mixed.iterrows()]
@@ -75,7 +75,7 @@ def test_many_reads_in_the_given_order(dataset: Dataset) -> None:
 
 
 def test_many_joins_neighbours_only(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = next(iter(dataset.to_pandas(verdict="keep").groupby("shard")))[1]
+    part = next(iter(dataset.to_pandas(keep=True).groupby("shard")))[1]
     reads: list[int] = []
     whole = PixelReader._pread
 
@@ -100,7 +100,7 @@ def test_pixels_decode_to_arrays() -> None:
 
 
 def test_threads_share_a_reader_that_keeps_one_file_open(dataset: Dataset) -> None:
-    rows = [row for _, row in dataset.to_pandas(verdict="keep").iterrows()] * 20
+    rows = [row for _, row in dataset.to_pandas(keep=True).iterrows()] * 20
     reader = PixelReader(dataset.path, files=1)
     alone = [reader.crop(row) for row in rows]
     with ThreadPoolExecutor(8) as pool:
@@ -111,14 +111,14 @@ def test_threads_share_a_reader_that_keeps_one_file_open(dataset: Dataset) -> No
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_worker_processes_read_too(dataset: Dataset, method: str) -> None:
-    row = dataset.to_pandas(verdict="keep").iloc[0].to_dict()
+    row = dataset.to_pandas(keep=True).iloc[0].to_dict()
     expected = dataset.pixels.crop(row)
     with dataset.pixels._lock, multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply_async(dataset.pixels.crop, (row,)).get(60) == expected
 
 
 def test_a_reader_pickles_without_its_open_files(dataset: Dataset) -> None:
-    row = dataset.to_pandas(verdict="keep").iloc[0]
+    row = dataset.to_pandas(keep=True).iloc[0]
     expected = dataset.pixels.crop(row)
     copy = pickle.loads(pickle.dumps(dataset.pixels))
     assert len(copy._open) == 0
@@ -126,13 +126,13 @@ def test_a_reader_pickles_without_its_open_files(dataset: Dataset) -> None:
 
 
 def test_a_photo_without_a_face_has_no_crop(dataset: Dataset) -> None:
-    row = dataset.to_pandas(verdict="drop").iloc[0]
+    row = dataset.to_pandas(keep=False).iloc[0]
     with pytest.raises(DatasetError, match=f"{row.image_id}: no face was detected"):
         dataset.pixels.crop(row)
 
 
 def test_a_missing_shard_is_named(dataset: Dataset) -> None:
-    row = dataset.to_pandas(verdict="keep").iloc[0]
+    row = dataset.to_pandas(keep=True).iloc[0]
     (dataset.path / row.shard).unlink()
     with pytest.raises(DatasetError, match=rf"{row.shard} is missing: run `curate measure`"):
         dataset.pixels.crop(row)
@@ -142,7 +142,7 @@ def test_a_missing_shard_is_named(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("offset", [0, 100, 10**9])
 def test_an_offset_without_an_image_is_a_stale_manifest(dataset: Dataset, offset: int) -> None:
-    row = dataset.to_pandas(verdict="keep").iloc[0].to_dict() | {"crop_offset": offset}
+    row = dataset.to_pandas(keep=True).iloc[0].to_dict() | {"crop_offset": offset}
     with pytest.raises(DatasetError, match=f"the bytes at {offset} are not those of the image.*`curate verify"):
         dataset.pixels.crop(row)
 
@@ -228,11 +228,11 @@ def test_embeddings_for_keeps_the_order_of_the_rows(dataset: Dataset) -> None:
         for bucket in range(dataset.buckets)
         for face_id, vector in zip(*dataset.embeddings(EMBEDDER, bucket), strict=True)
     }
-    frame = dataset.to_pandas(["face_id", "shard"], verdict="keep").sample(frac=1.0, random_state=1)
+    frame = dataset.to_pandas(["face_id", "shard"], keep=True).sample(frac=1.0, random_state=1)
     vectors = dataset.embeddings_for(frame)
     assert vectors.dtype == np.float16
     assert np.array_equal(vectors, np.stack([stored[face_id] for face_id in frame.face_id]))
-    table = dataset.manifest(verdict="keep")
+    table = dataset.manifest(keep=True)
     expected = np.stack([stored[face_id] for face_id in table["face_id"].to_pylist()])
     assert np.array_equal(dataset.embeddings_for(table, EMBEDDER), expected)
     assert dataset.embeddings_for(table[:0]).shape == (0, 0)
@@ -241,7 +241,7 @@ def test_embeddings_for_keeps_the_order_of_the_rows(dataset: Dataset) -> None:
 def test_embeddings_for_refuses_what_it_cannot_find(dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="4 of 18 rows have no face"):
         dataset.embeddings_for(dataset.manifest(["face_id", "shard"]))
-    frame = dataset.to_pandas(["face_id", "shard"], verdict="keep")
+    frame = dataset.to_pandas(["face_id", "shard"], keep=True)
     with pytest.raises(DatasetError, match=f"no embeddings of embedder other; present: {EMBEDDER}"):
         dataset.embeddings_for(frame, "other")
     frame.loc[1, "face_id"] = "gone#0"

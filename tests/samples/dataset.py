@@ -62,7 +62,11 @@ def faces_of(identity: str, count: int, size: int = 0) -> list[Row]:
 
 
 def filled(table: str, given: Mapping[str, Any], number: int) -> Row:
-    """Return a row of `table` with `given` values; other columns are null, or a plain value where never null."""
+    """Return a row of `table` with `given` values; other columns are null, or a plain value where never null.
+
+    Of the manifest, `keep` follows from the verdict unless it is given.
+    """
+    given = {"keep": given.get("verdict", "keep") == "keep", **given}
     columns = {"measures": MEASURES, "relations": RELATIONS, "manifest": MANIFEST}[table]
     row: Row = {}
     for column in columns:
@@ -138,6 +142,8 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
 def edit_manifest(root: Path, image_id: str, **values: object) -> None:
     """Change values of one row of a dataset's manifest."""
     dataset = Dataset.open(root)
+    if "verdict" in values:
+        values = {"keep": values["verdict"] == "keep"} | values
     rows = [row | values if row["image_id"] == image_id else row for row in dataset.manifest().to_pylist()]
     table = pa.Table.from_pylist(rows, arrow_schema("manifest"))
     write_table(root / "manifest.parquet", table, table.schema, {POLICY_HASH: dataset.policy_hash() or ""})

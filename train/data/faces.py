@@ -102,7 +102,7 @@ class TrainingFaces:
 
 
 def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
-    """Read the face of every kept photo.
+    """Read the face of every photo that the policy uses for training (column keep).
 
     Raises:
         DatasetError: the manifest is out of date, no photo is kept, the crops are aligned to another template, or a
@@ -115,7 +115,7 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
             f"--template {template} into another --out"
         )
     require_current(dataset)
-    rows = dataset.manifest(_COLUMNS, verdict="keep")
+    rows = dataset.manifest(_COLUMNS, keep=True)
     rows = rows.filter(pc.is_valid(rows["shard"]))
     if rows.num_rows == 0:
         raise DatasetError(

@@ -1,5 +1,7 @@
 """decide_collection: one row per photo, overrides, and the same verdicts however a collection is split."""
 
+from dataclasses import replace
+
 from curate.decide.collection import TablePart, decide_collection
 from curate.decide.rules import Policy
 from tests.samples.photos import AS_GIVEN, decided, tables
@@ -15,6 +17,22 @@ def test_overrides_take_precedence_and_the_reasons_stay():
     kept, dropped = decided({"sharpness": 0.1}, {}, human={"anna/0.jpg": "keep", "anna/1.jpg": "drop"})
     assert (kept["verdict"], kept["verdict_source"], kept["reasons"]) == ("keep", "override", ["blurred"])
     assert (dropped["verdict"], dropped["verdict_source"], dropped["reasons"]) == ("drop", "override", [])
+
+
+def test_a_reason_to_review_yields_to_a_reason_to_drop_and_to_an_override():
+    doubtful = {"wrong_person": 0.3}
+    review, drop, kept, by_hand = decided(
+        doubtful, doubtful | {"sharpness": 0.1}, doubtful, {}, human={"anna/2.jpg": "keep", "anna/3.jpg": "review"}
+    )
+    assert (review["verdict"], review["keep"], review["reasons"]) == ("review", False, ["uncertain_person"])
+    assert (drop["verdict"], drop["reasons"]) == ("drop", ["blurred", "uncertain_person"])
+    assert (kept["verdict"], kept["keep"]) == ("keep", True)
+    assert (by_hand["verdict"], by_hand["keep"], by_hand["verdict_source"]) == ("review", False, "override")
+
+
+def test_the_policy_may_use_photos_to_review():
+    rows = decided({"wrong_person": 0.3}, {"wrong_person": 0.6}, policy=replace(AS_GIVEN, keep_review=True))
+    assert [(row["verdict"], row["keep"]) for row in rows] == [("review", True), ("drop", False)]
 
 
 def test_parts_and_batches_do_not_change_verdicts(monkeypatch):

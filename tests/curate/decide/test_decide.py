@@ -29,7 +29,7 @@ def test_a_dataset_is_decided_with_copies_across_buckets(tmp_path):
         ("anna/1.jpg", "keep", None),
         ("bert/0.jpg", "keep", None),
     ]
-    assert result == Decided(3, 2, result.reasons, result.warnings)
+    assert result == Decided(3, 2, 0, 1, False, result.reasons, result.warnings)
     assert (result.reasons["duplicate"], result.reasons["blurred"], result.reasons["stretched"]) == (1, 1, 0)
     assert result.warnings == ["overrides.csv, line 3: no photo 'gone.jpg' in this dataset; the line has no effect"]
 

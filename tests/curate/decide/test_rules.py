@@ -44,9 +44,26 @@ def test_a_measurement_beyond_its_threshold_gives_its_reason_and_no_other(change
 
 
 @pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"wrong_person": 0.1}, "uncertain_person"),
+        ({"wrong_person": 0.49}, "uncertain_person"),
+        ({"wrong_person": 0.0, "margin": -0.01, "nearest_identity": "bert"}, "uncertain_person"),
+        ({"wrong_person": 0.9, "person_group": 2}, "second_person"),
+    ],
+)
+def test_a_doubt_about_the_person_is_reviewed_not_dropped(changes, reason):
+    (row,) = decided(changes)
+    assert (row["verdict"], row["keep"], row["reasons"]) == ("review", False, [reason])
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {},
+        {"person_group": 1},
+        {"margin": -0.01, "nearest_identity": "bert", "same_person_as": "bert"},  # two folders of one person
+        {"identity": ".", "wrong_person": 0.3, "margin": -0.5},
         {"eye_distance": 20.0, "upscale": 8.0, "sharpness": 0.5, "brightness": 30.0},
         {"eye_distance": 14.2, "yaw": -45.0},  # 20.1 px if the head were not turned
         {"inside": 0.3, "left_eye_x": -0.4, "right_mouth_y": 399.4},

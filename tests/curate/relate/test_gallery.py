@@ -21,7 +21,7 @@ def models(embedder_id: str = EMBEDDER) -> Any:
 def test_the_kept_faces_of_a_dataset_are_references(tmp_path: Path) -> None:
     first, second = write_pair(tmp_path)
     gallery = gallery_of([first, second], models())
-    kept = [Dataset.open(path).manifest(["face_id", "shard"], verdict="keep") for path in (first, second)]
+    kept = [Dataset.open(path).manifest(["face_id", "shard"], keep=True) for path in (first, second)]
     assert list(gallery.image_ids) == [name for rows in kept for name in rows["face_id"].to_pylist()]
     expected = [Dataset.open(path).embeddings_for(rows) for path, rows in zip((first, second), kept, strict=True)]
     assert np.array_equal(gallery.vectors, np.concatenate(expected).astype(np.float32))

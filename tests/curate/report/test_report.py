@@ -76,7 +76,7 @@ def face(image_id: str, identity: str, *reasons: str, **numbers: Any) -> dict[st
 
 
 def photo(image_id: str, identity: str, *reasons: str, **numbers: Any) -> dict[str, Any]:
-    verdict = "drop" if reasons else "keep"
+    verdict = "review" if reasons == ("uncertain_person",) else "drop" if reasons else "keep"
     return {"image_id": image_id, "identity": identity, "verdict": verdict, "reasons": list(reasons)} | numbers
 
 
@@ -91,6 +91,7 @@ def page(tmp_path: Path) -> Page:
         face(
             "ann/2.jpg", "ann", "blurred", "other_person", sharpness=0.1, wrong_person=0.9, suggested_identity=HOSTILE
         ),
+        face("ann/5.jpg", "ann", "uncertain_person", wrong_person=0.3, own_similarity=0.4),
         face("ann/3.jpg", "ann", "near_duplicate", duplicate_of="ann/1.jpg"),
         face("ann/4.jpg", "ann", "too_small", eye_distance=9.5, width=1024, height=40),
         photo("ann/broken.jpg", "ann", "undecodable", error="truncated"),
@@ -102,9 +103,20 @@ def page(tmp_path: Path) -> Page:
 
 
 def test_every_reason_has_a_section_and_every_link_a_target(page: Page) -> None:
-    assert re.search(r"9\s*photos\s*3\s*kept\s*6\s*dropped \(66\.7%\)", page.text)
+    assert re.search(
+        r"10\s*photos\s*3\s*kept\s*1\s*to review, not used in training\s*6\s*dropped \(60\.0%\)", page.text
+    )
     sections = {attributes["id"] for attributes in page.all("h2")}
-    assert {"undecodable", "no_face", "too_small", "blurred", "other_person", "near_duplicate", "keep"} < sections
+    assert {
+        "undecodable",
+        "no_face",
+        "too_small",
+        "blurred",
+        "other_person",
+        "uncertain_person",
+        "near_duplicate",
+        "keep",
+    } < sections
     assert not {"too_dark", "duplicate"} & sections
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     assert {link["href"] for link in page.all("a")} <= {f"#{name}" for name in ids}

@@ -23,10 +23,10 @@ def test_a_view_has_other_verdicts_and_the_pixels_of_its_dataset(cleaned: Cleane
     assert file_hashes(cleaned.out) == before
     assert view.policy_hash() == policy.sha256() != Dataset.open(cleaned.out).policy_hash()
     default, all_kept = (
-        set(dataset.to_pandas(["image_id"], "keep").image_id) for dataset in (Dataset.open(cleaned.out), view)
+        set(dataset.to_pandas(["image_id"], keep=True).image_id) for dataset in (Dataset.open(cleaned.out), view)
     )
     assert default < all_kept
-    row = view.to_pandas(verdict="keep").iloc[0]
+    row = view.to_pandas(keep=True).iloc[0]
     assert decode_crop(view.pixels.crop(row)).shape == (224, 224, 3)
 
 
