@@ -169,7 +169,7 @@ def test_a_split_of_several_files(pair: tuple[Path, Path], tmp_path: Path, monke
     assert [path.name for path in files] == [f"train-{number:05d}.parquet" for number in range(exported.files)]
     assert len(files) > 2
     ids = [image_id for path in files for image_id in pq.read_table(path)["image_id"].to_pylist()]
-    assert ids == Dataset.open(pair[0]).manifest(["image_id"], verdict="keep")["image_id"].to_pylist()
+    assert ids == Dataset.open(pair[0]).manifest(["image_id"], keep=True)["image_id"].to_pylist()
 
 
 def test_planning_writes_nothing(pair: tuple[Path, Path], tmp_path: Path) -> None:

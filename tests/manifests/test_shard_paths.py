@@ -53,8 +53,8 @@ def _merge(root: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "pixels": lambda root: Dataset.open(root).pixels.crop(Dataset.open(root).manifest(verdict="keep").to_pylist()[0]),
-    "embeddings": lambda root: Dataset.open(root).embeddings_for(Dataset.open(root).manifest(verdict="keep")),
+    "pixels": lambda root: Dataset.open(root).pixels.crop(Dataset.open(root).manifest(keep=True).to_pylist()[0]),
+    "embeddings": lambda root: Dataset.open(root).embeddings_for(Dataset.open(root).manifest(keep=True)),
     "training": lambda root: read_training_faces(Dataset.open(root), "simswap-224"),
     "export": _export,
     "merge": _merge,
@@ -82,6 +82,6 @@ def test_the_shards_of_a_part_are_read_through_a_link_to_the_merged_dataset(root
     link = root.parent / "far" / "link"
     link.symlink_to(root.parent / "merged")
     merged = Dataset.open(link)
-    rows = merged.manifest(verdict="keep")
+    rows = merged.manifest(keep=True)
     assert all(merged.pixels.crop(row) for row in rows.to_pylist())
     assert len(merged.embeddings_for(rows)) == len(rows)

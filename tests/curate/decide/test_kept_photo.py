@@ -39,6 +39,12 @@ def test_where_another_reason_drops_the_best_copy_the_next_one_is_kept():
     assert (best["reasons"], best["duplicate_of"]) == (["blurred", "duplicate"], "anna/1.jpg")
 
 
+def test_a_copy_without_doubts_is_kept_before_one_to_review():
+    best, second = decided({**COPY, "wrong_person": 0.3}, {**COPY, "eye_distance": 30.0})
+    assert (best["reasons"], best["verdict"]) == (["uncertain_person", "duplicate"], "drop")
+    assert (second["verdict"], second["duplicate_of"]) == ("keep", None)
+
+
 def test_where_other_reasons_drop_all_copies_none_is_kept():
     rows = decided({**COPY, "sharpness": 0.1}, {**COPY, "sharpness": 0.2})
     assert [row["verdict"] for row in rows] == ["drop", "drop"]
