@@ -5,11 +5,15 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
 
 from manifests import output
 from manifests.output import is_temporary
 
 _KILLED, _FAILED = 137, 1
+_CREATE, _RENAME = output._new_partial, output._rename
 
 
 def killed_at(step: int, action: Callable[[], object]) -> bool:
@@ -33,8 +37,28 @@ def killed_at(step: int, action: Callable[[], object]) -> bool:
 
 
 def _end_at(step: int) -> None:
+    output._new_partial, output._rename = steps_of_writing(step, lambda: os._exit(_KILLED))
+
+
+class Stopped(BaseException):
+    """Raised at a step of writing, where a child process is not possible."""
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise `Stopped` at that step of writing, counted as by `killed_at`."""
+
+    def stop() -> NoReturn:
+        raise Stopped
+
+    create, rename = steps_of_writing(step, stop)
+    monkeypatch.setattr(output, "_new_partial", create)
+    monkeypatch.setattr(output, "_rename", rename)
+
+
+def steps_of_writing(step: int, end: Callable[[], NoReturn]) -> tuple[Callable[..., Any], Callable[..., None]]:
+    """Replacements of `_new_partial` and `_rename` of `manifests.output` that call `end` at a step of writing."""
     steps = 0
-    create, rename = output._new_partial, output._rename
+    create, rename = _CREATE, _RENAME
 
     def reached() -> bool:
         nonlocal steps
@@ -44,21 +68,21 @@ def _end_at(step: int) -> None:
     def create_and_end(path: Path) -> tuple[Path, int, list[Path]]:
         created = create(path)
         if reached():
-            os._exit(_KILLED)
+            end()
         return created
 
     def rename_and_end(source: Path, target: Path) -> None:
         if reached():
             for file in [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]:
                 os.truncate(file, file.stat().st_size // 2)
-            os._exit(_KILLED)
+            end()
         if reached():
-            os._exit(_KILLED)
+            end()
         rename(source, target)
         if reached():
-            os._exit(_KILLED)
+            end()
 
-    output._new_partial, output._rename = create_and_end, rename_and_end
+    return create_and_end, rename_and_end
 
 
 def contents(folder: Path) -> dict[str, str]:

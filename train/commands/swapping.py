@@ -50,7 +50,7 @@ def swap(
         ),
     ],
     target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
-    out: Annotated[Path, typer.Option(help="Folder of the results. Existing files are never overwritten.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results. No other file in it is overwritten.")],
     source_face: Annotated[
         int | None,
         typer.Option(min=1, help="Which face of a source photo with several faces; 1 is the leftmost."),
@@ -110,7 +110,7 @@ def swap(
     from curate.faces.models import check_device
     from train.swap.interrupt import deferred_interrupt
     from train.swap.plan import SwapRequest, plan
-    from train.swap.run import SwappedPhotos, run
+    from train.swap.run import ExistingVideo, SwappedPhotos, run
 
     request = SwapRequest(
         checkpoint=checkpoint,
@@ -145,6 +145,8 @@ def swap(
         result = run(planned, listener, interrupted)
     if isinstance(result, SwappedPhotos):
         _report_photos(result, interrupted.number)
+    elif isinstance(result, ExistingVideo):
+        print(f"exists: {result.output}, of the same target and settings")
     else:
         _report_video(result, interrupted.number)
 

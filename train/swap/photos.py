@@ -1,6 +1,7 @@
 """Swaps photos, or folders of them: marked results in the same tree under OUT, and a report with one row per photo."""
 
 import errno
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from train.marks.marker import Marker
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.photo_files.photo_file import PhotoFile
 from train.swap.photo_files.reader import output_name, read_photo
+from train.swap.results import Results
 from train.swap.swapper import SwappedPhoto, Swapper
 from train.swap.targets import TargetPhoto
 
@@ -58,11 +60,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo of a batch: decoded, or with its outcome where there is nothing to swap."""
+    """A photo of a batch: decoded, with the hash of its bytes, or its outcome where there is nothing to swap."""
 
     target: TargetPhoto
     photo: PhotoFile | None
     outcome: Outcome | None = None
+    sha256: str = ""
 
 
 class PhotoSwapper:
@@ -71,10 +74,12 @@ class PhotoSwapper:
     Args:
         swapper: Swaps the batches.
         marker: Marks the results.
-        out: The folder of the results. No file in it is overwritten.
+        out: The folder of the results. No other file in it is overwritten.
         sources: The source photos, for the content credentials.
         keep_location: Results keep the GPS location of their photos.
-        continued: Results in `out` are of an earlier run with the same settings; their photos are skipped.
+        results: The results of earlier runs with the same settings, which are kept while their photos have not
+            changed; new ones are added. None: `out` has no results.
+        reports_failures: Whether a report is written where no photo has a result.
         threads: Threads that decode and encode.
     """
 
@@ -86,11 +91,13 @@ class PhotoSwapper:
         sources: Sequence[Path] = (),
         *,
         keep_location: bool = False,
-        continued: bool = False,
+        results: Results | None = None,
+        reports_failures: bool = True,
         threads: int = 2,
     ) -> None:
         self.swapper, self.marker, self.out, self.sources = swapper, marker, out, tuple(sources)
-        self.keep_location, self.continued = keep_location, continued
+        self.keep_location, self.results = keep_location, results
+        self.reports_failures = reports_failures
         self._prefetched = threads  # photos decoded in advance; each may be large
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="photos")
         self._marking = Lock()
@@ -129,7 +136,8 @@ class PhotoSwapper:
                 writer.close()
             finally:
                 writer.cancel()
-                self._write_report(outcomes)
+                if self.reports_failures or any(outcome.output for outcome in outcomes):
+                    self._write_report(outcomes)
         return outcomes
 
     def _batches(self, targets: Sequence[TargetPhoto]) -> Iterator[list[_Item]]:
@@ -150,16 +158,22 @@ class PhotoSwapper:
         try:
             if target.refusal is not None:
                 raise DecodeError(target.refusal)
-            photo = read_photo(read_file(str(target.file.parent), target.file.name), self.keep_location)
+            data = read_file(str(target.file.parent), target.file.name)
+            photo = read_photo(data, self.keep_location)
         except DecodeError as error:
             return _Item(target, None, Outcome(target.name, "", "failed", str(error)))
         output = output_name(target.name, photo.format)
-        if (self.out / output).exists():
-            if self.continued:
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.results is None:
+            reason = f"{self.out / output} exists already: choose another --out" if (self.out / output).exists() else ""
+        else:
+            state = self.results.state(output, sha256)
+            if state == "done":
                 return _Item(target, None, Outcome(target.name, output, "exists"))
-            reason = f"{self.out / output} exists already: choose another --out"
+            reason = self.results.refusal(output, state) if state in ("edited", "other") else ""
+        if reason:
             return _Item(target, None, Outcome(target.name, "", "failed", reason))
-        return _Item(target, photo)
+        return _Item(target, photo, sha256=sha256)
 
     def _write_batch(self, batch: list[_Item], swapped: list[SwappedPhoto]) -> list[Outcome]:
         """Mark, encode and write a batch. swapped: of the items with a photo."""
@@ -175,12 +189,12 @@ class PhotoSwapper:
             status: Status = "refused" if swapped.refused else "failed"
             return Outcome(target.name, "", status, swapped.reason, swapped.faces, 0, notes)
         output = output_name(target.name, item.photo.format)
-        reason = self._write_result(item.photo, swapped, output, target.file)
+        reason = self._write_result(item, item.photo, swapped, output)
         if reason is not None:
             return Outcome(target.name, "", "failed", reason, swapped.faces, 0, notes)
         return Outcome(target.name, output, "swapped", "", swapped.faces, swapped.swapped, notes)
 
-    def _write_result(self, photo: PhotoFile, swapped: SwappedPhoto, output: str, parent: Path) -> str | None:
+    def _write_result(self, item: _Item, photo: PhotoFile, swapped: SwappedPhoto, output: str) -> str | None:
         """Write a marked result; returns why it could not be written."""
         with self._marking:
             if output in self._outputs:
@@ -194,7 +208,9 @@ class PhotoSwapper:
             with atomic(self.out / output) as partial:
                 partial.write_bytes(data)
                 with self._marking:
-                    self.marker.seal(partial, Provenance(parent, self.sources))
+                    self.marker.seal(partial, Provenance(item.target.file, self.sources))
+                if self.results is not None:
+                    self.results.add(output, item.target.name, item.sha256, partial)
         except (DecodeError, MarkError) as error:
             return str(error)
         except OutputError as error:

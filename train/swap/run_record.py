@@ -1,4 +1,7 @@
-"""OUT/swap.json: the inputs and settings of the results in OUT, so that no folder mixes results of different runs."""
+"""OUT/swap.json: the inputs and settings of the results in OUT, so that no folder mixes results of different runs.
+
+Its key `results` lists the results with the targets that they were made from, see `train.swap.results`.
+"""
 
 import hashlib
 import json
@@ -7,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from manifests.errors import OutputError
-from manifests.output import atomic
 
 FILE = "swap.json"
-FORMAT = 1
+RESULTS = "results"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def sha256(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def read(out: Path) -> dict[str, object] | None:
-    """The record of `out`; None where there is none. Raises OutputError where it is damaged."""
+    """The contents of `out`/swap.json; None where there is none. Raises OutputError where it is damaged."""
     path = out / FILE
     if not path.exists():
         return None
@@ -51,14 +54,11 @@ def read(out: Path) -> dict[str, object] | None:
         raise OutputError(f"{path} is damaged ({error}): remove it, or choose another --out") from error
 
 
-def claim(out: Path, record: RunRecord) -> None:
-    """Write the record of a new `out`. Raises OutputError where `out` has results of other inputs or settings."""
-    recorded, current = read(out), json.loads(json.dumps(asdict(record)))
-    if recorded is None:
-        with atomic(out / FILE) as partial:
-            partial.write_text(json.dumps(current, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        return
-    differences = sorted(key for key in current | recorded if current.get(key) != recorded.get(key))
+def require_same(out: Path, record: RunRecord, recorded: dict[str, object]) -> None:
+    """Raise OutputError where `recorded`, the contents of `out`/swap.json, are of other inputs or settings."""
+    current = json.loads(json.dumps(asdict(record)))
+    settings = {key: value for key, value in recorded.items() if key != RESULTS}
+    differences = sorted(key for key in current | settings if current.get(key) != settings.get(key))
     if differences:
         raise OutputError(
             f"{out} contains swaps of other settings ({', '.join(differences)}, see {out / FILE}): choose another --out"

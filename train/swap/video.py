@@ -19,6 +19,7 @@ from manifests.output import atomic
 from train.errors import ConsentError, TargetError
 from train.marks.marker import Marker
 from train.swap.background import BackgroundWorker, prefetch
+from train.swap.results import Results, sha256_of
 from train.swap.sound import Packet
 from train.swap.swapper import Swapper
 from train.swap.video_reader import VideoReader, open_video
@@ -61,25 +62,33 @@ def swap_video(
     interrupted: Callable[[], bool] = lambda: False,
     *,
     keep_location: bool = False,
+    results: Results | None = None,
 ) -> SwappedVideo:
-    """Swap a video into the folder `out`. keep_location: keep the place of the recording in the metadata.
+    """Swap a video into the folder `out`.
+
+    keep_location: keep the place of the recording in the metadata. results: where the result is recorded.
 
     When `interrupted` returns True, the video ends with the frames done so far: complete, playable, marked, and named
     NAME.until-SECONDSs.SUFFIX, so that it cannot be mistaken for the full one.
 
     Raises:
-        TargetError: Not a video, no frame can be decoded, or no face was swapped.
+        TargetError: Not a video, no frame can be decoded, no face was swapped, or the file changed meanwhile.
         ConsentError: A person in the exclusion galleries is in the video.
         MarkError: The container does not keep the marks.
         OutputError: `out` cannot be written.
     """
     final = out / output_name(target)
+    sha256 = sha256_of(target) if results is not None and target.is_file() else ""
     try:
         with open_video(target) as source, atomic(final) as partial:
             reader = VideoReader(source, target)
             video = _VideoSwap(reader, target, partial, swapper, marker, keep_location).run(listener, interrupted)
+            shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
+            if results is not None:
+                if sha256_of(target) != sha256:
+                    raise TargetError(f"target {target}: it was changed while it was read; nothing was written")
+                results.add((shorter if video.interrupted else final).name, target.name, sha256, partial)
             if video.interrupted:
-                shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
                 with atomic(shorter) as named:
                     partial.replace(named)
                 raise _InterruptedVideo(replace(video, output=shorter))

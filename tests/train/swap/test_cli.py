@@ -91,7 +91,7 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
     out = tmp_path / "out"
     cases: list[tuple[dict[str, object], type[SwapsetError], str]] = [
         ({"target": photo, "source": GROUP}, SourceFaceError, "shows 6 faces"),
-        ({"target": wall}, TargetError, r"wall.png: no face; nothing was written but"),
+        ({"target": wall}, TargetError, r"wall.png: no face; nothing was written$"),
         ({"target": tmp_path / "in/clip.mp4"}, TargetError, "clip.mp4: cannot be read as a photo or video"),
         (
             {"target": photo, "exclude": [people]},
@@ -107,7 +107,7 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
         with pytest.raises(kind, match=message) as caught:
             swap(checkpoint, **given)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
-        assert not list((out / str(number)).glob("*.png"))
+        assert not (out / str(number)).exists(), "nothing is written"
     assert len({TargetError.exit_code, SourceFaceError.exit_code, ConsentError.exit_code}) == 3
 
 

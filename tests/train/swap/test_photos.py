@@ -1,6 +1,9 @@
 """Swapping folders of photos: formats and orientations are kept, a bad photo is a row, nothing is overwritten."""
 
 import csv
+import json
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,7 @@ from PIL import Image
 
 from curate.decode import decode
 from manifests.errors import OutputError
+from tests.samples.kills import Stopped, contents, stop_at
 from tests.samples.swap import ASTRONAUT, UNMARKED, StripesGenerator, pixels, smaller, swapper
 from train.errors import MarkError
 from train.marks.containers import Container
@@ -19,13 +23,19 @@ from train.marks.marking import Marking
 from train.marks.metadata.mark import AigcMetadata
 from train.swap.photo_files.reader import read_photo
 from train.swap.photos import REPORT, Outcome, PhotoSwapper, count_by_status
+from train.swap.results import JOURNAL, Results, sha256_of
+from train.swap.run_record import RunRecord
 from train.swap.targets import find_photos
 
 PHOTO = smaller(pixels(ASTRONAUT), 0.3125)[:, 20:140]  # 160 x 120 px, a face of 31 px
 
 
-def run(target: Path, out: Path, marker: Marker = UNMARKED, continued: bool = False) -> list[Outcome]:
-    return PhotoSwapper(swapper(), marker, out, [ASTRONAUT], continued=continued).run(find_photos(target)[0])
+RECORD = RunRecord("c", ("s",), None, None, None, "d", "face", "both", "bottom-right", "0000beef")
+
+
+def run(target: Path, out: Path, marker: Marker = UNMARKED, record: RunRecord | None = None) -> list[Outcome]:
+    with Results(out, record) if record else nullcontext() as results:
+        return PhotoSwapper(swapper(), marker, out, [ASTRONAUT], results=results).run(find_photos(target)[0])
 
 
 def write(path: Path, orientation: int = 1, photo: np.ndarray = PHOTO, **options: object) -> None:
@@ -110,9 +120,65 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (fresh,) = run(tmp_path / "in", tmp_path / "out")
     assert fresh.status == "failed"
     assert "exists already: choose another --out" in fresh.reason
-    (again,) = run(tmp_path / "in", tmp_path / "out", continued=True)
-    assert (again.status, again.output) == ("exists", "a.png")
+    (again,) = run(tmp_path / "in", tmp_path / "out", record=RECORD)
+    assert "exists already: choose another --out" in again.reason
     assert (tmp_path / "out/a.png").read_bytes() == before
+
+
+def test_a_target_that_has_changed_is_swapped_again(tmp_path: Path) -> None:
+    photo, result = tmp_path / "in/a.png", tmp_path / "out/a.png"
+    write(photo)
+    assert [outcome.status for outcome in run(tmp_path / "in", tmp_path / "out", record=RECORD)] == ["swapped"]
+    assert [outcome.status for outcome in run(tmp_path / "in", tmp_path / "out", record=RECORD)] == ["exists"]
+    recorded = json.loads((tmp_path / "out/swap.json").read_text())
+    assert recorded["sources"] == ["s"]
+    assert recorded["results"]["a.png"]["target_sha256"] == sha256_of(photo)
+    write(photo, photo=PHOTO[:, ::-1])
+    before = result.read_bytes()
+    assert [outcome.status for outcome in run(tmp_path / "in", tmp_path / "out", record=RECORD)] == ["swapped"]
+    assert result.read_bytes() != before
+    # What was edited by hand is not replaced.
+    result.write_bytes(before)
+    write(photo)
+    (edited,) = run(tmp_path / "in", tmp_path / "out", record=RECORD)
+    assert "was changed after it was written: remove it" in edited.reason
+    assert result.read_bytes() == before
+
+
+def test_stopped_at_every_step_it_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "in/a.png")
+    run(tmp_path / "in", tmp_path / "undisturbed", record=RECORD)
+    expected = contents(tmp_path / "undisturbed")
+    out, step = tmp_path / "out", 0
+    while True:
+        step += 1
+        stop_at(step, monkeypatch)
+        with suppress(Stopped):
+            run(tmp_path / "in", out, record=RECORD)
+            break
+        found = contents(out)
+        assert found.get("a.png") in (None, expected["a.png"]), f"step {step} left something in part"
+        assert ("a.png" in found) <= ("swap.json" in found), "a result without a record"
+    assert step > 5
+    found = contents(out)
+    assert {name: found[name] for name in ("a.png", "swap.json")} == {
+        name: expected[name] for name in ("a.png", "swap.json")
+    }
+
+
+def test_a_record_that_was_cut_or_damaged(tmp_path: Path) -> None:
+    write(tmp_path / "in/a.png")
+    out = tmp_path / "out"
+    run(tmp_path / "in", out, record=RECORD)
+    with (out / JOURNAL).open("w") as file:  # as after a kill
+        file.write('{"output": "b.png", "res')
+    assert [outcome.status for outcome in run(tmp_path / "in", out, record=RECORD)] == ["exists"]
+    assert not (out / JOURNAL).exists()
+    with pytest.raises(OutputError, match=r"other settings \(mask, see"):
+        run(tmp_path / "in", out, record=replace(RECORD, mask="face_hair"))
+    (out / "swap.json").write_text(json.dumps(asdict(RECORD) | {"results": {"a.png": {"size": 1}}}))
+    with pytest.raises(OutputError, match=r"swap.json is damaged \(missing or unknown key: a.png"):
+        run(tmp_path / "in", out, record=RECORD)
 
 
 def test_file_names_of_255_bytes(tmp_path: Path) -> None:
@@ -122,7 +188,9 @@ def test_file_names_of_255_bytes(tmp_path: Path) -> None:
     assert [outcome.status for outcome in outcomes] == ["swapped", "swapped"]
     written = {path.name for path in (tmp_path / "out").glob("*.png")}
     assert written == {outcome.output for outcome in outcomes}
-    again = run(tmp_path / "in", tmp_path / "out", continued=True)
+    recorded = run(tmp_path / "in", tmp_path / "recorded", record=RECORD)
+    assert [outcome.status for outcome in recorded] == ["swapped", "swapped"]
+    again = run(tmp_path / "in", tmp_path / "recorded", record=RECORD)
     assert [outcome.status for outcome in again] == ["exists", "exists"]
 
 
