@@ -47,3 +47,86 @@ def jpeg_of_scans(side: int, scans: int, channels: int = 1) -> bytes:
         high = 0 if low == 13 else low + 1
         parts += [jpeg_segment(0xDA, bytes([1, 1 + channel, 0, k, k, high << 4 | low])), runs]
     return b"".join([*parts, b"\xff\xd9"])
+
+
+def gif(width: int, height: int, *blocks: bytes, frame: tuple[int, int] | None = None, frames: int = 1) -> bytes:
+    """A GIF of black pixels with `blocks` before its first frame; `frame`: size of the frames, the canvas's if None."""
+    header = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    columns, rows = frame or (width, height)
+    picture = b"," + struct.pack("<HHHHB", 0, 0, columns, rows, 0) + _lzw_zeros(columns * rows)
+    return b"".join([header, *blocks, *[picture] * frames, b";"])
+
+
+def gif_comment(size: int, block: int = 255) -> bytes:
+    """A comment of `size` bytes in sub-blocks of `block` bytes."""
+    return b"!\xfe" + (bytes([block]) + b"x" * block) * (size // block) + b"\0"
+
+
+def _lzw_zeros(count: int) -> bytes:
+    """LZW data of `count` zero indices of 2 bits, in sub-blocks; a clear code keeps all codes 3 bits wide."""
+    # Codes: 0, then 6 (the pair 00 that the first two codes define) until a clear code resets the table.
+    bits = "".join(f"{code:03b}"[::-1] for code in (4, 0, 6) * -(-count // 3)) + "101"
+    # Each group holds 3 pixels (0, 00); 8 groups fill 9 bytes.
+    packed = int(bits[:72][::-1], 2).to_bytes(9, "little") * -(-count // 24)
+    parts = [bytes([len(packed[at : at + 255])]) + packed[at : at + 255] for at in range(0, len(packed), 255)]
+    return b"\x02" + b"".join(parts) + b"\0"
+
+
+TIFF_TYPES = {"B": 1, "H": 3, "I": 4}
+
+
+def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes = b"", next_offset: int = 0) -> bytes:
+    """A little-endian TIFF: its directory, the values of `tags` (format and numbers), then `data`.
+
+    The number "data" cannot be known in a list: -1 stands for the offset of `data`.
+    """
+    entries, values = [], b""
+    start = 8 + 2 + 12 * len(tags) + 4
+    size = sum(struct.calcsize(kind) * len(numbers) + 3 for kind, numbers in tags.values())
+    place = start + size
+    for tag, (kind, numbers) in sorted(tags.items()):
+        packed = struct.pack(f"<{len(numbers)}{kind}", *[place if number < 0 else number for number in numbers])
+        if len(packed) > 4:
+            field = struct.pack("<I", start + len(values))
+            values += packed
+        else:
+            field = packed.ljust(4, b"\0")
+        entries.append(struct.pack("<HHI", tag, TIFF_TYPES[kind], len(numbers)) + field)
+    directory = struct.pack("<H", len(tags)) + b"".join(entries) + struct.pack("<I", next_offset)
+    return b"II*\0" + struct.pack("<I", 8) + directory + values.ljust(size, b"\0") + data
+
+
+def tiff_photo(width: int, height: int, data: bytes, compression: int = 1, **tags: tuple[str, list[int]]) -> bytes:
+    """A TIFF of one strip, RGB of 8 bits; `tags`: t256=..., others or other values."""
+    fields: dict[int, tuple[str, list[int]]] = {
+        256: ("I", [width]),
+        257: ("I", [height]),
+        258: ("H", [8, 8, 8]),
+        259: ("H", [compression]),
+        262: ("H", [2]),
+        273: ("I", [-1]),
+        277: ("H", [3]),
+        278: ("I", [height]),
+        279: ("I", [len(data)]),
+    }
+    fields |= {int(name[1:]): value for name, value in tags.items()}
+    return tiff(fields, data)
+
+
+def bmp(width: int, height: int, data: bytes, bits: int = 24, compression: int = 0) -> bytes:
+    """A BMP with a palette of one black entry for each index."""
+    palette = bytes(4 << bits) if bits <= 8 else b""
+    offset = 54 + len(palette)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + info + palette + data
+
+
+def webp_frames(canvas: tuple[int, int], frame: bytes, frames: int) -> bytes:
+    """An animated WebP that repeats the chunk VP8 or VP8L of `frame`, a still WebP of 16 x 16."""
+    chunk = frame[12:]
+    header = struct.pack("<I", 0)[:3] * 2 + struct.pack("<I", 15)[:3] * 2 + struct.pack("<I", 40)[:3] + b"\0"
+    body = header + chunk
+    animation = b"ANMF" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+    size = b"".join(struct.pack("<I", side - 1)[:3] for side in canvas)
+    chunks = b"VP8X" + struct.pack("<IB3x", 10, 2) + size + b"ANIM" + struct.pack("<IIH", 6, 0, 0) + animation * frames
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import simplejpeg
 
 from curate.decode import pillow
+from curate.decode.colour import MAX_PROFILE_BYTES
 from curate.decode.orientation import exif_orientation, xmp_orientation
 from curate.decode.raster import Raster, check_size
 from curate.errors import DecodeError
@@ -153,7 +154,8 @@ def _header(data: bytes) -> _Header:
         elif marker == 0xE1 and segment.startswith(_XMP) and not header.xmp:
             header.xmp = segment[len(_XMP) :]
         elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0"):
-            header.icc += segment[14:]
+            if len(header.icc) <= MAX_PROFILE_BYTES:
+                header.icc += segment[14:]
         elif marker == 0xDA:  # SOS
             if not header.channels:
                 raise DecodeError("corrupt data")

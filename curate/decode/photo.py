@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curate.decode import heif, jpeg, jxl, pillow, png
+from curate.decode import isolated as isolated_decoder
 from curate.decode.boundary import decoder_errors
 from curate.decode.colour import flatten_alpha, to_srgb
 from curate.decode.orientation import upright
@@ -24,6 +25,9 @@ READERS: dict[str, Callable[[bytes, int], Raster]] = {
     "JXL": jxl.read,
 }
 """Format (see `signatures.format_of`) -> its reader, called with (data, max_pixels). Pillow reads every other one."""
+
+ISOLATED_FORMATS = ("AVIF", "HEIF", "JXL", "TIFF")
+"""Formats that are always decoded by `curate.decode.isolated`: no header tells the work of their codecs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,12 @@ class Decoded:
 
 
 def decode(
-    data: bytes, *, max_pixels: int = MAX_PIXELS, background: Colour = (255, 255, 255), shrink: bool = False
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    background: Colour = (255, 255, 255),
+    shrink: bool = False,
+    isolated: bool = False,
 ) -> Decoded:
     """Decode one photo: EXIF orientation applied, transparency flattened, colours converted to sRGB.
 
@@ -63,28 +72,36 @@ def decode(
         max_pixels: limit on width x height, at least 1; protects memory.
         background: colour under transparent pixels.
         shrink: decode JPEGs over the limit at 1/2, 1/4 or 1/8 of their size, by the scaling of the DCT.
+        isolated: decode in another process, which a photo may crash; always done for `ISOLATED_FORMATS`.
 
     Raises:
         DecodeError: the reason, one of "empty file", "not an image", "truncated", "corrupt data", "no pixels: WxH",
             "too many pixels: WxH", "too much work: WHAT", "unsupported pixels: MODE", what to install to read this
-            format (`signatures.REQUIREMENTS`), or one of `curate.decode.boundary`. No other exception is caused by the
-            bytes, whatever they are.
+            format (`signatures.REQUIREMENTS`), or a reason of `curate.decode.boundary` or `curate.decode.isolated`. No
+            other exception is caused by the bytes, whatever they are.
         ValueError: `max_pixels` is less than 1.
     """
-    return to_decoded(read_raster(data, max_pixels, shrink), background)
+    return to_decoded(read_raster(data, max_pixels, shrink, isolated=isolated), background)
 
 
-def read_raster(data: bytes, max_pixels: int = MAX_PIXELS, shrink: bool = False) -> Raster:
+def read_raster(data: bytes, max_pixels: int = MAX_PIXELS, shrink: bool = False, *, isolated: bool = False) -> Raster:
     """Read the pixels of a photo as the file stores them; arguments and errors as of `decode`."""
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: choose at least 1")
     if not data:
         raise DecodeError("empty file")
+    if isolated or format_of(data[:HEAD_BYTES]) in ISOLATED_FORMATS:
+        return isolated_decoder.read_raster(data, min(max_pixels, 2**63), shrink)
     with decoder_errors():
-        image_format = format_of(data[:HEAD_BYTES])
-        if shrink and image_format == "JPEG":
-            return jpeg.read(data, max_pixels, shrink=True)
-        return READERS.get(image_format or "", pillow.read)(data, max_pixels)
+        return read_raster_here(data, max_pixels, shrink)
+
+
+def read_raster_here(data: bytes, max_pixels: int, shrink: bool) -> Raster:
+    """Read in this process, whatever the format; exceptions of every kind."""
+    image_format = format_of(data[:HEAD_BYTES])
+    if shrink and image_format == "JPEG":
+        return jpeg.read(data, max_pixels, shrink=True)
+    return READERS.get(image_format or "", pillow.read)(data, max_pixels)
 
 
 def to_decoded(raster: Raster, background: Colour = (255, 255, 255)) -> Decoded:

@@ -32,8 +32,8 @@ class _Chunks:
 
     types: set[bytes] = field(default_factory=set)
     read: list[tuple[int, int]] = field(default_factory=list)
-    exif: bytes = b""
-    xmp: bytes = b""
+    exif: bytes | None = None
+    xmp: bytes | None = None
     last_idat: tuple[int, int] = (0, 0)
 
 
@@ -68,7 +68,7 @@ def read(data: bytes, max_pixels: int) -> Raster:
 
 
 def _orientation(chunks: _Chunks) -> int:
-    return exif_orientation(chunks.exif) if chunks.exif else xmp_orientation(chunks.xmp)
+    return exif_orientation(chunks.exif) if chunks.exif else xmp_orientation(chunks.xmp or b"")
 
 
 def _text(chunk_type: bytes, body: bytes) -> bytes:
@@ -119,9 +119,9 @@ def _chunks(data: bytes) -> _Chunks:
         if chunk_type in _TEXT_CHUNKS:
             body = memoryview(data)[at + 8 : at + 8 + length]
             keyword = bytes(body[:80]).partition(b"\0")[0]  # of at most 79 bytes
-            if is_raw_profile(keyword) and not chunks.exif:
+            if is_raw_profile(keyword) and chunks.exif is None:  # the first one: each costs time
                 chunks.exif = raw_profile(_text(chunk_type, bytes(body)))
-            elif keyword == _XMP and not chunks.xmp:
+            elif keyword == _XMP and chunks.xmp is None:
                 chunks.xmp = _text(chunk_type, bytes(body))
         if chunk_type == b"IDAT":
             chunks.last_idat = (at + 4, at + 8 + length)

@@ -1,6 +1,6 @@
 """Pixels as a file stores them, before colours and orientation are normalised, and the limits on their number."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ Colour = tuple[int, int, int]
 
 MAX_PIXELS = 50_000_000
 """Default limit on width x height."""
-_BAND_PIXELS = 4_000_000
+_BAND_PIXELS = 1 << 17  # temporary arrays fit into the cache
+on_size: Callable[[int, int], None] | None = None
+"""Called with every size that passes `check_size`: an isolated process adapts its limits to the photo."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise DecodeError(f"no pixels: {width}x{height}")
     if width * height > max_pixels:
         raise DecodeError(f"too many pixels: {width}x{height}")
+    if on_size is not None:
+        on_size(width, height)
 
 
 def bands(height: int, width: int) -> Iterator[slice]:

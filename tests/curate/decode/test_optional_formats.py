@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, features
 
 from curate.decode import DecodeError, decode, heif
+from curate.decode import photo as photo_module
 from curate.decode.jxl import _size
 from curate.decode.signatures import REQUIREMENTS, format_of
 from tests.curate.decode.files import save
@@ -76,6 +77,7 @@ def test_the_size_of_a_jpeg_xl_is_read_before_it_is_decoded(size: tuple[int, int
 
 
 def test_a_format_without_its_library_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_module, "ISOLATED_FORMATS", ())  # decoded in this process, which is patched
     monkeypatch.setattr(heif.importlib.util, "find_spec", lambda name: None)
     assert reason(HEIC) == "HEIC/HEIF: install pillow-heif to read it"
     monkeypatch.setattr(imagecodecs, "JPEGXL", type("Missing", (), {"available": False}))
