@@ -22,6 +22,7 @@ BENCHMARKS = {
     "blur in soft collections": ["bench.sharpness", "--photos", "100", "--soft"],
     "damage": ["bench.damage", "--photos", "60", "--offset", "0.5"],
     "duplicates": ["bench.duplicates"],
+    "resolution": ["bench.resolution", "--photos", "44"],
     "relate": ["bench.relate"],
     "reading": ["bench.reading"],
     "convert": ["bench.convert"],

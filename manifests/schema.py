@@ -97,6 +97,10 @@ PHOTO_NUMBERS = (
     Column("phash_mirror", pa.string(), "the same of the mirrored photo", null=_UNDECODED),
     Column("flat_rows", pa.float32(), "share of the photo's rows, from the bottom, that hold one colour", "0-1", _UNDECODED),
     Column("blockiness", pa.float32(), "step across the 8 px JPEG grid over the step elsewhere, less 1", "ratio", _UNDECODED),
+    Column("resolution", pa.float32(), "share of the photo's px along each axis that carries detail; an enlarged photo has less", "0-1", _UNDECODED + ", or is smaller than 32 px"),
+    Column("border", pa.float32(), "share of the photo's area in rows and columns of one colour at its sides", "0-1", _UNDECODED),
+    Column("quantisation", pa.float32(), "step to which a JPEG coder rounded the low frequencies of the luma, also before it was saved again; 1 is none", "levels", _UNDECODED + ", or has fewer than 16 blocks of 8 px"),
+    Column("edge_grid", pa.binary(), "strength of edges in 16 x 16 cells of the photo without its border, a byte each; copies are compared by it", "1/4 level", _UNDECODED),
     Column("corruption", pa.float32(), "lower confidence bound of the share of the JPEG grid's edges that are torn", "0-1", _UNDECODED),
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""
@@ -206,6 +210,8 @@ RELATIONS = (
     Column("same_person_as", pa.string(), "other identity whose centroid is of the same person", null="none"),
     Column("person_group", pa.int8(), "1 or 2 where the identity shows two persons: which of them; 1 is the larger group", null="the identity does not, or no face"),
     Column("duplicate_group", pa.int64(), "number of the group of photos that show the same picture", null="no duplicate"),
+    Column("copy_rank", pa.int32(), "place of the photo in its duplicate group, 0 for the best original", null="no duplicate"),
+    Column("copy_flaw", pa.string(), "what the photo is relative to the best of its duplicate group: 'enlarged', 'smaller', 'soft', 'bordered', 'drawn over', 'recompressed', 'cropped' or 'no face'", null="no duplicate, the best of its group, or an equal one"),
     Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
 )  # fmt: skip
@@ -219,8 +225,13 @@ VERDICT = (
     Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or the photo that the group keeps"),
 )  # fmt: skip
 
-_RELATED = tuple(c for c in RELATIONS if c.name not in {"image_id", "identity", "face_id", "main", "duplicate_group"})
-MANIFEST = (*_KEYS, _SPLIT, *VERDICT, *_RELATED, _FACE_ID, *PHOTO, *FACE_NUMBERS, *_PIXELS)
+NOT_IN_MANIFEST = ("edge_grid", "main", "duplicate_group", "copy_rank")
+"""Columns of measures and relations that serve the steps before the manifest alone."""
+
+_KEY_NAMES = ("image_id", "identity", "face_id")
+_PHOTO = tuple(column for column in PHOTO if column.name not in NOT_IN_MANIFEST)
+_RELATED = tuple(column for column in RELATIONS if column.name not in {*_KEY_NAMES, *NOT_IN_MANIFEST})
+MANIFEST = (*_KEYS, _SPLIT, *VERDICT, *_RELATED, _FACE_ID, *_PHOTO, *FACE_NUMBERS, *_PIXELS)
 
 TABLES = {"measures": MEASURES, "faces": FACES, "relations": RELATIONS, "manifest": MANIFEST}
 

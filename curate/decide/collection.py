@@ -18,7 +18,7 @@ from curate.decide.overrides import Overrides
 from curate.decide.rule import Flags, Rule
 from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
 from curate.decide.sharpness_limit import collection_limit
-from manifests.schema import RELATIONS, VERDICTS, arrow_schema
+from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, VERDICTS, arrow_schema
 
 Codes = npt.NDArray[np.int8]
 
@@ -28,6 +28,8 @@ KEEP, REVIEW, DROP = range(len(VERDICTS))
 BATCH_ROWS = 1 << 16
 """Parts are decided together, as one row group of the manifest, until they hold so many rows: a row group has a fixed
 cost for each of the manifest's columns."""
+
+_MANIFEST_MEASURES = [column.name for column in MEASURES if column.name not in NOT_IN_MANIFEST]
 
 _READ_THREADS = 2
 """Arrow works outside the GIL; each thread holds the columns of one batch."""
@@ -102,7 +104,7 @@ class DecidedCollection:
         return pa.concat_tables(list(self.tables()))
 
     def _decide(self, batch: Sequence[Part]) -> pa.Table:
-        measures, relations = _main_rows(*_read(batch, None))
+        measures, relations = _main_rows(*_read(batch, _MANIFEST_MEASURES))
         copies = self.duplicates.columns_for(measures["image_id"])
         reasons = photo_reasons(self.rules, self.policy, measures, relations, copies)
         human = _human_verdicts(measures["image_id"], self.overrides)
@@ -182,7 +184,7 @@ def _batches(parts: Sequence[Part]) -> list[list[Part]]:
     return batches
 
 
-def _read(batch: Sequence[Part], columns: Sequence[str] | None) -> tuple[pa.Table, pa.Table]:
+def _read(batch: Sequence[Part], columns: Sequence[str]) -> tuple[pa.Table, pa.Table]:
     measures, relations = zip(*(part.tables(columns) for part in batch), strict=True)
     return pa.concat_tables(measures), pa.concat_tables(relations)
 

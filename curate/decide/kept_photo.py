@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.decide.rule import as_flags
-from curate.relate.photo_quality import quality_keys
 
 Codes = npt.NDArray[np.int64]
 Verdicts = npt.NDArray[np.int8]
 
-RANKING_COLUMNS = ("image_id", "identity", "sha256", "eye_distance", "sharpness", "file_size")
-"""Columns of the measures that decide which photo of a group is kept."""
+RANKING_COLUMNS = ("image_id", "identity", "sha256")
+"""Columns of the measures that choosing the kept photos needs."""
 
 _KEPT_BY_HAND = -1
 """Standing before the codes of `manifests.schema.VERDICTS`: keep, review, drop."""
@@ -55,7 +54,7 @@ def candidates(measures: pa.Table, relations: pa.Table, human: Verdicts, own: Ve
     """
     standing = np.where(human == 0, _KEPT_BY_HAND, np.where(human > 0, human, own))
     columns = {name: measures[name] for name in RANKING_COLUMNS}
-    columns |= {name: relations[name] for name in ("duplicate_group", "own_similarity")}
+    columns |= {name: relations[name] for name in ("duplicate_group", "copy_rank", "own_similarity")}
     return pa.table(columns | {"standing": pa.array(standing, pa.int8())})
 
 
@@ -91,15 +90,14 @@ def _best_first(rows: pa.Table, group: Codes) -> Codes:
     """Return the order of N photos by ascending group, the best photo of each group first.
 
     Where a group spans several identities, photos of one identity come first: that of the photo with the highest
-    similarity to its own centroid (null is the lowest). Then `relate.photo_quality.quality_keys` decide, then image_id.
+    similarity to its own centroid (null is the lowest). Then `copy_rank` decides.
     """
     identity = _codes(rows["identity"])
     similarity = np.nan_to_num(rows["own_similarity"].to_numpy(), nan=-2.0)
     codes, inverse = np.unique(np.stack([group, identity], axis=1), axis=0, return_inverse=True)
     highest = np.full(len(codes), -2.0, np.float32)
     np.maximum.at(highest, inverse.reshape(-1), similarity)
-    quality = quality_keys(*(rows[name].to_numpy() for name in ("eye_distance", "sharpness", "file_size")))
-    return np.lexsort((_codes(rows["image_id"]), *quality, identity, -highest[inverse.reshape(-1)], group))
+    return np.lexsort((rows["copy_rank"].to_numpy(), identity, -highest[inverse.reshape(-1)], group))
 
 
 def _codes(values: pa.ChunkedArray) -> Codes:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from curate.decode import Decoded, DecodeError, decode
-from curate.measure.table import Measure, measure_photo
+from curate.measure.table import Measure, PhotoValue, measure_photo
 from curate.sources import Entry, Source
 
 BATCH_PHOTOS = 32
@@ -32,7 +32,7 @@ class Photo:
     entry: Entry
     sha256: str | None
     decoded: Decoded | None
-    columns: dict[str, float | str] = field(default_factory=dict)
+    columns: dict[str, PhotoValue] = field(default_factory=dict)
     error: str | None = None
 
 

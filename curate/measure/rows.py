@@ -80,9 +80,11 @@ def _photo_columns(batch: MeasuredBatch, photo: Indices, face_counts: Indices) -
             batch.photos, face_counts, batch.detections.turns.tolist(), batch.detections.rejections, strict=True
         )
     ]
-    return {
-        name: pa.array([row[name] for row in rows], schema.field(name).type).take(pa.array(photo)) for name in rows[0]
+    # from_pandas: NaN becomes null.
+    columns = {
+        name: pa.array([row[name] for row in rows], schema.field(name).type, from_pandas=True) for name in rows[0]
     }
+    return {name: column.take(pa.array(photo)) for name, column in columns.items()}
 
 
 def _take(values: pa.Array, rows: Indices) -> pa.Array:

@@ -15,16 +15,20 @@ from torch import Tensor
 from curate.decode import Decoded
 from curate.measure.damage import flat_fraction, photo_damage
 from curate.measure.exposure import exposure
+from curate.measure.framing import photo_framing
 from curate.measure.geometry import detection, face_share, geometry
 from curate.measure.hashes import face_hash, photo_hash
 from curate.measure.inputs import FaceInputs
 from curate.measure.pose import pose
+from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import sharpness
 from curate.measure.sharpness_statistics import STATISTICS
 from curate.measure.stretch import stretch
 from manifests.schema import BOX, FACE_NUMBERS, LANDMARKS, PHOTO_NUMBERS, Column
 
 Scope = Literal["photo", "face"]
+PhotoValue = float | str | bytes
+"""A column of one photo."""
 INPUTS: dict[Scope, type] = {"photo": Decoded, "face": FaceInputs}
 """The class whose attributes are the inputs of a measure of each scope."""
 
@@ -35,7 +39,7 @@ class Measure:
 
     Attributes:
         name: unique among the measures.
-        scope: "photo": called for each decoded photo, in the threads that decode, returning numbers or text. "face":
+        scope: "photo": called for each decoded photo, in the threads that decode, returning `PhotoValue`s. "face":
             called once a batch, on the device, returning a tensor or array (N,) for each column.
         columns: names of the columns, each declared in manifests/schema.py.
         inputs: arguments of the function, in order: attributes of `Decoded` for a photo, of `FaceInputs` for faces.
@@ -66,6 +70,8 @@ class Measure:
 MEASURES = (
     Measure("hash", "photo", ("phash", "phash_mirror"), ("pixels",), photo_hash),
     Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels",), photo_damage, version=4),
+    Measure("resolution", "photo", ("resolution",), ("pixels",), photo_resolution),
+    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("pixels",), photo_framing),
     Measure(
         "detection",
         "face",
@@ -102,8 +108,8 @@ MEASURES = (
 )
 
 
-def measure_photo(measures: Iterable[Measure], photo: Decoded) -> dict[str, float | str]:
-    """Run the photo measures: column -> number or text."""
+def measure_photo(measures: Iterable[Measure], photo: Decoded) -> dict[str, PhotoValue]:
+    """Run the photo measures: column -> number, text or bytes."""
     return {
         name: value
         for measure in measures

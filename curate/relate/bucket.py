@@ -14,9 +14,11 @@ from manifests.schema import BOX, NO_IDENTITY
 
 QUALITY = ("sharpness", "eye_distance", "yaw", "pitch", "brightness", "local_contrast")
 RANK = ("eye_distance", "sharpness", "file_size")
+COPY = ("eye_distance", "shrink", "width", "height", "border", "resolution", "quantisation", "file_size", "edge_grid")
+"""Columns by which the copies of a picture are ordered."""
 COLUMNS = (
-    "image_id", "identity", "face_id", "sha256", "file_size", "width", "height", "phash", "phash_mirror", "face_phash",
-    *BOX, *QUALITY,
+    "image_id", "identity", "face_id", "sha256", "phash", "phash_mirror", "face_phash",
+    *BOX, *dict.fromkeys((*QUALITY, *RANK, *COPY)),
 )  # fmt: skip
 """Columns of the measures that relating reads."""
 

@@ -57,11 +57,16 @@ class DuplicateGroups:
 
     def of_bucket(self, bucket: int) -> Rows:
         """Return the group of every row of a bucket, -1 for none."""
+        position = self.positions_in(bucket)
+        return np.where(position < 0, -1, self.group[position]) if len(self.group) else position
+
+    def positions_in(self, bucket: int) -> Rows:
+        """Return, for every row of a bucket, its position in `rows`, -1 for none."""
         low, high = self.start[bucket], self.start[bucket + 1]
-        part = slice(*np.searchsorted(self.rows, [low, high]))
-        group = np.full(high - low, -1, np.int64)
-        group[self.rows[part] - low] = self.group[part]
-        return group
+        first, end = np.searchsorted(self.rows, [low, high])
+        position = np.full(high - low, -1, np.int64)
+        position[self.rows[first:end] - low] = np.arange(first, end)
+        return position
 
 
 def find_duplicates(

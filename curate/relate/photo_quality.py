@@ -1,4 +1,4 @@
-"""Order of the copies of one picture by quality."""
+"""Order of linked photos, by which `groups` chooses the photo that the others of a group must match."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,6 @@ def best_first(eye_distance: Floats, sharpness: Floats, file_size: Rows, name: R
     The larger distance between the eyes comes first, in steps of 5%, because two detections of one face differ by
     less; then the sharper photo, in steps of 0.02; then the larger file; then the smaller `name`. NaN comes last.
     """
-    return np.lexsort((name, *quality_keys(eye_distance, sharpness, file_size)))
-
-
-def quality_keys(eye_distance: Floats, sharpness: Floats, file_size: Rows) -> tuple[Rows, Floats, Floats]:
-    """Return the keys of `best_first` for `numpy.lexsort`, the least significant one first."""
     eyes = np.floor(np.log(np.maximum(np.nan_to_num(eye_distance, nan=0.0), 1e-3)) / np.log(1.05))
     sharp = np.round(np.nan_to_num(sharpness, nan=-1.0) / 0.02)
-    return -file_size, -sharp, -eyes
+    return np.lexsort((name, -file_size, -sharp, -eyes))

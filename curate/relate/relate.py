@@ -6,7 +6,8 @@ Passes over the buckets, each holding the embeddings of one bucket at a time:
 2. every face against the centroids of all other identities (`other_identities`), and the mixture that gives the
    probability of a wrong person (`label_noise`); then the centroids are computed again without the wrong persons, and
    both are repeated;
-3. duplicate groups: the embeddings of the few photos whose hashes are close (`duplicates`);
+3. duplicate groups: the embeddings of the few photos whose hashes are close (`duplicates`), and the order of the
+   photos of each (`copies`);
 4. the rows are written (`relations`).
 
 Of all rows together only numbers are held, about 200 bytes a row; the centroids of 9,131 identities with 512
@@ -26,6 +27,7 @@ from curate.listener import SILENT, Listener
 from curate.relate import REVISION
 from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, sample_faces
 from curate.relate.candidates import DuplicateLimits
+from curate.relate.copies import order_copies
 from curate.relate.duplicates import Confirm, find_duplicates
 from curate.relate.exclude import Gallery
 from curate.relate.identities import BucketFaces, identity_offsets, refine, relate_bucket
@@ -33,6 +35,7 @@ from curate.relate.label_noise import find_wrong_persons
 from curate.relate.other_identities import OtherIdentities, other_identities
 from curate.relate.pixel_check import PixelCheck
 from curate.relate.relations import Related, relation_rows
+from curate.relate.row_reader import RowReader
 from curate.relate.same_person import alternative_identities, same_person
 from curate.relate.similarity import GENERIC, PairSimilarity, calibrated, estimate_similarity
 from manifests.layout import RELATIONS
@@ -125,6 +128,7 @@ def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, 
     same = same_person(faces, similarity)
     alternatives = alternative_identities(faces, others, same)
     duplicates = find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener)
+    copies = order_copies(duplicates, RowReader(read, duplicates.start))
     return Related(
         faces=faces,
         others=others,
@@ -135,6 +139,7 @@ def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, 
         share_outliers=noise.share_outliers,
         same_person=same,
         duplicates=duplicates,
+        copies=copies,
     )
 
 

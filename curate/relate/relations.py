@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.relate.bucket import MeasuredBucket
+from curate.relate.copies import OrderedCopies
 from curate.relate.duplicates import DuplicateGroups
 from curate.relate.exclude import Gallery, match
 from curate.relate.identities import BucketFaces, cohesion_and_purity, identity_offsets
@@ -35,6 +36,7 @@ class Related:
         share_flipped, share_outliers: Fitted shares of faces of another identity, and of people outside the collection.
         same_person: For each identity, bucket by bucket, the row of another one of the same person, -1 for none.
         duplicates: Groups of photos that show one picture.
+        copies: Order of their photos.
     """
 
     faces: list[BucketFaces]
@@ -46,6 +48,7 @@ class Related:
     share_outliers: float
     same_person: Rows
     duplicates: DuplicateGroups
+    copies: OrderedCopies
 
     @property
     def names(self) -> list[str]:
@@ -63,7 +66,7 @@ def relation_rows(part: MeasuredBucket, bucket: int, related: Related, gallery: 
     same_person = related.same_person[identity_offsets(related.faces)[bucket] + faces.identity]
     cohesion, purity = cohesion_and_purity(faces, wrong)
     size = np.where(faces.has_face & ~without_identity, faces.identity_size[faces.identity], -1)
-    group = related.duplicates.of_bucket(bucket)
+    group, copy = related.duplicates.of_bucket(bucket), related.duplicates.positions_in(bucket)
     persons = person_groups(faces, part.vectors, related.similarity)
     reference, similarity = _exclusion_matches(part, faces, gallery)
     columns = {
@@ -83,6 +86,8 @@ def relation_rows(part: MeasuredBucket, bucket: int, related: Related, gallery: 
         "same_person_as": _take(names, same_person),
         "person_group": pa.array(persons, mask=persons == 0),
         "duplicate_group": pa.array(group, mask=group < 0),
+        "copy_rank": _take(pa.array(related.copies.rank, pa.int32()), copy),
+        "copy_flaw": _take(pa.array(related.copies.flaw, pa.string()), copy),
         "excluded_by": reference,
         "excluded_similarity": similarity,
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from curate.relate.bucket import MeasuredBucket, ReadBucket
 
@@ -36,6 +37,11 @@ class RowReader:
             for bucket, part in self._by_bucket(rows)
             for face_id in self.read(bucket).measures["face_id"].take(part).to_pylist()
         ]
+
+    def measures(self, rows: Rows) -> Iterator[pa.Table]:
+        """Yield the measures of ascending rows, bucket by bucket."""
+        for bucket, part in self._by_bucket(rows):
+            yield self.read(bucket).measures.take(part)
 
     def _by_bucket(self, rows: Rows) -> Iterator[tuple[int, Rows]]:
         """Yield each bucket that holds some of the ascending rows, and these as rows of the bucket."""

@@ -40,3 +40,15 @@ def test_avif_is_read_and_heic_is_read_or_named(tmp_path: Path) -> None:
     heic, avif = sorted(table, key=lambda row: str(row["format"] == "AVIF"))
     assert (avif["format"], avif["error"]) == ("AVIF", None)
     assert heic["format"] == "HEIF" or "pillow-heif" in heic["error"]
+
+
+def test_of_a_photo_and_its_enlargement_the_photo_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    root = CASES / "upscaled-copies" / "input"
+    done = run_curate("clean", "folder", "--root", root, "--out", out, "--models", "builtin")
+    assert done.returncode == 0, done.stderr
+    table = read_table(out / "manifest.parquet", ["image_id", "verdict", "copy_flaw"]).to_pylist()
+    assert {row["image_id"] for row in table if row["verdict"] == "keep"} == {
+        row["image_id"] for row in table if "original" in row["image_id"]
+    }
+    assert {row["copy_flaw"] for row in table} == {None, "enlarged"}

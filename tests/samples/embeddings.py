@@ -54,7 +54,10 @@ def bucket(rows):
     for name in ("phash", "phash_mirror", "face_phash"):
         hashes = random.integers(0, 2**63, len(rows), np.uint64)
         columns[name] = hash_column(hashes, np.array([row[2] is not None for row in rows]))
+    columns["shrink"] = [1] * len(rows)
+    columns["edge_grid"] = pa.nulls(len(rows), pa.binary())
     defaults = {"box_x0": 100.0, "box_y0": 100.0, "box_x1": 200.0, "box_y1": 200.0, "eye_distance": 50.0}
+    defaults |= {"resolution": 0.9, "border": 0.0, "quantisation": 6.0}
     defaults |= dict.fromkeys(("sharpness", "yaw", "pitch", "brightness", "local_contrast"), 0.5)
     for name, value in defaults.items():
         values = [None if row[2] is None else (row[3] if len(row) > 3 else {}).get(name, value) for row in rows]

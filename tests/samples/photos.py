@@ -35,7 +35,14 @@ def tables(*photos: Photo) -> tuple[pa.Table, pa.Table]:
     measures, relations = [], []
     for index, changes in enumerate(photos):
         image_id = changes.get("image_id", f"anna/{index}.jpg")
-        row = {**GOOD, "image_id": image_id, "identity": "anna", "face_id": f"{image_id}#0", **changes}
+        row = {
+            **GOOD,
+            "copy_rank": index,
+            "image_id": image_id,
+            "identity": "anna",
+            "face_id": f"{image_id}#0",
+            **changes,
+        }
         measures.append(filled("measures", row, index))
         relations.append(filled("relations", row, index))
     return (

@@ -1,0 +1,59 @@
+"""curate/measure/framing.py: border, drawing and quantisation of copies of real photos."""
+
+import cv2
+import numpy as np
+import pytest
+
+from curate.evaluate.degradations import jpeg
+from curate.measure.framing import grid_levels, photo_framing, quantisation
+from curate.measure.spectrum import luma
+from tests.samples.measured_faces import ASTRONAUT_PHOTO, GROUP_PHOTO
+
+PHOTOS = pytest.mark.parametrize("photo", [ASTRONAUT_PHOTO, GROUP_PHOTO], ids=["astronaut", "group"])
+HALF = cv2.resize(ASTRONAUT_PHOTO, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (40, 90, 180)], ids=["white", "black", "blue"])
+@pytest.mark.parametrize("edges", [(40, 40, 40, 40), (60, 60, 0, 0), (0, 0, 30, 50)], ids=["frame", "bars", "pillars"])
+@PHOTOS
+def test_a_border_is_measured_after_coding_and_the_edges_are_those_of_the_photo(photo, edges, colour):
+    framed = cv2.copyMakeBorder(photo, *edges, cv2.BORDER_CONSTANT, value=colour)
+    plain, bordered = photo_framing(photo), photo_framing(jpeg(framed, 85))
+    added = 1 - photo[..., 0].size / framed[..., 0].size
+    assert plain["border"] < 0.01
+    assert bordered["border"] == pytest.approx(added, abs=0.03)
+    difference = np.abs(grid_levels(bordered["edge_grid"]) - grid_levels(plain["edge_grid"]))
+    assert np.median(difference) < 0.5
+
+
+def test_a_photo_of_one_colour_has_no_border():
+    assert photo_framing(np.full((64, 64, 3), 200, np.uint8))["border"] == 0
+
+
+@pytest.mark.parametrize("quality", [90, 75, 50])
+def test_the_quantisation_is_that_of_the_coarsest_coding(quality):
+    # The luma table of the JPEG standard at (0, 1), scaled as libjpeg does.
+    expected = {90: 2, 75: 6, 50: 12}[quality]
+    coded = jpeg(HALF, quality)
+    assert quantisation(luma(HALF)) == 1
+    assert quantisation(luma(coded)) == pytest.approx(expected, abs=1)
+    assert quantisation(luma(jpeg(coded, 96))) == quantisation(luma(coded))
+    assert quantisation(luma(coded[3:, 3:])) == 1  # the grid of blocks no longer fits
+
+
+def test_tiny_photos_have_no_quantisation():
+    assert np.isnan(quantisation(np.zeros((24, 24), np.uint8)))
+
+
+@PHOTOS
+def test_text_adds_edges_where_it_is_and_resizing_and_coding_do_not(photo):
+    stamped = photo.copy()
+    height = photo.shape[0]
+    cv2.putText(stamped, "AGENCY", (10, height - 20), cv2.FONT_HERSHEY_SIMPLEX, height / 300, (255, 255, 255), 2)
+    plain = grid_levels(photo_framing(photo)["edge_grid"])
+    larger = cv2.resize(photo, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC)
+    for copy in (larger, jpeg(photo, 60)):
+        assert np.abs(grid_levels(photo_framing(copy)["edge_grid"]) - plain).max() < 1.5
+    added = grid_levels(photo_framing(stamped)["edge_grid"]) - plain
+    assert added[13:].max() > 5
+    assert np.abs(added[:12]).max() == 0
