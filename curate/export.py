@@ -24,6 +24,7 @@ from manifests.file_names import UniqueNames
 from manifests.layout import FINGERPRINT, MANIFEST
 from manifests.output import OutputLock, atomic, is_temporary, sync_file_system, writable
 from manifests.reader import Dataset
+from manifests.records import read_record
 from manifests.table_file import TableFile, footer
 from manifests.writer import write_table
 
@@ -169,10 +170,7 @@ def _is_recorded(export_plan: ExportPlan) -> bool:
         return False
     if RECORD not in names:
         raise OutputError(f"{out} is not empty: choose a new folder as --out, or empty it")
-    try:
-        recorded = dict(json.loads((out / RECORD).read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise OutputError(f"{out / RECORD} is damaged ({error}): choose a new folder as --out, or empty it") from error
+    recorded = asdict(read_record(out / RECORD, ExportRecord, OutputError, "choose a new folder as --out, or empty it"))
     differences = sorted(key for key in record | recorded if record.get(key) != recorded.get(key))
     if differences:
         raise OutputError(

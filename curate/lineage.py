@@ -17,6 +17,7 @@ from curate.relate import REVISION
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, RELATIONS
 from manifests.reader import Dataset
+from manifests.records import InvalidRecordError, parse_record
 from manifests.table_file import TableFile
 
 MADE_FROM = "swapset.made_from"
@@ -30,7 +31,10 @@ def made_from(**inputs: str) -> dict[str, str]:
 
 def is_made_from(metadata: Mapping[str, str], **inputs: str) -> bool:
     """Whether a table with this footer was made from these inputs; True for those that it does not record."""
-    recorded = json.loads(metadata.get(MADE_FROM, "{}"))
+    try:
+        recorded = parse_record(metadata.get(MADE_FROM, "{}"), dict[str, str])
+    except InvalidRecordError:
+        return False
     return all(recorded.get(name, digest) == digest for name, digest in inputs.items())
 
 

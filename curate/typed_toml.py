@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from manifests.errors import SwapsetError
+from manifests.input import readable
 
 _EXTENDS = "extends"
 
@@ -156,6 +157,10 @@ class Presets(Generic[T]):
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise self.cls.error(f"{place}: not valid TOML: {error}") from error
+        except ValueError as error:
+            raise self.cls.error(f"{place}: not valid TOML: a number has too many digits") from error
+        except RecursionError as error:
+            raise self.cls.error(f"{place}: not valid TOML: it is nested too deeply") from error
         extends = table.pop(_EXTENDS, self.default)
         if not isinstance(extends, str):
             raise self.cls.error(f"{place}: {_EXTENDS} = {extends!r} must be the name of a preset or a path")
@@ -168,12 +173,15 @@ class Presets(Generic[T]):
             resource = files(self.package).joinpath(self.folder, f"{name}.toml")
             return resource.read_text(encoding="utf-8"), f"preset {name}", folder
         path = folder / name
-        if not path.is_file():
+        with readable(name[:100], self.cls.error):
+            is_file = path.is_file()
+        if not is_file:
             shipped = ", ".join(self.names())
             hint = _did_you_mean(name, self.names())
             raise self.cls.error(f"no {self.noun} {name!r}: neither a preset ({shipped}) nor a file{hint}")
         try:
-            return path.read_text(encoding="utf-8"), str(path), path.parent
+            with readable(path, self.cls.error):
+                return path.read_text(encoding="utf-8"), str(path), path.parent
         except UnicodeDecodeError as error:
             raise self.cls.error(f"{path}: not UTF-8 text; save it as UTF-8") from error
 

@@ -6,13 +6,17 @@ import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from manifests.errors import DatasetError
+from manifests.input import readable
+from manifests.landmarks import TEMPLATES
 from manifests.output import atomic
-from manifests.records import InvalidRecordError, from_json
+from manifests.records import InvalidRecordError, Limits, from_json, parse_json
 from manifests.schema import SCHEMA_VERSION
 
 INFO = "dataset.json"
+_MAX_BUCKETS = 1_000_000
 MANIFEST = "manifest.parquet"
 RELATIONS = "relations.parquet"
 
@@ -58,9 +62,9 @@ class SourceRecord:
             not given.
     """
 
-    kind: str
+    kind: Annotated[str, Limits(pattern="[a-z0-9_-]{1,40}")]
     root: str | None = None
-    limit: int | None = None
+    limit: Annotated[int, Limits(low=1)] | None = None
     join_identities: bool = False
     ignored: dict[str, int] = field(default_factory=dict)
     identities: str | None = None
@@ -76,8 +80,8 @@ class SettingsRecord:
         revision: of the measuring code.
     """
 
-    template: str
-    max_pixels: int | None = None
+    template: Annotated[str, Limits(choices=tuple(TEMPLATES))]
+    max_pixels: Annotated[int, Limits(low=1)] | None = None
     revision: int | None = None
 
 
@@ -90,7 +94,7 @@ class EmbedderRecord:
         name: of its weights.
     """
 
-    embedder_id: str
+    embedder_id: Annotated[str, Limits(pattern="[A-Za-z0-9_-]{1,64}")]  # the name of a folder
     name: str
 
 
@@ -106,7 +110,7 @@ class ChoiceRecord:
 
     pack: str
     embedder: str | None = None
-    detection: str = "coarse"
+    detection: Annotated[str, Limits(choices=("coarse", "full"))] = "coarse"
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class DatasetInfo:
     source: SourceRecord
     settings: SettingsRecord
     models: ModelsRecord
-    buckets: int
+    buckets: Annotated[int, Limits(low=0, high=_MAX_BUCKETS)]
     parts: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -172,20 +176,23 @@ def read_info(root: str | os.PathLike[str]) -> DatasetInfo:
     or a value of the wrong type.
     """
     path = Path(root) / INFO
+    with readable(path):
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise DatasetError(
+                f"{root} is not a curated dataset (no {INFO}): give the --out of a `curate clean` run"
+            ) from error
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DatasetError(
-            f"{root} is not a curated dataset (no {INFO}): give the --out of a `curate clean` run"
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is damaged ({error}): restore it, or measure again into another --out") from error
-    if isinstance(values, dict):
-        check_version(values.get("schema_version"), path)
-    try:
-        return from_json(DatasetInfo, values)
+        values = parse_json(data)
+        if isinstance(values, dict):
+            check_version(values.get("schema_version"), path)
+        info = from_json(DatasetInfo, values)
+        if bool(info.parts) is bool(info.buckets):
+            raise InvalidRecordError("a dataset has either buckets or parts")
     except InvalidRecordError as error:
         raise DatasetError(f"{path} is damaged ({error}): restore it, or measure again into another --out") from error
+    return info
 
 
 def part_paths(root: str | os.PathLike[str], info: DatasetInfo) -> dict[str, Path]:
@@ -232,6 +239,6 @@ def check_version(version: object, path: Path) -> None:
     """Raise DatasetError unless `version`, read from `path`, is the schema version that this program reads."""
     if str(version) != str(SCHEMA_VERSION):
         raise DatasetError(
-            f"{path} has schema version {version}, this swapset reads version {SCHEMA_VERSION}: "
+            f"{path} has schema version {repr(str(version))[1:-1][:40]}, this swapset reads version {SCHEMA_VERSION}: "
             "use the swapset that wrote it, or measure again into another --out"
         )

@@ -8,9 +8,9 @@ import json
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from manifests.errors import OutputError
+from manifests.input import readable
 from manifests.output import atomic
+from manifests.records import InvalidRecordError, Limits, parse_record
 from train.config import Recipe
-from train.errors import CheckpointError, RecipeError
+from train.errors import CheckpointError
 
 FORMAT = "swapset-training-1"
 
@@ -55,7 +57,15 @@ class CheckpointFacts(RunFacts):
         images: target images that the generator was trained on so far.
     """
 
-    images: int
+    images: Annotated[int, Limits(low=0)]
+
+
+@dataclass(frozen=True)
+class _Header(CheckpointFacts):
+    """The JSON in the metadata of a checkpoint's file."""
+
+    optimisers: dict[str, list[dict[str, Any]]]
+    loader: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ def restore(checkpoint: Checkpoint, networks: Mapping[str, nn.Module], optimiser
                 moments.setdefault(int(index), {})[moment] = tensor
             optimiser.load_state_dict({"state": moments, "param_groups": checkpoint.optimisers[name]})
             _match_memory_format(optimiser)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the checkpoint does not fit this training: {error}") from error
 
 
@@ -145,10 +155,12 @@ def read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        with readable(path, CheckpointError):
+            path.open("rb").close()  # safetensors reports errors of the system as damage
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged ({error}): {advice}") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
@@ -156,15 +168,14 @@ def read(path: Path) -> Checkpoint:
         )
     if _digest(tensors, metadata.get("facts", "")) != metadata.get("sha256"):
         raise CheckpointError(f"{path} is damaged (its contents do not match the recorded hash): {advice}")
-    values = json.loads(metadata["facts"])
     try:
-        optimisers, loader = values.pop("optimisers"), values.pop("loader")
-        facts = CheckpointFacts(**values | {"recipe": Recipe(**values["recipe"])})
-    except (KeyError, TypeError, RecipeError) as error:
+        header = parse_record(metadata["facts"], _Header)
+    except InvalidRecordError as error:
         raise CheckpointError(
             f"{path} was written by another version of swapset ({error}): train again, or use that version"
         ) from error
-    return Checkpoint(tensors, facts, optimisers, loader)
+    facts = {field.name: getattr(header, field.name) for field in fields(CheckpointFacts)}
+    return Checkpoint(tensors, CheckpointFacts(**facts), header.optimisers, header.loader)
 
 
 def newest(folder: Path) -> Path | None:

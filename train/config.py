@@ -125,7 +125,7 @@ class Recipe(TypedToml):
     )
     beta1: float = number(0.0, 0, 0.9999, "of Adam: momentum")
     beta2: float = number(0.99, 0, 0.99999, "of Adam: average of squared gradients")
-    ema_images: float = number(
+    ema_images: int = number(
         10_000, 0, 1e9, "half-life of the generator's moving average; longer is smoother and lags more", "images"
     )
 

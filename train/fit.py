@@ -28,7 +28,7 @@ from train.data.pairs import PairRows, PairSampler
 from train.errors import RecipeError
 from train.loop import run_loop
 from train.processes import Processes
-from train.run_folder import record_run, require_same
+from train.run_folder import record_run, recorded_run, require_same
 from train.training import Training, batch_kinds
 
 _SAMPLES = 6  # rows of a sample grid
@@ -182,7 +182,7 @@ def _resume(planned: FitPlan, training: Training, loader: PairLoader, listener: 
     if newest is None:
         return
     state = checkpoint.read(newest)
-    require_same(planned.facts, state.facts.to_json(), newest)
+    require_same(planned.facts, recorded_run(state.facts), newest)
     loader.load_state_dict(state.loader)
     training.load(state)
     listener.note(f"continuing after {training.images:,} images, from {newest}")

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from manifests.errors import OutputError
+from manifests.input import readable
 from manifests.output import atomic, writable
+from manifests.records import InvalidRecordError, parse_record
 from train.marks.watermark.writer import mark_sample
 
 
@@ -19,11 +22,9 @@ class Journal:
     def __init__(self, out: Path, images: int) -> None:
         self.out = out
         self._log = out / "log.jsonl"
-        lines = self._log.read_bytes().splitlines(keepends=True) if self._log.exists() else []
-        # The last line is incomplete if the process was killed while writing it.
-        complete = [line for line in lines if line.endswith(b"\n") and json.loads(line)["images"] <= images]
+        earlier = [line for line, row in read_log(self._log) if row["images"] <= images] if self._log.exists() else []
         with atomic(self._log) as partial:
-            partial.write_bytes(b"".join(complete))
+            partial.write_bytes(b"".join(earlier))
         board = _tensorboard()
         self._events = None if board is None else board.SummaryWriter(str(out / "events"), purge_step=images)
 
@@ -46,6 +47,26 @@ class Journal:
         """Finish the event file."""
         if self._events is not None:
             self._events.close()
+
+
+def read_log(path: Path) -> list[tuple[bytes, dict[str, float]]]:
+    """Return the lines of a log and their values; a last line that a kill has cut is left out.
+
+    Raises OutputError for a line that is not of a log.
+    """
+    with readable(path, OutputError):
+        lines = path.read_bytes().splitlines(keepends=True)
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.endswith(b"\n"):
+            try:
+                row = parse_record(line, dict[str, float])
+                if "images" not in row:
+                    raise InvalidRecordError("no key 'images'")
+            except InvalidRecordError as error:
+                raise OutputError(f"{path}, line {number}, is not of a log ({error}): remove the line") from error
+            rows.append((line, row))
+    return rows
 
 
 def _tensorboard() -> ModuleType | None:

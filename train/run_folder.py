@@ -1,16 +1,27 @@
 """The folder of a run: `run.json` records recipe and data, so that no folder holds two different trainings."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import OutputError
 from manifests.output import atomic, is_temporary
+from manifests.records import read_record
 from train.checkpoint import RunFacts
 from train.errors import CheckpointError
 
 RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """`RunFacts` as they are recorded; the recipe may be of another version and have other keys."""
+
+    recipe: dict[str, Any]
+    policy_hash: str | None
+    embedder_id: str
+    latent_dim: int
 
 
 def record_run(out: Path, facts: RunFacts) -> None:
@@ -26,28 +37,30 @@ def record_run(out: Path, facts: RunFacts) -> None:
         with atomic(path) as partial:
             partial.write_text(json.dumps(facts.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         return
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): restore it, or choose another --out") from error
+    recorded = read_record(path, RecordedRun, CheckpointError, "restore it, or choose another --out")
     require_same(facts, recorded, path)
 
 
-def require_same(facts: RunFacts, recorded: Mapping[str, Any], path: Path) -> None:
+def recorded_run(facts: RunFacts) -> RecordedRun:
+    """Return the facts of a checkpoint in the form in which `require_same` compares them."""
+    return RecordedRun(asdict(facts.recipe), facts.policy_hash, facts.embedder_id, facts.latent_dim)
+
+
+def require_same(facts: RunFacts, recorded: RecordedRun, path: Path) -> None:
     """Raise CheckpointError unless `recorded`, read from `path`, are the facts of this training."""
-    differences = facts.recipe.differences(recorded["recipe"])
+    differences = facts.recipe.differences(recorded.recipe)
     if differences:
         raise CheckpointError(
             f"{path} is of a training by another recipe ({'; '.join(differences)}): continue it with its own recipe "
             "and options, or choose another --out"
         )
-    if recorded["policy_hash"] != facts.policy_hash:
+    if recorded.policy_hash != facts.policy_hash:
         raise CheckpointError(
-            f"{path} is of a training on data of another policy ({recorded['policy_hash']}, here {facts.policy_hash}): "
+            f"{path} is of a training on data of another policy ({recorded.policy_hash}, here {facts.policy_hash}): "
             "decide by that policy again, or choose another --out"
         )
-    if recorded["embedder_id"] != facts.embedder_id:
+    if recorded.embedder_id != facts.embedder_id:
         raise CheckpointError(
-            f"{path} is of a training with another embedder ({recorded['embedder_id']}, here {facts.embedder_id}): "
+            f"{path} is of a training with another embedder ({recorded.embedder_id}, here {facts.embedder_id}): "
             "train with that embedder, or choose another --out"
         )

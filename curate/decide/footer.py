@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from curate.decide.check import Finding
 from curate.decide.rules import Policy
+from curate.errors import PolicyError
 from manifests import layout
+from manifests.errors import DatasetError
+from manifests.records import InvalidRecordError, parse_record
 
 if TYPE_CHECKING:
     from curate.measure.sharpness import BlurCalibration
@@ -37,9 +40,12 @@ def decision_footer(policy: Policy, applied: Policy, calibration: "BlurCalibrati
 
 def applied_policy(footer: dict[str, str]) -> Policy:
     """Return the policy that a manifest's verdicts come from, with the sharpness limit of its collection."""
-    policy = Policy(**json.loads(footer[layout.POLICY]))
-    if layout.SHARPNESS_LIMIT in footer:
-        policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
+    try:
+        policy = parse_record(footer.get(layout.POLICY, ""), Policy)
+        if layout.SHARPNESS_LIMIT in footer:
+            policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
+    except (InvalidRecordError, ValueError, PolicyError) as error:
+        raise DatasetError(f"{layout.MANIFEST} records no policy ({error}): run `curate decide` again") from error
     return policy
 
 
@@ -50,4 +56,7 @@ def findings_footer(findings: Sequence[Finding]) -> dict[str, str]:
 
 def stored_findings(footer: dict[str, str]) -> tuple[Finding, ...]:
     """Return what the checks found when a manifest was decided; nothing for a merged one, which is not checked."""
-    return tuple(Finding(**values) for values in json.loads(footer.get(layout.CHECKS, "[]")))
+    try:
+        return tuple(parse_record(footer.get(layout.CHECKS, "[]"), list[Finding]))
+    except InvalidRecordError as error:
+        raise DatasetError(f"{layout.MANIFEST} records no checks ({error}): run `curate decide` again") from error

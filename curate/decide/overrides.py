@@ -13,6 +13,7 @@ from pathlib import Path
 from curate.errors import PolicyError
 from curate.fingerprint import fingerprint
 from manifests.csv_rows import read_rows
+from manifests.input import readable
 from manifests.output import atomic
 from manifests.schema import VERDICTS
 
@@ -43,10 +44,11 @@ def read_overrides(path: str | Path) -> Overrides:
     line number for any other verdict, an empty image_id, contradicting verdicts, and a wrong header.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.exists():
         return Overrides()
+    try:
+        with readable(path, PolicyError):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     try:
@@ -68,11 +70,11 @@ def _add(overrides: Overrides, cells: list[str], place: str, line: int) -> None:
     if not image_id:
         raise PolicyError(f"{place}: no image_id; copy it from the manifest")
     if verdict not in VERDICTS:
-        raise PolicyError(f"{place}: unknown verdict {verdict!r} for {image_id}; write 'keep', 'review' or 'drop'")
+        raise PolicyError(f"{place}: unknown verdict {verdict!r} for {image_id!r}; write 'keep', 'review' or 'drop'")
     previous = overrides.verdicts.get(image_id, verdict)
     if previous != verdict:
         raise PolicyError(
-            f"{place}: verdict {verdict!r} for {image_id} contradicts {previous!r} in line "
+            f"{place}: verdict {verdict!r} for {image_id!r} contradicts {previous!r} in line "
             f"{overrides.lines[image_id]}; remove one of the two lines"
         )
     overrides.verdicts[image_id] = verdict

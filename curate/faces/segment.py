@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from curate.errors import ModelError
 from curate.faces.deeplab import DeepLabSpec, DeepLabV3Plus
 from curate.faces.weights import SEGMENTER, file_sha256, locate
+from manifests.input import readable
 from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
 CLASSES = MASK_CLASSES
@@ -122,12 +123,16 @@ class Segmenter(nn.Module):
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a segmenter's safetensors file. Raises ModelError for another or a damaged file."""
+    if not path.exists():
+        raise ModelError(f"{path} is missing; reinstall swapset")
     try:
+        with readable(path, ModelError):
+            path.open("rb").close()  # safetensors reports errors of the system as damage
         with safe_open(path, framework="pt") as file:
             record: dict[str, str] = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is missing or not a safetensors file ({error}); reinstall swapset") from error
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a safetensors file ({error}); reinstall swapset") from error
     if record.get("format") != FORMAT:
         raise ModelError(f"{path}: format is {record.get('format')!r}, not {FORMAT!r}; not a Swapset segmenter")
     if json.loads(record["classes"]) != list(CLASSES):

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from curate.errors import PolicyError
 from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
+from manifests.records import Limits, read_record
 
 MAX_Z = 4.0
 """Standardised statistics are clamped to [-MAX_Z, MAX_Z]."""
@@ -26,6 +27,9 @@ SOFTNESS = 8.0
 
 FREE_UPSCALE = 2.0
 """Crop px per source px up to which a face is scored by its pixels alone; beyond it, the factor itself counts."""
+
+
+Weight = Annotated[float, Limits(low=-1e6, high=1e6)]
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,12 @@ class BlurCalibration:
     """
 
     statistics: tuple[str, ...]
-    mean: tuple[float, ...]
-    spread: tuple[float, ...]
-    linear: tuple[float, ...]
-    square: tuple[float, ...]
-    enlarged: float
-    bias: float
+    mean: tuple[Weight, ...]
+    spread: tuple[Annotated[float, Limits(low=1e-6, high=1e6)], ...]
+    linear: tuple[Weight, ...]
+    square: tuple[Weight, ...]
+    enlarged: Annotated[float, Limits(low=-1e6, high=0)]
+    bias: Weight
     provenance: dict[str, Any]
 
     def save(self, path: Path) -> None:
@@ -66,26 +70,13 @@ def load_calibration(path: Path | None = None) -> BlurCalibration:
     Raises:
         PolicyError: the file is missing, or is no calibration of these statistics.
     """
-    shipped = resources.files("curate") / "weights" / "sharpness.json"
-    try:
-        fields = json.loads((path or shipped).read_text())
-        numbers = {name: tuple(map(float, fields[name])) for name in ("mean", "spread", "linear", "square")}
-        calibration = BlurCalibration(
-            statistics=tuple(fields["statistics"]),
-            **numbers,
-            enlarged=float(fields["enlarged"]),
-            bias=float(fields["bias"]),
-            provenance=dict(fields["provenance"]),
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise PolicyError(
-            f"{path or shipped} is not a blur calibration ({error!r}); create one with `curate calibrate`"
-        ) from error
+    file = path or Path(str(resources.files("curate") / "weights" / "sharpness.json"))
+    calibration = read_record(file, BlurCalibration, PolicyError, "create one with `curate calibrate`")
     count = len(STATISTICS)
     lengths = (len(calibration.mean), len(calibration.spread), len(calibration.linear), len(calibration.square))
     if calibration.statistics != STATISTICS or lengths != (count, count, count, count * (count + 1) // 2):
         raise PolicyError(
-            f"{path or shipped} is for other statistics ({', '.join(calibration.statistics)}) than "
+            f"{file} is for other statistics ({', '.join(calibration.statistics)}) than "
             f"{', '.join(STATISTICS)}; create a new one with `curate calibrate`"
         )
     return calibration

@@ -158,7 +158,7 @@ def test_another_export_in_the_same_folder_is_refused(pair: tuple[Path, Path], t
     with pytest.raises(OutputError, match=r"of other verdicts"):
         plan(ExportRequest(pair[0], tmp_path / "out"))
     (tmp_path / "out" / RECORD).write_text("{")
-    with pytest.raises(OutputError, match=r"export.json is damaged"):
+    with pytest.raises(OutputError, match=r"export.json is not valid"):
         plan(ExportRequest(pair[0], tmp_path / "out"))
 
 

@@ -173,14 +173,27 @@ def test_an_unusable_dataset_json_is_refused_with_the_reason(tmp_path: Path, tex
     ("key", "value", "message"),
     [
         ("bukets", 2, "missing or unknown key: bukets"),
-        ("buckets", "2", "buckets is '2', expected int"),
-        ("buckets", True, "buckets is True, expected int"),
+        ("buckets", "2", "buckets is '2', expected an integer from 0 to 1e\\+06"),
+        ("buckets", True, "buckets is True, expected an integer from 0 to 1e\\+06"),
         ("source", "photos", "source is 'photos', expected an object"),
         ("source", {"kind": "folder", "path": "photos"}, "missing or unknown key: source.path"),
-        ("source", {"kind": "folder", "root": 3}, "source.root is 3, expected str"),
+        ("source", {"kind": "folder", "root": 3}, "source.root is 3, expected text"),
         ("models", {"embedder": {"name": "sample"}}, "missing or unknown key: models.embedder.embedder_id"),
         ("models", {"embedder": None}, "models.embedder is None, expected an object"),
-        ("parts", {"one": 1}, "parts.one is 1, expected str"),
+        ("parts", {"one": 1}, "parts.one is 1, expected text"),
+        ("buckets", 0, "a dataset has either buckets or parts"),
+        ("buckets", -1, "buckets is -1, expected an integer from 0 to 1e\\+06"),
+        ("settings", {"template": "square"}, "settings.template is 'square', expected one of arcface-112, .*"),
+        (
+            "source",
+            {"kind": "folder", "root": "a\0b"},
+            r"source.root is 'a\\x00b', expected text without a null character",
+        ),
+        (
+            "models",
+            {"embedder": {"name": "n", "embedder_id": "../x"}},
+            "models.embedder.embedder_id is '../x', expected .*",
+        ),
     ],
 )
 def test_dataset_json_is_read_strictly(dataset: Dataset, key: str, value: object, message: str) -> None:

@@ -3,12 +3,14 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from manifests.errors import OutputError
 from manifests.output import atomic
 from manifests.reader import read_table
-from manifests.records import from_json
+from manifests.records import read_record
 from manifests.writer import write_table
 from train.ablate.arms import Arm
 from train.judge.score_table import COLUMNS
@@ -95,10 +97,11 @@ def read_finished(out: Path, arm: Arm, key: ArmKey) -> FinishedArm | None:
     path = _result_path(out, arm)
     if not path.exists():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if values["key"] != asdict(key):
+    advice = "remove it, and the arm is trained again"
+    # Results of another revision may have other keys.
+    if read_record(path, dict[str, Any], OutputError, advice).get("key") != asdict(key):
         return None
-    return FinishedArm(from_json(ArmResult, values), read_table(_pairs_path(out, arm)))
+    return FinishedArm(read_record(path, ArmResult, OutputError, advice), read_table(_pairs_path(out, arm)))
 
 
 def write_finished(out: Path, arm: Arm, finished: FinishedArm) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from curate.engines.local import signals_deferred
 from curate.listener import Listener
+from manifests.errors import OutputError
 from manifests.output import atomic
+from manifests.records import read_record
 from train.build import build_generator
 from train.config import Recipe
 
@@ -37,21 +40,28 @@ class Timing:
     steady: float
 
 
+@dataclass(frozen=True)
+class TimingRecord:
+    """The times in a file. key: what they depend on. times: by `architecture`."""
+
+    key: list[Any]
+    times: dict[str, Timing]
+
+
 def read_or_measure(
     path: Path, recipes: Sequence[Recipe], latent_dim: int, device: str, listener: Listener
 ) -> dict[str, Timing]:
     """Timing of each architecture: read from `path` if that has all of them, else all are measured, side by side."""
     recipe_of = {architecture(recipe): recipe for recipe in recipes}
     key = [device, latent_dim, sorted(recipe_of)]
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if record.get("key") != key:
+    record = read_record(path, TimingRecord, OutputError, "remove it") if path.exists() else TimingRecord([], {})
+    if record.key != key:
         listener.note(f"timing {len(recipe_of)} generators, each in fresh processes")
         timings = time_in_fresh_processes(list(recipe_of.values()), latent_dim, device)
-        times = {name: asdict(timing) for name, timing in zip(recipe_of, timings, strict=True)}
-        record = {"key": key, "times": times}
+        record = TimingRecord(key, dict(zip(recipe_of, timings, strict=True)))
         with atomic(path) as partial:
-            partial.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return {name: Timing(**values) for name, values in record["times"].items()}
+            partial.write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return record.times
 
 
 def architecture(recipe: Recipe) -> str:

@@ -1,6 +1,5 @@
 """Trains one arm of an ablation and scores its last checkpoint."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from train.ablate.arm_result import ArmKey, ArmResult, FinishedArm
 from train.ablate.arms import Arm
 from train.ablate.timing import Timing
 from train.build import build_generator
+from train.journal import read_log
 from train.judge.candidate import Candidate
 from train.judge.judge import Judge, dataset_embedders
 from train.judge.pair_scores import pair_count, score_pairs
@@ -89,8 +89,7 @@ def train_arm(
 def _read_log(path: Path) -> tuple[float, int]:
     """Seconds of the steps of a run and maximum bytes, from its log; steps that a kill undid are not counted twice."""
     seconds, memory, images_before = 0.0, 0, 0
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for _, row in read_log(path):
         seconds += (row["images"] - images_before) / row["images_per_second"]
-        memory, images_before = max(memory, row["memory_bytes"]), row["images"]
+        memory, images_before = max(memory, int(row["memory_bytes"])), int(row["images"])
     return seconds, memory

@@ -133,13 +133,18 @@ class PairLoader:
         """Continue at a saved state. Raises CheckpointError if it is of other faces, another seed or batch size."""
         current = self.state_dict()
         for name in ("seed", "batch", "photos"):
-            if state[name] != current[name]:
+            if state.get(name) != current[name]:
                 raise CheckpointError(
-                    f"the checkpoint was made with other training data ({name} {state[name]}, here {current[name]}): "
-                    "train on the same dataset, or start in another --out"
+                    f"the checkpoint was made with other training data ({name} {state.get(name)}, here "
+                    f"{current[name]}): train on the same dataset, or start in another --out"
                 )
+        position = state.get("position")
+        if not isinstance(position, int) or position < 0:
+            raise CheckpointError(
+                f"the checkpoint has no position in the training data ({position!r}): use another one"
+            )
         self._cancel()
-        self.position = int(state["position"])
+        self.position = position
 
     def close(self) -> None:
         """Stop the threads."""

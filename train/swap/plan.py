@@ -159,8 +159,8 @@ def _mark_id(request: SwapRequest) -> int:
     """The requested mark ID, else that of the results in `out`, else a new one."""
     if request.mark_id is not None:
         return request.mark_id
-    record = run_record.read(request.out) or {}
-    return int(str(record["mark_id"]), 16) if "mark_id" in record else new_mark_id()
+    record = run_record.read(request.out)
+    return int(record.mark_id, 16) if record is not None else new_mark_id()
 
 
 def _reference_person(photo: Path, detector: SwapDetector, embedder: Embedder, device: str) -> ReferencePerson:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from manifests.errors import OutputError
 from manifests.output import atomic, writable
-from manifests.records import InvalidRecordError, from_json
+from manifests.records import InvalidRecordError, from_json, parse_record
 from train.swap import run_record
 from train.swap.run_record import FILE, RESULTS, RunRecord
 
@@ -39,6 +39,14 @@ class Result:
     sha256: str
 
 
+@dataclass(frozen=True)
+class JournalLine:
+    """A line of the journal: the result `output`, a path relative to the folder."""
+
+    output: str
+    result: Result
+
+
 class Results:
     """The results of a folder, which the caller has locked. A context manager: the record is complete when it ends.
 
@@ -57,13 +65,9 @@ class Results:
             return
         run_record.require_same(out, record, recorded)
         try:
-            results = recorded.get(RESULTS)
-            if not isinstance(results, dict):
-                raise InvalidRecordError(f"{RESULTS} is no object")
-            self._results = {output: from_json(Result, value, output) for output, value in results.items()}
-            for line in self._journal_lines():
-                self._results[line["output"]] = from_json(Result, line["result"])
-        except (InvalidRecordError, KeyError, TypeError) as error:
+            self._results = {output: from_json(Result, value, output) for output, value in recorded.results.items()}
+            self._results |= {line.output: line.result for line in self._journal_lines()}
+        except InvalidRecordError as error:
             raise OutputError(f"{out / FILE} is damaged ({error}): remove it, or choose another --out") from error
 
     def __enter__(self) -> "Results":
@@ -121,11 +125,11 @@ class Results:
             text = json.dumps(asdict(self.record) | {RESULTS: results}, indent=2)
             partial.write_text(text + "\n", encoding="utf-8")
 
-    def _journal_lines(self) -> list[dict[str, Any]]:
+    def _journal_lines(self) -> list[JournalLine]:
         path = self.out / JOURNAL
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         # The last line is incomplete if the process was killed while writing it; its result has no name then.
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [parse_record(line, JournalLine) for line in lines if line.endswith(b"\n")]
 
 
 def sha256_of(path: Path) -> str:

@@ -4,12 +4,13 @@ Its key `results` lists the results with the targets that they were made from, s
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 from manifests.errors import OutputError
+from manifests.records import Limits, read_record
 
 FILE = "swap.json"
 RESULTS = "results"
@@ -29,9 +30,16 @@ class RunRecord:
     mask: str
     label: str
     corner: str
-    mark_id: str
+    mark_id: Annotated[str, Limits(pattern="[0-9a-f]{8}")]
     keep_location: bool = False
     format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class RecordedSwap(RunRecord):
+    """swap.json as a whole. results: path relative to the folder -> `train.swap.results.Result`."""
+
+    results: dict[str, Any] = field(default_factory=dict)
 
 
 def sha256(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -43,22 +51,18 @@ def sha256(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(digests)
 
 
-def read(out: Path) -> dict[str, object] | None:
-    """The contents of `out`/swap.json; None where there is none. Raises OutputError where it is damaged."""
+def read(out: Path) -> RecordedSwap | None:
+    """The contents of `out`/swap.json; None where there is none. Raises OutputError where it is not valid."""
     path = out / FILE
     if not path.exists():
         return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise OutputError(f"{path} is damaged ({error}): remove it, or choose another --out") from error
+    return read_record(path, RecordedSwap, OutputError, "remove it, or choose another --out")
 
 
-def require_same(out: Path, record: RunRecord, recorded: dict[str, object]) -> None:
+def require_same(out: Path, record: RunRecord, recorded: RecordedSwap) -> None:
     """Raise OutputError where `recorded`, the contents of `out`/swap.json, are of other inputs or settings."""
-    current = json.loads(json.dumps(asdict(record)))
-    settings = {key: value for key, value in recorded.items() if key != RESULTS}
-    differences = sorted(key for key in current | settings if current.get(key) != settings.get(key))
+    settings = asdict(recorded)
+    differences = sorted(key for key, value in asdict(record).items() if value != settings[key])
     if differences:
         raise OutputError(
             f"{out} contains swaps of other settings ({', '.join(differences)}, see {out / FILE}): choose another --out"

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from curate.errors import ModelError
 from curate.faces.embedder import Embedder
 from curate.faces.weights import MOBILEFACENET, file_sha256
+from manifests.input import readable
 
 # Table 1 of the paper: (expansion t, channels c, repeats n, stride s of the first).
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -104,6 +105,8 @@ def load_mobilefacenet(path: Path) -> Embedder:
         "expected a PyTorch checkpoint of a MobileFaceNet: `net_state_dict`, or the state itself, with the keys "
         "conv1.conv.weight ... blocks.14.conv.6.weight ... linear1.conv.weight, loadable with weights_only=True"
     )
+    with readable(path, ModelError):
+        path.open("rb").close()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, struct.error) as error:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from curate.errors import ModelError
 from curate.faces.onnx.operators import HOST_INPUTS, build
 from curate.faces.onnx.registry import Operator
+from manifests.input import readable
 
 _LAYOUT = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 _POINTWISE = ("Sigmoid",)
@@ -139,11 +140,12 @@ class OnnxGraph(nn.Module):
 
 
 def _load(path: Path) -> onnx.ModelProto:
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
     try:
-        model = onnx.load(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
-    except (DecodeError, OSError, ValueError) as error:
+        with readable(path, ModelError):
+            model = onnx.load(path)
+    except (DecodeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as ONNX ({error}); fetch the file again") from error
     if not model.graph.node:
         raise ModelError(f"{path}: contains no network; fetch the file again")

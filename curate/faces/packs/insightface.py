@@ -15,6 +15,7 @@ from curate.faces.packs.download import download, unpack_models
 from curate.faces.weights import Calibration, Weights, file_sha256, models_folder, register
 from curate.listener import SILENT, Listener
 from manifests.output import atomic
+from manifests.records import read_record
 
 _RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _LICENCE = "non-commercial research only (insightface model zoo)"
@@ -150,14 +151,9 @@ def _offline_advice(pack: Pack) -> str:
 def _check_pins(files: tuple[Path, ...]) -> None:
     """Compare each file's sha256 with the recorded one; record those of new files."""
     path = models_folder() / PINS
-    try:
-        pins: dict[str, str] = json.loads(path.read_text())
-    except FileNotFoundError:
-        pins = {}
-    except ValueError as error:
-        raise ModelError(
-            f"{path}: not readable as JSON ({error}); remove it to accept the files as they are"
-        ) from error
+    pins: dict[str, str] = {}
+    if path.exists():
+        pins = read_record(path, dict[str, str], ModelError, "remove it to accept the files as they are")
     new = {}
     for file in files:
         key, sha256 = f"{file.parent.name}/{file.name}", file_sha256(file)

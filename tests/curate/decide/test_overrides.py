@@ -26,13 +26,13 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,verdict\na.jpg,keep\nb.jpg,delete\n", "line 3: unknown verdict 'delete' for b.jpg; write 'keep'"),
-        ("image_id,verdict\na.jpg\n", "line 2: unknown verdict '' for a.jpg"),
+        ("image_id,verdict\na.jpg,keep\nb.jpg,delete\n", "line 3: unknown verdict 'delete' for 'b.jpg'; write 'keep'"),
+        ("image_id,verdict\na.jpg\n", "line 2: unknown verdict '' for 'a.jpg'"),
         ("image_id,verdict\n,keep\n", "line 2: no image_id"),
         ("photo,what\n", "line 1: the header is 'photo,what'; change it to 'image_id,verdict,note'"),
         (
             "image_id,verdict\na.jpg,keep\na.jpg,drop\n",
-            "line 3: verdict 'drop' for a.jpg contradicts 'keep' in line 2; remove one of the two lines",
+            "line 3: verdict 'drop' for 'a.jpg' contradicts 'keep' in line 2; remove one of the two lines",
         ),
     ],
 )

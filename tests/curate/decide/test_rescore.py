@@ -39,7 +39,7 @@ def test_the_hash_of_a_calibration_depends_on_its_values_alone(tmp_path: Path) -
     SHIPPED.save(tmp_path / "copy.json")
     assert calibration_sha256(load_calibration(tmp_path / "copy.json")) == calibration_sha256(SHIPPED)
     assert calibration_sha256(STRICTER) != calibration_sha256(SHIPPED)
-    with pytest.raises(PolicyError, match=r"none\.json is not a blur calibration .*create one with `curate calibrate`"):
+    with pytest.raises(PolicyError, match=r"none\.json does not exist: create one with `curate calibrate`"):
         load_calibration(tmp_path / "none.json")
 
 

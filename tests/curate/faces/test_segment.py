@@ -78,7 +78,7 @@ def rewrite(path: Path, **changes: str) -> None:
 
 
 def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"segmenter\.safetensors is missing or not a safetensors file"):
+    with pytest.raises(ModelError, match=r"segmenter\.safetensors is missing; reinstall swapset"):
         Segmenter.load("cpu", tmp_path / "segmenter.safetensors")
 
 

@@ -72,7 +72,7 @@ def test_calibration_file_round_trip(tmp_path: Path) -> None:
 
 
 def test_missing_and_foreign_calibration_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"missing\.json is not a blur calibration .* `curate calibrate`"):
+    with pytest.raises(PolicyError, match=r"missing\.json does not exist: create one with `curate calibrate`"):
         load_calibration(tmp_path / "missing.json")
     path = tmp_path / "own.json"
     CALIBRATION.save(path)
