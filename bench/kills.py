@@ -158,7 +158,7 @@ def disk(scene: Scene, until: float) -> None:
             lines = scene.log.read_text().splitlines()
             # A record of progress may have had no space that the results did not need.
             if code != expected.code and (code != 4 or "the disk is full" not in lines[-1]):
-                scene.fault(f"{when}: not told as a full disk")
+                scene.fault(f"{when}: no message of a full disk")
             scene.check_log(when)
             scene.check_names(expected, when)
             _mount(mount, "remount,size=1g")

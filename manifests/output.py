@@ -112,10 +112,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         with _full_disk(path):
             yield partial
         with writable(path):
-            for folder, _, names in os.walk(partial):
-                for name in names:
-                    _sync(Path(folder, name))
-                _sync(Path(folder))
+            sync_file_system(partial)
             _take_place(partial, path)
             _sync(path.parent)
     finally:
