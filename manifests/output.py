@@ -164,6 +164,16 @@ def remove_partials(root: str | os.PathLike[str]) -> int:
     return count
 
 
+def has_partial(path: str | os.PathLike[str]) -> bool:
+    """Whether a process that was killed, or is at work, has an unfinished file that would become `path`."""
+    path = Path(path)
+    prefix = f".{temporary_stem(path.name)}.partial-"
+    try:
+        return any(name.startswith(prefix) and _PARTIAL.match(name) for name in os.listdir(path.parent))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def remove_partials_of(path: str | os.PathLike[str]) -> None:
     """Remove the unfinished files of ended processes that would have become `path`. For outputs of a single file."""
     path = Path(path)

@@ -6,14 +6,16 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-from curate.engines.engine import Advance, Task, Work, WorkerDied
+from curate.engines.engine import MAX_CRASHES, Advance, Task, Work, WorkerDied
 from curate.program import SIGNALS
 
 _POLL_SECONDS = 0.2
@@ -41,8 +43,14 @@ class LocalEngine:
         self.workers = workers
         self.threads = threads
 
-    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
-        """Complete every task; see `curate.engines.engine.Engine.run`."""
+    def run(
+        self,
+        tasks: Sequence[Task],
+        setup: Callable[[], Work[Task]],
+        advance: Advance,
+        after_crash: Callable[[Task], Task] | None = None,
+    ) -> None:
+        """Complete every task; see `curate.engines.engine.Engine.run`. With one worker a crash ends this process."""
         if not tasks:
             return
         if self.workers == 1:
@@ -51,20 +59,33 @@ class LocalEngine:
             for task in tasks:
                 work(task, advance)
             return
+        todo, crashes = dict(enumerate(tasks)), Counter[int]()
+        while todo:
+            running = self._run_pool(todo, setup, advance)
+            crashes.update(running)
+            if todo and (not running or max(crashes.values()) >= MAX_CRASHES):
+                raise WorkerDied(
+                    "a worker process was killed, most likely for lack of memory; finished shards are kept: "
+                    "run the same command again with fewer --workers"
+                )
+            for number in running:
+                todo[number] = after_crash(todo[number]) if after_crash else todo[number]
+
+    def _run_pool(self, todo: dict[int, Task], setup: Callable[[], Work[Task]], advance: Advance) -> list[int]:
+        """Run tasks, and remove from `todo` those that are done, all unless a worker dies; return those that ran then.
+
+        Raises the first exception of a task.
+        """
         context = multiprocessing.get_context(_START_METHOD)
-        counter = context.Value("q", 0)
-        pool = ProcessPoolExecutor(
-            min(self.workers, len(tasks)), context, _start_worker, (setup, counter, self.threads)
-        )
+        workers = min(self.workers, len(todo))
+        state = _State(context.Value("q", 0), context.Value("q", 0), context.RawArray("q", [-1] * workers))
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (setup, state, self.threads))
         try:
             with signals_deferred():
-                pending = {pool.submit(_run_task, task) for task in tasks}
-            _wait_for_all(pending, counter, advance)
-        except BrokenProcessPool as error:
-            raise WorkerDied(
-                "a worker process was killed, most likely for lack of memory; finished shards are kept: "
-                "run the same command again with fewer --workers"
-            ) from error
+                pending = {pool.submit(_run_task, number, task): number for number, task in todo.items()}
+            if _wait_for_all(pending, todo, state, advance):
+                return []
+            return [number for number in state.running if number in todo]
         finally:
             # A second Ctrl-C here would leave the workers to finish all tasks before the program could end.
             with signals_deferred():
@@ -103,27 +124,53 @@ def signals_deferred() -> Iterator[None]:
         signal.raise_signal(received[0])
 
 
-def _wait_for_all(pending: set[Future[None]], counter: Any, advance: Advance) -> None:
-    """Wait for the tasks, report the workers' shared counter, raise the first exception."""
-    reported = 0
-    while pending:
-        finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
-        count = counter.value
-        advance(count - reported)
-        reported = count
-        for future in finished:
-            future.result()
-    advance(counter.value - reported)
+@dataclass(frozen=True)
+class _State:
+    """Memory that the workers share with the calling process.
+
+    Attributes:
+        items: Number of items that are finished.
+        started: Number of workers that have started.
+        running: The number of the task that each worker runs, -1 for none.
+    """
+
+    items: Any
+    started: Any
+    running: Any
+
+
+def _wait_for_all(pending: dict[Future[int], int], todo: dict[int, Task], state: _State, advance: Advance) -> bool:
+    """Wait for the tasks, report the items, raise the first exception; return False where a worker has died.
+
+    Tasks that are done are removed from `todo`; items of others that a dead worker had finished are taken back.
+    """
+    reported = done = 0
+    try:
+        while pending:
+            finished, _ = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+            count = state.items.get_obj().value  # a dead worker may hold its lock
+            advance(count - reported)
+            reported = count
+            # Those that are done come first: a dead worker ends all others with an exception.
+            for future in sorted(finished, key=lambda future: future.exception() is not None):
+                done += future.result()
+                del todo[pending.pop(future)]
+    except BrokenProcessPool:
+        advance(done - reported)
+        return False
+    advance(state.items.get_obj().value - reported)
+    return True
 
 
 # State of a worker process.
 _work: Work[Any] | None = None
-_counter: Any = None
+_state: _State | None = None
+_number = 0
 _setup_error: Exception | None = None
 
 
-def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) -> None:
-    global _work, _counter, _setup_error
+def _start_worker(setup: Callable[[], Work[Any]], state: _State, threads: int) -> None:
+    global _work, _state, _number, _setup_error
     # Ctrl-C reaches the whole process group; the calling process alone handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -131,7 +178,10 @@ def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) ->
         # The workers of a process that was killed with SIGKILL would otherwise go on writing into the output.
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
     _set_threads(threads)
-    _counter = counter
+    _state = state
+    with state.started.get_lock():
+        _number = state.started.value
+        state.started.value += 1
     try:
         _work = setup()
     except Exception as error:  # noqa: BLE001
@@ -139,16 +189,24 @@ def _start_worker(setup: Callable[[], Work[Any]], counter: Any, threads: int) ->
         _setup_error = error
 
 
-def _run_task(task: Any) -> None:
+def _run_task(number: int, task: Any) -> int:
+    """Run a task; return the number of its items."""
     if _setup_error is not None:
         raise _setup_error
     assert _work is not None
+    assert _state is not None
+    state, items = _state, 0
 
     def advance(count: int) -> None:
-        with _counter.get_lock():
-            _counter.value += count
+        nonlocal items
+        items += count
+        with state.items.get_lock():
+            state.items.value += count
 
+    state.running[_number] = number
     _work(task, advance)
+    state.running[_number] = -1
+    return items
 
 
 def _set_threads(threads: int) -> None:

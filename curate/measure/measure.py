@@ -15,7 +15,16 @@ from curate.faces.models import check_device, describe, identify, resolve
 from curate.listener import SILENT, Listener, progress
 from curate.measure.findings import findings
 from curate.measure.settings import REVISION, MeasureSettings
-from curate.measure.shards import MeasureJob, Shard, choose_buckets, damage, has_changed, is_finished, list_shards
+from curate.measure.shards import (
+    MeasureJob,
+    Shard,
+    choose_buckets,
+    damage,
+    has_changed,
+    is_finished,
+    list_shards,
+    was_killed,
+)
 from curate.sources import Source, open_source
 from curate.sources.layouts import LAYOUTS
 from curate.sources.layouts.folder import resolve_identities
@@ -241,18 +250,24 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
     """
     job = measure_plan.job
     engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads)
+    todo = [replace(shard, isolated=was_killed(shard, job)) for shard in measure_plan.todo]
     with OutputLock(job.out):
         began = time.monotonic()
         write_info(job.out, measure_plan.info)
         try:
             with progress(listener, "measuring", measure_plan.photos_todo) as advance:
-                engine.run(measure_plan.todo, job.setup, advance)
+                engine.run(todo, job.setup, advance, _isolated)
         finally:
             # Terminated workers leave the partial files of their last write.
             remove_partials(job.out)
     for line in findings(job.path("measures", shard.bucket) for shard in measure_plan.shards):
         listener.note(line)
     return MeasureResult(measure_plan.photos_todo, time.monotonic() - began)
+
+
+def _isolated(shard: Shard) -> Shard:
+    """The task instead of one that killed its worker, perhaps by one of its photos."""
+    return replace(shard, isolated=True)
 
 
 def check_apart(root: Path, out: Path) -> None:

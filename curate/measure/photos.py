@@ -44,6 +44,8 @@ class PhotoReader:
         self.max_pixels = max_pixels
         self.measures = measures
         self.pool = pool
+        self.isolated = False
+        """Whether photos are decoded in another process, which they may crash."""
 
     def batches(self, entries: Iterable[Entry]) -> Iterator[list[Photo]]:
         """Yield photos in the order of `entries`, in batches that depend on nothing but the photos."""
@@ -77,7 +79,7 @@ class PhotoReader:
         data: bytes | None = None
         try:
             data = self.source.read(entry)
-            decoded = decode(data, max_pixels=self.max_pixels, shrink=True)
+            decoded = decode(data, max_pixels=self.max_pixels, shrink=True, isolated=self.isolated)
         except DecodeError as error:
             sha256 = hashlib.sha256(data).hexdigest() if data is not None else None
             reason = str(error)

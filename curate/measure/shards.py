@@ -33,6 +33,7 @@ from curate.sources.layouts.listing import is_no_identity
 from manifests.arrays import box_array, landmark_array
 from manifests.errors import DamagedError
 from manifests.layout import FINGERPRINT, ChoiceRecord, ModelsRecord, bucket_of, shard_name
+from manifests.output import has_partial
 from manifests.reader import read_table
 from manifests.schema import BOX, LANDMARKS, SCHEMA_VERSION, arrow_schema, embeddings_schema
 from manifests.table_file import TableFile
@@ -82,6 +83,7 @@ class Shard:
     """One bucket of the source.
 
     `faces_fingerprint`: of the inputs of faces and measures; `embeddings_fingerprint`: of those of the embeddings.
+    `isolated`: a process died while it measured the shard, so its photos are decoded in processes of their own.
     `stale`: measured, but a table is damaged, or a photo has changed since without changing its size or modification
     time.
     """
@@ -92,6 +94,7 @@ class Shard:
     faces_fingerprint: str
     embeddings_fingerprint: str
     stale: bool = False
+    isolated: bool = False
 
 
 def choose_buckets(photos: int) -> int:
@@ -166,6 +169,11 @@ def is_finished(shard: Shard, job: MeasureJob) -> bool:
     )
 
 
+def was_killed(shard: Shard, job: MeasureJob) -> bool:
+    """Whether a process died while it measured the shard, and left an unfinished file."""
+    return has_partial(job.path("faces", shard.bucket))
+
+
 def damage(shard: Shard, job: MeasureJob, *, whole: bool = False) -> DamagedError | None:
     """Return the damage of a table of the shard; None where all that exist are as they were written.
 
@@ -219,6 +227,7 @@ class ShardWorker:
         self.dim = models.embedder.dim
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
+        self.pipeline.reader.isolated = shard.isolated
         if not shard.stale and is_measured(shard, self.job):
             vectors = self._embed(shard, advance)
         else:

@@ -17,7 +17,13 @@ class SerialEngine:
     def __init__(self, workers: int, threads: int) -> None:
         self.workers = workers
 
-    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
+    def run(
+        self,
+        tasks: Sequence[Task],
+        setup: Callable[[], Work[Task]],
+        advance: Advance,
+        after_crash: Callable[[Task], Task] | None = None,
+    ) -> None:
         work = setup() if tasks else None
         for task in tasks:
             assert work is not None
@@ -72,6 +78,33 @@ def kill_the_worker() -> Work[int]:
 def test_a_killed_worker_is_one_error() -> None:
     with pytest.raises(WorkerDied, match="run the same command again with fewer --workers"):
         open_engine("local", workers=2, threads=1).run([1, 2], kill_the_worker, lambda count: None)
+
+
+def kill_in_setup() -> Work[int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_worker_that_dies_before_its_first_task_is_one_error() -> None:
+    with pytest.raises(WorkerDied):
+        open_engine("local", workers=2, threads=1).run([1, 2], kill_in_setup, lambda count: None)
+
+
+def kill_by_negative_tasks() -> Work[int]:
+    def work(task: int, advance: Advance) -> None:
+        advance(1)
+        if task < 0:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        advance(abs(task) - 1)
+
+    return work
+
+
+def test_a_task_that_kills_its_worker_is_run_again_more_carefully() -> None:
+    counts: list[int] = []
+    engine = open_engine("local", workers=2, threads=1)
+    engine.run([1, -2, 3, -4, 5], kill_by_negative_tasks, counts.append, abs)
+    assert sum(counts) == 15
 
 
 def test_an_unknown_engine() -> None:

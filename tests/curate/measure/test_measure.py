@@ -27,7 +27,13 @@ class RecordingEngine:
     def __init__(self, workers: int, threads: int) -> None:
         pass
 
-    def run(self, tasks: Sequence[Task], setup: Callable[[], Work[Task]], advance: Advance) -> None:
+    def run(
+        self,
+        tasks: Sequence[Task],
+        setup: Callable[[], Work[Task]],
+        advance: Advance,
+        after_crash: Callable[[Task], Task] | None = None,
+    ) -> None:
         type(self).tasks = tasks
         for task in tasks:
             advance(task.photos)  # type: ignore[attr-defined]
