@@ -9,6 +9,10 @@ import typer
 from curate.commands.options import Dataset, Source
 from curate.commands.progress import ProgressBar
 
+ExportOut = Annotated[
+    Path, typer.Option(help="A new folder, or the one of the same export that was stopped, which then continues.")
+]
+
 
 def inspect(dataset: Dataset) -> None:
     """Summarise a dataset.
@@ -79,7 +83,7 @@ def merge(
     print(f"{merged.summary()}: {out}")
 
 
-def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new folder.")]) -> None:
+def export_hf(dataset: Dataset, out: ExportOut) -> None:
     """Write Parquet for Hugging Face `datasets.load_dataset`: image, mask, label.
 
     Example: curate export hf curated/vggface2 --out exported
@@ -91,7 +95,7 @@ def export_hf(dataset: Dataset, out: Annotated[Path, typer.Option(help="A new fo
 
 def export_folder(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="A new folder.")],
+    out: ExportOut,
     masks: Annotated[bool, typer.Option("--masks", help="Write the label maps too.")] = False,
 ) -> None:
     """Write image files, one folder per person.

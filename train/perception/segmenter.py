@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from curate.faces.segment import FORMAT, digest
+from curate.program import run
 from manifests.landmarks import MASK_CLASSES
 from manifests.output import atomic, remove_partials_of
 from train.perception.recipe import LICENCE, SPEC, Phase
@@ -44,6 +45,12 @@ def export(checkpoint: Path, path: Path, phases: Sequence[Phase]) -> None:
 
 
 def main() -> None:
+    """Run the program: errors and signals are one line."""
+    kept = "The last checkpoint is kept; run the same command again"
+    run(_train_and_export, "segmenter", f"{kept} to continue.", f"{kept} with a smaller --batch.")
+
+
+def _train_and_export() -> None:
     parser = argparse.ArgumentParser(
         description="Train the built-in face segmenter.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
