@@ -19,7 +19,6 @@ BENCHMARKS = {
     "segmenter": ["bench.segmenter", "--data", "$SWAPSET_DATA"],
     "segmenter speed": ["bench.segmenter", "--data", "$SWAPSET_DATA", "--speed"],
     "sharpness": ["bench.sharpness", "--photos", "200"],
-    "blur in soft collections": ["bench.sharpness", "--photos", "100", "--soft"],
     "damage": ["bench.damage", "--photos", "60", "--offset", "0.5"],
     "duplicates": ["bench.duplicates"],
     "resolution": ["bench.resolution", "--photos", "44"],

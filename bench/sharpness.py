@@ -1,8 +1,10 @@
 """Blur detection: recall per rung of the degradation ladder and false alarms, against cleanvision and the Laplacian.
 
     python -m bench.sharpness --photos 200             # tables as Markdown
-    python -m bench.sharpness --photos 100 --soft      # blur in collections that are soft themselves
-    python -m bench.sharpness --photos 400 --fit FILE  # fit the shipped calibration again
+    python -m bench.sharpness --fit FILE --photos 100 --datasets DIR   # fit the shipped calibration again
+
+DIR holds the collections as measured by `curate clean folder --root $SWAPSET_DATA/NAME --out DIR/NAME`, and as
+DIR/thumbs-64 photos of celebs-112 and celebs-color reduced to 64 px.
 
 Protocol: photos of $SWAPSET_DATA; the first half of each collection (by sorted person or name) is for fitting, the
 second half for the tables. Rungs: the photo is resized to the 256 px face scale (eyes 63 px apart), degraded,
@@ -14,7 +16,7 @@ against the rung's. Landmarks: MTCNN on lfw-gray, the templates on the two align
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,10 +27,11 @@ import torch
 from cleanvision.issue_managers.image_property import BlurrinessProperty
 from PIL import Image
 
+from bench.blur_collections import labelled_portraits, sample_portraits
 from bench.photos import data, spread
 from curate.decide.sharpness_limit import collection_limit
 from curate.evaluate import degradations
-from curate.evaluate.blur_fit import BRIGHTNESS, AlignedFace, fit_calibration
+from curate.evaluate.blur_fit import AlignedFace, LabelledFace, fit_calibration
 from curate.evaluate.degradations import LADDER, Rung
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
@@ -44,7 +47,9 @@ CLEANVISION = {"normalizing_factor": 0.01, "color_threshold": 0.18}
 """Default settings of cleanvision."""
 THRESHOLDS = {"sharpness": 0.5, "cleanvision": 0.29, "laplacian": 100.0}
 """Blurred below; 0.29 is the default of cleanvision."""
-SOFT_RUNGS = ("gaussian 2", "gaussian 3", "motion 11", "motion 15", "defocus 4", "low resolution 3", "low resolution 5")
+COLLECTIONS = ("celebs-112", "lfw-gray", "unlabelled", "web-raw", "celebs-color", "thumbs-64")
+"""Collections with labels."""
+BRIGHTNESS = (1.0, 0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -173,54 +178,37 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
         print(f"| {rung.name} | {expected[rung.blurred]} | {' | '.join(cells)} |", flush=True)
 
 
-def print_soft_table(count: int, calibration: BlurCalibration) -> None:
-    """Print the shares called blurred in collections that are soft themselves, at their own limit and at 0.5."""
-    segmenter = Segmenter.load("cpu")
-    rungs = [rung for rung in LADDER if rung.name in SOFT_RUNGS]
-    print("\nShare called blurred, at the collection's limit / at 0.5:\n")
-    print(f"| collection | faces | limit | undegraded | {' | '.join(rung.name for rung in rungs)} |")
-    print("|---|---|---|---|" + "---|" * len(rungs))
-    for collection in ("celebs-112", "lfw-gray"):
-        faces = list(read_portraits(collection, 1, count, segmenter))
-        labels = [face.labels for face in faces]
-        versions = [undegraded(faces), *(degraded(faces, rung) for rung in rungs)]
-        sharpness_of = [scores(part, labels, calibration)["sharpness"].to_numpy() for part in versions]
-        limit = collection_limit(sharpness_of[0])
-        cells = [f"{(values < limit).mean():.3f} / {(values < 0.5).mean():.3f}" for values in sharpness_of]
-        print(f"| {collection} | {len(faces)} | {limit:.3f} | {' | '.join(cells)} |", flush=True)
-
-
-def fit(count: int, path: Path) -> None:
-    """Fit the calibration on the fitting half of celebamask and write it to `path`."""
-    segmenter = Segmenter.load("cpu")
-
-    def faces() -> Iterator[AlignedFace]:
-        for portrait in read_portraits("celebamask", 0, count, segmenter):
-            yield replace(align_face(portrait.photo, portrait.landmarks), labels=portrait.labels)
-
-    fit_calibration(
-        faces(),
-        provenance={
-            "photos": "CelebAMask-HQ at 512 px, the first half by name",
-            "made by": f"python -m bench.sharpness --photos {count} --fit FILE",
-        },
-    ).save(path)
+def fit(datasets: Path, count: int, path: Path) -> None:
+    """Fit the calibration on celebamask's tuned half, degraded, and on the labels of the people tuned on."""
+    labelled = [
+        LabelledFace(portrait.aligned(), label.label == "blurred")
+        for collection in COLLECTIONS
+        for portrait, label in labelled_portraits(datasets, collection, held=False)
+        if label.label != "arguable"
+    ]
+    faces = (portrait.aligned() for portrait in sample_portraits(datasets, "celebamask", count, held=False))
+    provenance = {
+        "photos": "CelebAMask-HQ at 512 px, degraded; labels of bench/blur_labels.csv, people tuned on",
+        "made by": f"python -m bench.sharpness --fit FILE --photos {count} --datasets DIR",
+    }
+    fit_calibration(faces, provenance=provenance, labelled=labelled).save(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=200, help="photos of each collection")
+    parser.add_argument("--datasets", type=Path, help="folder of the measured collections")
     parser.add_argument("--fit", type=Path, help="write a calibration here instead of printing tables")
-    parser.add_argument("--soft", action="store_true", help="print the table of collections that are soft themselves")
     parser.add_argument("--calibration", type=Path, help="measure this calibration instead of the shipped one")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.soft:
-        print_soft_table(options.photos, load_calibration(options.calibration))
-    elif options.fit:
-        fit(options.photos, options.fit)
-    else:
-        print_tables(options.photos, load_calibration(options.calibration))
+    if options.fit and not options.datasets:
+        parser.error("--fit needs --datasets, the folder of the measured collections")
+    if options.fit:
+        fit(options.datasets, options.photos, options.fit)
+        return
+    calibration = load_calibration(options.calibration)
+    print_tables(options.photos, calibration)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Fit of a blur calibration: sharp crops are degraded in known ways, and a logistic regression separates the two.
+"""Fit of a blur calibration: sharp crops are degraded in known ways, and a monotone regression separates the two.
 
 The crops have the template simswap-224, on which the eyes are 65 px apart, 1.03 times the 256 px face scale. The sizes
 of the ladder are therefore multiplied by CROP_SCALE, and blur is applied *after* alignment, not before. All given crops
-are taken as sharp; blur that is already in them is not corrected for. The sharpness limit is where RESERVE of the sharp
-versions (including noisy, dim, bright and JPEG 20 ones) are below it.
+are taken as sharp; blur that is already in them is not corrected for. Faces that a person labelled as sharp or blurred
+can be added; they count as much as the degraded ones. The sharpness limit is where RESERVE of the sharp faces, as given
+or labelled, are below it.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 
 import cv2
@@ -19,19 +21,28 @@ from torch import Tensor
 from curate.errors import SourceError
 from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER
-from curate.measure.sharpness import BlurCalibration, enlargement, second_order, standardised
+from curate.measure.sharpness import BlurCalibration, limited, octaves
 from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
 
 Pixels = npt.NDArray[np.uint8]
 
 CROP_SCALE = 65.08 / degradations.EYE_DISTANCE
-BRIGHTNESS = (1.0, 0.5, 2.0)
+BRIGHTNESS = (1.0, 0.5)
+"""Doubled brightness is evaluated but not fitted: it clips most of a well-exposed face, and clipping draws edges."""
+
 SHARP_VERSIONS, BLURRED_VERSIONS = 4, 8
 """Number of versions of each face, chosen at random from the ladder at each BRIGHTNESS."""
 
+RANGE = (0.01, 0.97)
+"""Quantiles between which a statistic counts: beyond, more sharpening or more blur changes nothing."""
+
+PER_OCTAVE = 0.4
+"""Log odds by which a face is excused for each octave that the crop enlarges it: with it, sharp faces of labelled
+112 px photos and of the 64 px thumbnails made from them score alike. Degradations of sharp crops cannot show it."""
+
 RESERVE = 0.01
 MIN_FACES = 50
-RIDGE = 3e-4
+RIDGE = 1e-4
 BATCH = 32
 
 _JPEG_SHARE = 0.25
@@ -56,106 +67,136 @@ class AlignedFace:
 
 
 @dataclass(frozen=True)
-class DegradedStatistics:
+class LabelledFace:
+    """A face that a person looked at, and whether it is blurred."""
+
+    face: AlignedFace
+    blurred: bool
+
+
+class Origin(IntEnum):
+    """Where a version of a face comes from."""
+
+    ORIGINAL = 0
+    DEGRADED = 1
+    LABELLED = 2
+
+
+@dataclass(frozen=True)
+class FitData:
     """Sharpness statistics of M versions of faces.
 
     Attributes:
-        columns: Each of STATISTICS -> (M,).
+        columns: each of STATISTICS -> (M,).
         upscale: (M,) crop px per source px.
         blurred: (M,) bool.
-        original: (M,) bool, versions that are the face as given.
+        origin: int (M,), values of Origin.
     """
 
     columns: dict[str, Tensor]
     upscale: Tensor
     blurred: Tensor
-    original: Tensor
+    origin: Tensor
+
+
+@dataclass
+class _Collector:
+    """Measures versions in batches of BATCH."""
+
+    batch: list[AlignedFace] = field(default_factory=list)
+    parts: list[dict[str, Tensor]] = field(default_factory=list)
+    rows: list[tuple[float, bool, Origin]] = field(default_factory=list)
+
+    def add(self, face: AlignedFace, blurred: bool, origin: Origin) -> None:
+        self.batch.append(face)
+        self.rows.append((face.upscale, blurred, origin))
+        if len(self.batch) == BATCH:
+            self.measure()
+
+    def measure(self) -> None:
+        if self.batch:
+            pixels = torch.from_numpy(np.stack([face.crop for face in self.batch])).permute(0, 3, 1, 2).contiguous()
+            labels = torch.from_numpy(np.stack([face.labels for face in self.batch]))
+            points = torch.from_numpy(np.stack([face.points for face in self.batch])).float()
+            self.parts.append(sharpness_statistics(pixels, labels, points))
+            self.batch.clear()
+
+    def data(self) -> FitData:
+        self.measure()
+        columns = {name: torch.cat([part[name] for part in self.parts] or [torch.zeros(0)]) for name in STATISTICS}
+        upscale, blurred, origin = zip(*self.rows, strict=True) if self.rows else ((), (), ())
+        return FitData(
+            columns,
+            torch.tensor(upscale),
+            torch.tensor(blurred, dtype=torch.bool),
+            torch.tensor(origin, dtype=torch.int),
+        )
 
 
 def fit_calibration(
-    faces: Iterable[AlignedFace], seed: int = 0, provenance: dict[str, Any] | None = None
+    faces: Iterable[AlignedFace],
+    seed: int = 0,
+    provenance: dict[str, Any] | None = None,
+    labelled: Iterable[LabelledFace] = (),
 ) -> BlurCalibration:
     """Fit a blur calibration. The same faces and seed give the same numbers.
 
     Args:
-        faces: Sharp faces.
-        seed: Of the degradations.
-        provenance: Stored with the calibration, beside the number of faces and the seed.
+        faces: sharp faces.
+        seed: of the degradations.
+        provenance: stored with the calibration, beside the numbers of faces and the seed.
+        labelled: faces with a person's label, of any sharpness.
 
     Raises SourceError for fewer than MIN_FACES faces.
     """
-    data = degraded_statistics(faces, seed)
-    count = int(data.original.sum())
+    data = fit_data(faces, seed, labelled)
+    count = int((data.origin == Origin.ORIGINAL).sum())
     if count < MIN_FACES:
         raise SourceError(f"{count} faces are too few to calibrate blur on; give at least {MIN_FACES} sharp ones")
     values = torch.stack([data.columns[name].double() for name in STATISTICS], 1)
-    mean, spread = values.mean(0).tolist(), values.std(0).clamp(min=1e-6).tolist()
-    terms = second_order(standardised(data.columns, mean, spread))
-    inputs = torch.cat((terms, enlargement(data.upscale)[:, None], torch.ones(len(terms), 1)), 1)
-    weights = _fit(inputs, data.blurred, data.original)
-    weights[-2] = weights[-2].clamp(max=0)  # enlarging never sharpens
-    scores = inputs[~data.blurred] @ weights
-    weights[-1] -= torch.quantile(scores, RESERVE)
-    linear = len(STATISTICS)
+    low, high = torch.quantile(values, torch.tensor(RANGE, dtype=torch.float64), dim=0)
+    inputs = limited(data.columns, tuple(low.tolist()), tuple(high.tolist()))
+    offset = PER_OCTAVE * octaves(data.upscale)
+    weight, bias = fit_monotone(inputs, offset, ~data.blurred, _importance(data))
+    sharp = ~data.blurred & (data.origin != Origin.DEGRADED)
+    bias -= float(torch.quantile((inputs @ weight + offset + bias)[sharp], RESERVE))
+    counts = {"faces": count, "labelled": int((data.origin == Origin.LABELLED).sum()), "seed": seed}
     return BlurCalibration(
         statistics=STATISTICS,
-        mean=tuple(mean),
-        spread=tuple(spread),
-        linear=tuple(weights[:linear].tolist()),
-        square=tuple(weights[linear:-2].tolist()),
-        enlarged=float(weights[-2]),
-        bias=float(weights[-1]),
-        provenance={"faces": count, "seed": seed, **(provenance or {})},
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+        weight=tuple(weight.tolist()),
+        per_octave=PER_OCTAVE,
+        bias=bias,
+        provenance=counts | (provenance or {}),
     )
 
 
-def degraded_statistics(faces: Iterable[AlignedFace], seed: int) -> DegradedStatistics:
-    """Degrade faces at random and measure the sharpness statistics of all versions."""
+def fit_data(faces: Iterable[AlignedFace], seed: int, labelled: Iterable[LabelledFace] = ()) -> FitData:
+    """Degrade faces at random and measure the sharpness statistics of all versions and of the labelled faces."""
     random = np.random.default_rng(seed)
-    batch: list[AlignedFace] = []
-    parts: list[dict[str, Tensor]] = []
-    upscale, blurred, original = [], [], []
-
-    def measure() -> None:
-        pixels = torch.from_numpy(np.stack([face.crop for face in batch])).permute(0, 3, 1, 2).contiguous()
-        labels = torch.from_numpy(np.stack([face.labels for face in batch]))
-        points = torch.from_numpy(np.stack([face.points for face in batch])).float()
-        parts.append(sharpness_statistics(pixels, labels, points))
-        batch.clear()
-
+    collector = _Collector()
     for face in faces:
-        for version, is_blurred, is_original in _versions(face, random):
-            batch.append(version)
-            upscale.append(version.upscale)
-            blurred.append(is_blurred)
-            original.append(is_original)
-            if len(batch) == BATCH:
-                measure()
-    if batch:
-        measure()
-    columns = {name: torch.cat([part[name] for part in parts] or [torch.zeros(0)]) for name in STATISTICS}
-    return DegradedStatistics(
-        columns, torch.tensor(upscale), torch.tensor(blurred), torch.tensor(original, dtype=torch.bool)
-    )
+        collector.add(face, False, Origin.ORIGINAL)
+        for version, blurred in _versions(face, random):
+            collector.add(version, blurred, Origin.DEGRADED)
+    for seen in labelled:
+        collector.add(seen.face, seen.blurred, Origin.LABELLED)
+    return collector.data()
 
 
-def _versions(face: AlignedFace, random: np.random.Generator) -> Iterator[tuple[AlignedFace, bool, bool]]:
-    """Yield the face and degraded versions of it: version, whether it is blurred, whether it is the face as given."""
-    yield face, False, True
-    for is_blurred, count in ((False, SHARP_VERSIONS), (True, BLURRED_VERSIONS)):
-        rungs = [rung for rung in LADDER if rung.blurred is is_blurred]
+def _versions(face: AlignedFace, random: np.random.Generator) -> Iterator[tuple[AlignedFace, bool]]:
+    """Yield degraded versions of a face, and whether each is blurred."""
+    for blurred, count in ((False, SHARP_VERSIONS), (True, BLURRED_VERSIONS)):
+        rungs = [rung for rung in LADDER if rung.blurred is blurred]
         for index in random.permutation(len(rungs) * len(BRIGHTNESS))[:count]:
             rung, factor = rungs[index // len(BRIGHTNESS)], BRIGHTNESS[index % len(BRIGHTNESS)]
             crop = rung.apply(face.crop, CROP_SCALE, random)
-            if is_blurred and random.random() < _JPEG_SHARE:
+            if blurred and random.random() < _JPEG_SHARE:
                 crop = degradations.jpeg(crop, int(random.integers(20, 80)))
             crop = degradations.brightness(crop, factor)
             crop = _realigned(crop, random) if random.random() < _REALIGNED_SHARE else crop
-            yield replace(face, crop=crop), is_blurred, False
-    # A face that is small in its photo: the interpolation of the crop blurs it.
-    factor = float(random.uniform(3.0, 5.0))
-    crop = degradations.low_resolution(face.crop, factor * CROP_SCALE, cv2.INTER_LINEAR)
-    yield replace(face, crop=crop, upscale=max(1.0, face.upscale) * factor), True, False
+            yield replace(face, crop=crop), blurred
 
 
 def _realigned(crop: Pixels, random: np.random.Generator) -> Pixels:
@@ -167,24 +208,61 @@ def _realigned(crop: Pixels, random: np.random.Generator) -> Pixels:
     return np.asarray(cv2.warpAffine(small, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _fit(inputs: Tensor, blurred: Tensor, originals: Tensor) -> Tensor:
-    """Fit a logistic regression for "sharp" to inputs float64 (M, K), the last one constant; returns weights (K,).
+def _importance(data: FitData) -> Tensor:
+    """Weights float64 (M,): blurred and sharp degraded versions and blurred and sharp labels have one in total each.
 
-    Both classes have the same total weight; among the sharp versions, the originals have half of it.
+    Among the sharp versions, the faces as given have half of it.
     """
-    target = (~blurred).double()
-    weight = torch.zeros_like(target)
-    for group in (blurred, originals, ~blurred & ~originals):
-        weight[group] = (1.0 if group is blurred else 0.5) / group.sum()
+    weight = torch.zeros(len(data.blurred), dtype=torch.float64)
+    labelled, original = data.origin == Origin.LABELLED, data.origin == Origin.ORIGINAL
+    groups = (
+        (1.0, data.blurred & ~labelled),
+        (0.5, original),
+        (0.5, ~data.blurred & ~labelled & ~original),
+        (1.0, data.blurred & labelled),
+        (1.0, ~data.blurred & labelled),
+    )
+    for total, group in groups:
+        weight[group] = total / group.sum().clamp(min=1)
+    return weight
+
+
+def fit_monotone(inputs: Tensor, offset: Tensor, target: Tensor, importance: Tensor) -> tuple[Tensor, float]:
+    """Fit a logistic regression whose weights are at least 0.
+
+    Args:
+        inputs: float64 (M, K).
+        offset: float64 (M,), added to the log odds.
+        target: bool (M,).
+        importance: float64 (M,), the weight of each row.
+
+    Returns:
+        Weights float64 (K,) and the constant.
+    """
+    active = list(range(inputs.shape[1]))
+    while True:
+        columns = torch.cat((inputs[:, active], torch.ones(len(inputs), 1, dtype=torch.float64)), 1)
+        found = _newton(columns, offset, target.double(), importance)
+        # A statistic that would count against sharpness is left out, the worst first.
+        worst = int(found[:-1].argmin()) if active else -1
+        if worst < 0 or found[worst] >= 0:
+            break
+        del active[worst]
+    weights = torch.zeros(inputs.shape[1], dtype=torch.float64)
+    weights[active] = found[:-1]
+    return weights, float(found[-1])
+
+
+def _newton(inputs: Tensor, offset: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    """Minimise the logistic loss by Newton's method: it is convex, and the ridge keeps its curvature above zero."""
     ridge = torch.full((inputs.shape[1],), RIDGE, dtype=torch.float64)
     ridge[-1] = 0
     weights = torch.zeros(inputs.shape[1], dtype=torch.float64)
-    # Newton's method: the loss is convex, and the ridge keeps its curvature away from zero.
     for _ in range(50):
-        probability = torch.sigmoid(inputs @ weights)
-        gradient = inputs.T @ (weight * (probability - target)) + ridge * weights
-        curvature = (inputs * (weight * probability * (1 - probability))[:, None]).T @ inputs + torch.diag(ridge + 1e-9)
-        step = torch.linalg.solve(curvature, gradient)
+        probability = torch.sigmoid(inputs @ weights + offset)
+        gradient = inputs.T @ (importance * (probability - target)) + ridge * weights
+        curvature = (inputs * (importance * probability * (1 - probability))[:, None]).T @ inputs
+        step = torch.linalg.solve(curvature + torch.diag(ridge + 1e-9), gradient)
         weights = weights - step / max(1.0, float(step.abs().max()) / 3)
         if step.abs().max() < 1e-6:
             break

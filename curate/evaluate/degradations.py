@@ -82,6 +82,11 @@ def jpeg(photo: Pixels, quality: int) -> Pixels:
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1].copy()
 
 
+def sharpen(photo: Pixels, amount: float, scale: float = 1.0) -> Pixels:
+    """Subtract `amount` times a version blurred by 1.5 px from 1 + `amount` times the photo; draws halos."""
+    return np.asarray(cv2.addWeighted(photo, 1 + amount, gaussian(photo, 1.5, scale), -amount, 0), np.uint8)
+
+
 def encode_jpeg(photo: Pixels, quality: int) -> bytes:
     """Encode as JPEG 4:2:0; `quality`: 0 to 100."""
     ok, encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -129,6 +134,7 @@ LADDER = (
     Rung("none", False, lambda photo, scale, random: photo),
     Rung("noise", False, _noisy(lambda photo, scale, random: photo)),
     Rung("JPEG 20", False, lambda photo, scale, random: jpeg(photo, 20)),
+    Rung("sharpened", False, lambda photo, scale, random: sharpen(photo, 1.5, scale)),
     Rung("gaussian 1", None, _gaussian(1.0)),
     Rung("gaussian 1.5", None, _gaussian(1.5)),
     Rung("gaussian 2", True, _gaussian(2.0)),
@@ -136,9 +142,11 @@ LADDER = (
     Rung("motion 7", None, _motion(7)),
     Rung("motion 11", True, _motion(11)),
     Rung("motion 15", True, _motion(15)),
+    Rung("motion 22", True, _motion(22)),
     Rung("defocus 4", True, lambda photo, scale, random: defocus(photo, 4.0, scale)),
     Rung("low resolution 3", True, _low_resolution(3)),
     Rung("low resolution 5", True, _low_resolution(5)),
+    Rung("low resolution 7", True, _low_resolution(7)),
     Rung("gaussian 2, noise", True, _noisy(_gaussian(2.0))),
     Rung("motion 11, noise", True, _noisy(_motion(11))),
     Rung("low resolution 3, noise", True, _noisy(_low_resolution(3))),

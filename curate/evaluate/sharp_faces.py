@@ -13,13 +13,13 @@ from curate.evaluate.blur_fit import AlignedFace
 from curate.faces import align
 from curate.faces.detectors.detector import Detector
 from curate.faces.segment import Segmenter
-from curate.measure.sharpness import FREE_UPSCALE, BlurCalibration, sharpness
+from curate.measure.sharpness import BlurCalibration, sharpness
 from curate.sources import Entry, Source
 from manifests.landmarks import TEMPLATES
 
 TEMPLATE = TEMPLATES["simswap-224"]
 MIN_SHARPNESS = 0.5
-MAX_UPSCALE = 1.25 * FREE_UPSCALE
+MAX_UPSCALE = 2.5
 """A face that the crop enlarges more is soft for that reason alone."""
 
 T = TypeVar("T")

@@ -1,11 +1,13 @@
 """Sharpness score of aligned faces: the blur statistics fused by a calibration.
 
-No single statistic suffices: noise hides a blur from the fine ones, and a dim photo weakens the noise-proof ones. A
-logistic regression weighs them, fitted on synthetic degradations by `curate.evaluate.blur_fit`.
+No single statistic suffices: the finest detail shows the slightest blur but drowns in noise, the least steep direction
+shows motion. A weighted sum of them, each limited to the range of the faces that it was fitted on, falls with every one
+of them: more blur never scores higher, and no amount of sharpening extrapolates. The weights are fitted by
+`curate.evaluate.blur_fit`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,45 +20,41 @@ from curate.errors import PolicyError
 from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
 from manifests.records import Limits, read_record
 
-MAX_Z = 4.0
-"""Standardised statistics are clamped to [-MAX_Z, MAX_Z]."""
+SOFTNESS = 3.0
+"""Divides the log odds of the regression, so that scores far from the limit still differ."""
 
-SOFTNESS = 8.0
-"""Divides the log odds of the regression, so that scores far from the limit still differ: sharp portraits score about
-0.8, enlarged 100 px faces 0.3-0.6, and `collection_limit` can separate those from blurred ones."""
-
-FREE_UPSCALE = 2.0
-"""Crop px per source px up to which a face is scored by its pixels alone; beyond it, the factor itself counts."""
+MAX_OCTAVES = 2.0
+"""Enlargement, in octaves, up to which a face is excused for being soft: a factor of 4. Smaller faces are a matter of
+`too_small`, whatever their focus."""
 
 
-Weight = Annotated[float, Limits(low=-1e6, high=1e6)]
+Bound = Annotated[float, Limits(low=-1e6, high=1e6)]
+Weight = Annotated[float, Limits(low=0, high=1e6)]
 
 
 @dataclass(frozen=True)
 class BlurCalibration:
-    """Weights that turn the statistics and the upscale factor into one score: a second-order logistic regression.
+    """Weights that turn the statistics and the upscale factor into one score: a monotone logistic regression.
 
-    With z_i = clamp((statistic_i - mean_i) / spread_i, -MAX_Z, MAX_Z):
-
-        log odds = bias + sum_i linear_i z_i + sum_{i<=j} square_ij z_i z_j + enlarged * octaves
-        octaves  = max(0, log2(upscale / FREE_UPSCALE))
+        log odds = bias + sum_k weight_k clamp(statistic_k, low_k, high_k) + per_octave octaves
+        octaves  = clamp(log2(upscale), 0, MAX_OCTAVES)
         score    = sigmoid(log odds / SOFTNESS)
 
     Attributes:
         statistics: names, equal to STATISTICS; K of them.
-        mean, spread: (K,), of the statistics of the calibration's faces.
-        linear: (K,); square: (K (K + 1) / 2,), row by row of the upper triangle.
-        enlarged: at most 0; bias.
+        low, high: (K,), the range of each statistic.
+        weight: (K,), at least 0.
+        per_octave: at least 0: a small face that the crop enlarges is soft for that reason alone.
+        bias: log odds of a face whose statistics are all 0.
         provenance: origin of the faces, as free text and numbers.
     """
 
     statistics: tuple[str, ...]
-    mean: tuple[Weight, ...]
-    spread: tuple[Annotated[float, Limits(low=1e-6, high=1e6)], ...]
-    linear: tuple[Weight, ...]
-    square: tuple[Weight, ...]
-    enlarged: Annotated[float, Limits(low=-1e6, high=0)]
-    bias: Weight
+    low: tuple[Bound, ...]
+    high: tuple[Bound, ...]
+    weight: tuple[Weight, ...]
+    per_octave: Weight
+    bias: Bound
     provenance: dict[str, Any]
 
     def save(self, path: Path) -> None:
@@ -68,13 +66,12 @@ def load_calibration(path: Path | None = None) -> BlurCalibration:
     """Read a file written by `curate calibrate`, or the calibration that ships with the package.
 
     Raises:
-        PolicyError: the file is missing, or is no calibration of these statistics.
+        PolicyError: the file is missing, is no calibration of these statistics, or has a negative weight.
     """
     file = path or Path(str(resources.files("curate") / "weights" / "sharpness.json"))
     calibration = read_record(file, BlurCalibration, PolicyError, "create one with `curate calibrate`")
-    count = len(STATISTICS)
-    lengths = (len(calibration.mean), len(calibration.spread), len(calibration.linear), len(calibration.square))
-    if calibration.statistics != STATISTICS or lengths != (count, count, count, count * (count + 1) // 2):
+    lengths = {len(calibration.low), len(calibration.high), len(calibration.weight)}
+    if calibration.statistics != STATISTICS or lengths != {len(STATISTICS)}:
         raise PolicyError(
             f"{file} is for other statistics ({', '.join(calibration.statistics)}) than "
             f"{', '.join(STATISTICS)}; create a new one with `curate calibrate`"
@@ -101,25 +98,17 @@ def sharpness_score(columns: Mapping[str, Tensor], upscale: Tensor, calibration:
     Returns:
         float32 (N,): 0 is blurred, 1 is sharp, 0.5 is the limit.
     """
-    z = standardised(columns, calibration.mean, calibration.spread)
-    terms = second_order(z)
-    weights = torch.tensor(calibration.linear + calibration.square, dtype=torch.float64, device=z.device)
-    penalty = calibration.enlarged * enlargement(upscale.to(z.device))
-    return torch.sigmoid((calibration.bias + terms @ weights + penalty) / SOFTNESS).float()
+    values = limited(columns, calibration.low, calibration.high)
+    odds = calibration.bias + values @ values.new_tensor(calibration.weight)
+    return torch.sigmoid((odds + calibration.per_octave * octaves(upscale.to(values.device))) / SOFTNESS).float()
 
 
-def standardised(columns: Mapping[str, Tensor], mean: Sequence[float], spread: Sequence[float]) -> Tensor:
-    """Return z: float64 (N, K), the statistics centred, scaled and clamped to [-MAX_Z, MAX_Z]."""
+def limited(columns: Mapping[str, Tensor], low: tuple[float, ...], high: tuple[float, ...]) -> Tensor:
+    """Return the statistics limited to their ranges, float64 (N, K)."""
     values = torch.stack([columns[name].double() for name in STATISTICS], 1)
-    return ((values - values.new_tensor(mean)) / values.new_tensor(spread)).clamp(-MAX_Z, MAX_Z)
+    return values.maximum(values.new_tensor(low)).minimum(values.new_tensor(high))
 
 
-def second_order(z: Tensor) -> Tensor:
-    """Return (N, K + K (K + 1) / 2): z_i, then z_i z_j for i <= j."""
-    i, j = torch.triu_indices(z.shape[1], z.shape[1], device=z.device)
-    return torch.cat((z, z[:, i] * z[:, j]), 1)
-
-
-def enlargement(upscale: Tensor) -> Tensor:
-    """Crop px per source px (N,) -> octaves beyond FREE_UPSCALE, float64 (N,), at least 0."""
-    return torch.log2(upscale.double().clamp(min=1e-6) / FREE_UPSCALE).clamp(min=0)
+def octaves(upscale: Tensor) -> Tensor:
+    """Crop px per source px (N,) -> enlargement, float64 (N,), 0 to MAX_OCTAVES."""
+    return torch.log2(upscale.double().clamp(min=1e-6)).clamp(0, MAX_OCTAVES)

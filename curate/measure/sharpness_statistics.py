@@ -1,12 +1,15 @@
-"""Blur statistics of aligned faces, independent of contrast, measured inside the face.
+"""Blur statistics of aligned faces: energies of detail, less the noise, inside the face.
 
 All statistics are taken on the luma of the 224 px crop, on which the eyes are about 65 px apart whatever the photo's
-size, as ratios of energies (so that light and contrast cancel), averaged over the face without its outline (so that
-neither a blurred nor a sharp background counts).
+size, as logarithms of ratios of energies, so that light and contrast cancel. Energies are averaged over the face
+without its outline, so that neither a blurred nor a sharp background counts.
+
+Noise adds energy to every part of the face, edges only to some. The energy of the flattest fifth of the cells is
+therefore taken as noise and subtracted from the mean, band by band and direction by direction, whatever the noise's
+spectrum. What is left of it after that cannot exceed the detail that the edges allow.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,22 +27,43 @@ TOP, LEFT, SIDE = 48, 32, 160
 EROSION = 2
 """Cells of CELL px removed all around the face."""
 
-FLOOR = 0.05
-"""Energy, in squared grey levels, added to both sides of a ratio; rounding to 8 bits leaves 1/12 and less."""
+BLOCK = 8
+"""Side of the cells over which energies are averaged, px."""
 
-STATISTICS = (
-    "laplacian",
-    "tenengrad",
-    "band_ratio",
-    "fine_ratio",
-    "reblur",
-    "edge_ratio",
-    "edge_ratio_min",
-)
+NOISE_QUANTILE = 0.2
+"""Share of the face's cells that are flatter than the noise's energy."""
+
+NOISE_GAIN = 1.2
+"""Mean over NOISE_QUANTILE of the energy that white noise has in the cells of the finest band."""
+
+MAX_NOISE = 15.0**2
+"""Energy, in squared grey levels, above which the flattest cells hold structure, as in a dense line drawing."""
+
+MIN_UNCLIPPED = 0.1
+"""Share of the face's cells from which the noise is measured on unclipped ones alone; clipping removes noise."""
+
+DETAIL_FLOOR, COARSE_FLOOR = 1e-4, 0.05
+"""Energies, in squared grey levels, added to the numerator and the denominator of a ratio. Without any detail the ratio
+is that of the strongest blur; rounding to 8 bits leaves 1/12 and less."""
+
+EDGE_BOUND = (-1.78, 6.0, 0.3)
+"""Intercept, slope, and fall with the share of noise, of the largest `fine_ratio` at an `edge_ratio_min`.
+
+Without noise, 8 of 9 sharp faces lie below; in nothing but noise it is the relation of the two under Gaussian blur, so
+that the edges alone are judged."""
+
+WHITE_NOISE_SHARE = 1 - 1 / math.pi + 1 / (4 * math.pi)
+"""Share of the energy of white noise that remains after its smooth version, sigma 1 px, is subtracted."""
+
+STATISTICS = ("fine_ratio", "edge_ratio_min")
+"""Statistics that the sharpness score is computed from; each one falls with blur."""
 
 
 def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]:
     """Measure the blur statistics of N faces.
+
+    With S(s) the luma smoothed by a Gaussian of s px, <e> the mean over the face of the energy e less that of noise,
+    and d the derivative along one of four directions:
 
     Args:
         crops: uint8 (N, 3, 224, 224) RGB.
@@ -47,18 +71,14 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
         points: (N, 5, 2), landmarks in crop px.
 
     Returns:
-        STATISTICS, each float32 (N,):
+        STATISTICS and `noise`, each float32 (N,):
 
-        - `laplacian`: log10 of the Laplacian energy over the variance of the luma; `tenengrad`: the same of the
-          gradient energy.
-        - `band_ratio`: log10 of the energy between sigma 1 and 2 px over that between 4 and 8 px.
-        - `fine_ratio`: log10 of the energy below sigma 1 px over that between 1 and 2 px; high in noise.
-        - `reblur`: relative change of neighbouring differences by a 9 px box blur, 0 (already blurred) to 1, the
-          smaller of both directions. One minus the measure of Crete et al., "The blur effect", 2007.
-        - `edge_ratio`: steepness of edges after smoothing by sigma 1 px over that after 2 px, mean over four
-          directions, weighted by the square of the smoother gradient; a step edge gives 2, a wide edge 1. After
-          Zhuo and Sim, "Defocus map estimation from a single image", 2011. `edge_ratio_min`: the minimum over the
-          directions (motion blur).
+        - `fine_ratio`: log10 <(S(0) - S(1))^2> / <(S(2) - S(4))^2>, at most what the edges allow (EDGE_BOUND).
+        - `edge_ratio_min`: log10 <(d S(1))^2> / <(d S(2))^2>, the minimum over the directions (motion blur). An edge
+          blurred by sigma gives (sigma^2 + 4) / (sigma^2 + 1) to the power 1/2. After Zhuo and Sim, "Defocus map
+          estimation from a single image", 2011.
+        - `noise`: standard deviation of white noise with the energy that was subtracted from the finest band, in grey
+          levels.
 
     Raises:
         ValueError: the crops are not 224 px wide and high.
@@ -67,48 +87,71 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
         raise ValueError(f"sharpness is measured on {SIZE} px crops, got {tuple(crops.shape[2:])}")
     window = slice(TOP, TOP + SIDE), slice(LEFT, LEFT + SIDE)
     gray = luma(crops[:, :, *window])
-    cells = face_region(labels, points, EROSION)[
-        :, TOP // CELL : (TOP + SIDE) // CELL, LEFT // CELL : (LEFT + SIDE) // CELL
-    ].float()
-    cells = cells / (CELL**2 * cells.sum((1, 2), keepdim=True)).clamp(min=1)
-    weight = cells.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+    in_cells = slice(TOP // CELL, (TOP + SIDE) // CELL), slice(LEFT // CELL, (LEFT + SIDE) // CELL)
+    region = face_region(labels, points, EROSION)[:, *in_cells].float()
+    face = F.avg_pool2d(region[:, None], BLOCK // CELL)[:, 0]  # (N, 20, 20), share of each cell
+    weight = face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)
+    flat = _noise_cells(face, crops[:, 1, *window])
 
-    def mean(image: Tensor) -> Tensor:  # (N, SIDE, SIDE) -> (N,), over the face
-        return (image.flatten(1)[:, None] @ weight.flatten(1)[:, :, None])[:, 0, 0]
+    def noise_of(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
+        values = energy.masked_fill(~flat, math.nan).flatten(1)
+        return torch.nanquantile(values, NOISE_QUANTILE, dim=1).clamp(max=MAX_NOISE)
+
+    def mean(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
+        return (energy * weight).sum((1, 2))
+
+    def denoised(energy: Tensor) -> Tensor:
+        return (mean(energy) - noise_of(energy)).clamp(min=0)
 
     def log_ratio(above: Tensor, below: Tensor) -> Tensor:
-        return torch.log10((above + FLOOR) / (below + FLOOR))
+        return torch.log10((above + DETAIL_FLOOR) / (below + COARSE_FLOOR))
 
     smooth1, smooth2 = _gaussian(gray, 1.0), _gaussian(gray, 2.0)
-    # A quarter of the pixels represents the coarse bands without loss.
+    # A quarter of the pixels represents the coarse band without loss.
     half = F.avg_pool2d(smooth2, 2)
-    low = _gaussian(half, math.sqrt(4.0**2 - 2.0**2) / 2) - _gaussian(half, math.sqrt(8.0**2 - 2.0**2) / 2)
-    mid = mean((smooth1 - smooth2).square_())
-    low_energy = mean(low.square_().repeat_interleave(2, 1).repeat_interleave(2, 2))
-    variance = mean((gray - mean(gray)[:, None, None]).square_())
-    edges = _edge_ratios(smooth1, smooth2, mean)
+    coarse = denoised(_cells((half - _gaussian(half, math.sqrt(4.0**2 - 2.0**2) / 2)).square_(), BLOCK // 2))
+    fine = _cells((gray - smooth1).square_())
+    edges = [
+        log_ratio(denoised(steep), denoised(wide))
+        for steep, wide in zip(_directional(smooth1), _directional(smooth2), strict=True)
+    ]
+    edge_ratio_min = torch.stack(edges).amin(0)
+    noise = NOISE_GAIN * noise_of(fine)
+    noise_share = (noise / (mean(fine) + DETAIL_FLOOR)).clamp(max=1)
+    intercept, slope, fall = EDGE_BOUND
+    bound = intercept + slope * edge_ratio_min - fall * noise_share
     return {
-        "laplacian": log_ratio(mean(_laplacian(gray).square_()), variance),
-        "tenengrad": log_ratio(mean(_sobel(gray)), variance),
-        "band_ratio": log_ratio(mid, low_energy),
-        "fine_ratio": log_ratio(mean((gray - smooth1).square_()), mid),
-        "reblur": _reblur(gray, mean),
-        "edge_ratio": edges.mean(1),
-        "edge_ratio_min": edges.amin(1),
+        "fine_ratio": log_ratio(denoised(fine), coarse).minimum(bound),
+        "edge_ratio_min": edge_ratio_min,
+        "noise": (noise / WHITE_NOISE_SHARE).sqrt(),
     }
 
 
-def _edge_ratios(smooth1: Tensor, smooth2: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
-    """Luma smoothed by sigma 1 and by 2 px -> ratio of their edges' steepness, (N, 4), one column a direction."""
-    (gx1, gy1), (gx2, gy2) = _gradient(smooth1), _gradient(smooth2)
-    # A derivative along (c, s) is c gx + s gy, so six means give the energies of all directions.
-    fine = mean(gx1 * gx2), mean(gy1 * gy2), mean(gx1 * gy2 + gy1 * gx2)
-    wide = mean(gx2 * gx2), mean(gy2 * gy2), mean(gx2 * gy2) * 2
-    ratios = []
-    for c, s in ((1.0, 0.0), (math.sqrt(0.5), math.sqrt(0.5)), (0.0, 1.0), (-math.sqrt(0.5), math.sqrt(0.5))):
-        above, below = (c * c * x + s * s * y + c * s * xy for x, y, xy in (fine, wide))
-        ratios.append((above + FLOOR) / (below + FLOOR))
-    return torch.stack(ratios, 1)
+def _noise_cells(face: Tensor, green: Tensor) -> Tensor:
+    """Return the cells from which noise is measured, bool (N, 20, 20): the face's whole ones, unclipped where possible.
+
+    Args:
+        face: share of each cell inside the face, (N, 20, 20).
+        green: uint8 (N, 160, 160), the channel with most of the luma.
+    """
+    whole = face > 0.99
+    whole = torch.where(whole.any(2).any(1)[:, None, None], whole, face >= face.amax((1, 2), keepdim=True))
+    unclipped = whole & (F.max_pool2d(green[:, None].float(), BLOCK)[:, 0] < 254)
+    enough = unclipped.sum((1, 2)) >= MIN_UNCLIPPED * whole.sum((1, 2))
+    return torch.where(enough[:, None, None], unclipped, whole)
+
+
+def _directional(smooth: Tensor) -> list[Tensor]:
+    """Images (N, 160, 160) -> energies of their derivatives along 0, 45, 90 and 135 degrees, each (N, 20, 20)."""
+    gx, gy = _gradient(smooth)
+    # A derivative along (c, s) is c gx + s gy, so three means give the energies of all directions.
+    xx, yy, xy = _cells(gx * gx), _cells(gy * gy), _cells(gx * gy)
+    return [xx, (xx + yy) / 2 + xy, yy, (xx + yy) / 2 - xy]
+
+
+def _cells(image: Tensor, side: int = BLOCK) -> Tensor:
+    """Mean over cells of `side` px: (N, H, H) -> (N, H / side, H / side)."""
+    return F.avg_pool2d(image[:, None], side)[:, 0]
 
 
 def _gaussian(image: Tensor, sigma: float) -> Tensor:
@@ -128,33 +171,3 @@ def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
     """Central differences along x and along y."""
     p = _pad(image)
     return (p[:, 1:-1, 2:] - p[:, 1:-1, :-2]) / 2, (p[:, 2:, 1:-1] - p[:, :-2, 1:-1]) / 2
-
-
-def _sobel(image: Tensor) -> Tensor:
-    """Squared gradient of the 3x3 Sobel filters."""
-    p = _pad(image)
-    rows = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]
-    columns = p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]
-    return (rows[:, :, 2:] - rows[:, :, :-2]).square_() + (columns[:, 2:] - columns[:, :-2]).square_()
-
-
-def _laplacian(image: Tensor) -> Tensor:
-    """Four-neighbour Laplacian."""
-    p = _pad(image)
-    return p[:, 1:-1, 2:] + p[:, 1:-1, :-2] + p[:, 2:, 1:-1] + p[:, :-2, 1:-1] - 4 * image
-
-
-def _reblur(gray: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
-    """Share of the neighbouring differences that a box blur removes, the smaller of both directions, (N,)."""
-    ratios = []
-    for image in (gray, gray.mT):
-        before = image.diff(dim=2, append=image[:, :, -1:])
-        # Differences of a 9 px running mean: (x[i + 5] - x[i - 4]) / 9.
-        after = torch.zeros_like(before)
-        after[:, :, 4:-5] = (image[:, :, 9:] - image[:, :, :-9]) / 9
-        before, after = before.abs_(), after.abs_()
-        lost = (before - after).clamp_(min=0)
-        if image is not gray:
-            lost, before = lost.mT, before.mT
-        ratios.append((mean(lost) + FLOOR) / (mean(before) + FLOOR))
-    return torch.minimum(*ratios)

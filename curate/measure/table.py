@@ -91,9 +91,10 @@ MEASURES = (
     Measure(
         "sharpness",
         "face",
-        ("sharpness", *STATISTICS),
+        ("sharpness", *STATISTICS, "noise"),
         ("crops", "label_maps", "crop_points", "upscale", "calibration"),
         sharpness,
+        version=2,
     ),
     Measure(
         "exposure",

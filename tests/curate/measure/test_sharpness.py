@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -56,9 +58,33 @@ def test_background_does_not_count() -> None:
     np.testing.assert_allclose(score(sharp_face, soft_face), score(ASTRONAUT.crop, soft), atol=0.02)
 
 
-def test_enlarged_faces_score_lower() -> None:
-    at_two, at_five = score(ASTRONAUT.crop, upscale=2.0), score(ASTRONAUT.crop, upscale=5.0)
-    assert score(ASTRONAUT.crop) == at_two > at_five
+@pytest.mark.parametrize("noise", [0, 6])
+def test_more_blur_never_scores_higher(noise: float) -> None:
+    """Without noise and under it, far beyond the blur that the calibration was fitted on."""
+    random = np.random.default_rng(0)
+    blurs = [degradations.gaussian(ASTRONAUT.crop, sigma) for sigma in (0.5, 1, 2, 4, 8, 20)]
+    scores = score(*(degradations.noise(crop, noise, random) for crop in (ASTRONAUT.crop, *blurs)))
+    assert (np.diff(scores) < 0.02).all()
+    assert scores[-1] < 0.3
+
+
+def test_sharpening_halos_and_line_drawings_are_not_blur() -> None:
+    lines = 255 - cv2.Canny(cv2.cvtColor(ASTRONAUT.crop, cv2.COLOR_RGB2GRAY), 40, 90)
+    drawing = np.repeat(lines[..., None], 3, 2)
+    sharpened = [degradations.sharpen(ASTRONAUT.crop, amount) for amount in (0.5, 2.0, 8.0)]
+    scores = score(ASTRONAUT.crop, *sharpened)
+    assert (np.diff(scores) >= 0).all()
+    assert (score(drawing, degradations.gaussian(drawing, 0.7)) > scores[0]).all()
+
+
+def test_sharpening_a_blurred_face_does_not_hide_the_blur() -> None:
+    assert score(degradations.sharpen(degradations.gaussian(ASTRONAUT.crop, 3.0), 3.0))[0] < 0.5
+
+
+def test_a_face_is_scored_for_its_size() -> None:
+    """The same crop from a smaller photo was enlarged, which makes it soft by itself; tiny faces are no exception."""
+    scores = [score(ASTRONAUT.crop, upscale=factor)[0] for factor in (0.5, 1.0, 2.0, 4.0, 9.0)]
+    assert scores[0] == scores[1] < scores[2] < scores[3] == scores[4]
 
 
 def test_scores_do_not_depend_on_the_batch() -> None:
@@ -79,3 +105,9 @@ def test_missing_and_foreign_calibration_files_are_refused(tmp_path: Path) -> No
     path.write_text(json.dumps(json.loads(path.read_text()) | {"statistics": ["laplacian"]}))
     with pytest.raises(PolicyError, match="other statistics"):
         load_calibration(path)
+
+
+def test_a_calibration_with_a_negative_weight_is_refused(tmp_path: Path) -> None:
+    replace(CALIBRATION, per_octave=-0.1).save(tmp_path / "own.json")
+    with pytest.raises(PolicyError, match="per_octave is -0.1, expected a number from 0"):
+        load_calibration(tmp_path / "own.json")

@@ -5,22 +5,33 @@ import pytest
 import torch
 
 from curate.evaluate import degradations
-from curate.measure.sharpness_statistics import sharpness_statistics
+from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
 from tests.samples.measured_faces import ASTRONAUT, batch
 
 
 def test_statistics_do_not_depend_on_light() -> None:
     half = degradations.brightness(ASTRONAUT.crop, 0.5)
-    for name, values in sharpness_statistics(*batch([ASTRONAUT.crop, half])).items():
-        assert values[0].item() == pytest.approx(values[1].item(), abs=0.06), name
+    columns = sharpness_statistics(*batch([ASTRONAUT.crop, half]))
+    for name in STATISTICS:
+        assert columns[name][0].item() == pytest.approx(columns[name][1].item(), abs=0.06), name
+
+
+def test_noise_is_measured_and_hardly_changes_the_statistics() -> None:
+    noisy = degradations.noise(ASTRONAUT.crop, 8, np.random.default_rng(0))
+    columns = sharpness_statistics(*batch([ASTRONAUT.crop, noisy]))
+    assert columns["noise"][0].item() < 2
+    # Three channels of independent noise make less in their luma: 8 sqrt(0.299^2 + 0.587^2 + 0.114^2) = 5.3.
+    assert columns["noise"][1].item() == pytest.approx(5.3, abs=0.6)
+    for name in STATISTICS:
+        assert columns[name][0].item() == pytest.approx(columns[name][1].item(), abs=0.15), name
 
 
 def test_the_outline_of_the_region_adds_no_edge() -> None:
     """A smooth ramp has no detail; setting it to zero outside the face would add some."""
     ramp = np.repeat(np.linspace(60, 200, 224)[None, :, None], 224, 0).repeat(3, 2).astype(np.uint8)
     columns = sharpness_statistics(*batch([ramp]))
-    assert columns["laplacian"].item() < -2.5
-    assert columns["edge_ratio"].item() < 1.05
+    assert columns["fine_ratio"].item() < -2.5
+    assert columns["edge_ratio_min"].item() < 0.02
 
 
 def test_an_empty_label_map_is_replaced_by_the_ellipse() -> None:
