@@ -64,10 +64,9 @@ def gif_comment(size: int, block: int = 255) -> bytes:
 
 def _lzw_zeros(count: int) -> bytes:
     """LZW data of `count` zero indices of 2 bits, in sub-blocks; a clear code keeps all codes 3 bits wide."""
-    # Codes: 0, then 6 (the pair 00 that the first two codes define) until a clear code resets the table.
-    bits = "".join(f"{code:03b}"[::-1] for code in (4, 0, 6) * -(-count // 3)) + "101"
-    # Each group holds 3 pixels (0, 00); 8 groups fill 9 bytes.
-    packed = int(bits[:72][::-1], 2).to_bytes(9, "little") * -(-count // 24)
+    # A clear code, 0, and 6 (the pair 00 that the first two codes define): 3 pixels. 8 such groups fill 9 bytes.
+    group = "".join(f"{code:03b}"[::-1] for code in (4, 0, 6)) * 8
+    packed = int(group[::-1], 2).to_bytes(9, "little") * -(-count // 24) + b"\x05"  # the end code
     parts = [bytes([len(packed[at : at + 255])]) + packed[at : at + 255] for at in range(0, len(packed), 255)]
     return b"\x02" + b"".join(parts) + b"\0"
 
@@ -130,3 +129,27 @@ def webp_frames(canvas: tuple[int, int], frame: bytes, frames: int) -> bytes:
     size = b"".join(struct.pack("<I", side - 1)[:3] for side in canvas)
     chunks = b"VP8X" + struct.pack("<IB3x", 10, 2) + size + b"ANIM" + struct.pack("<IIH", 6, 0, 0) + animation * frames
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+
+
+def tiff_of_shared_tags() -> bytes:
+    """A TIFF with 30,000 tags that share 100 MB of values."""
+    entries = b"".join(
+        b"".join([(30_000 + k).to_bytes(2, "little"), b"\x01\0", (10**8).to_bytes(4, "little"), b"\x08\0\0\0"])
+        for k in range(30_000)
+    )
+    photo = tiff_photo(8, 8, bytes(192))
+    own = photo[10 : 10 + 9 * 12]
+    directory = (30_009).to_bytes(2, "little") + own + entries + bytes(4)
+    return b"II*\0\x08\0\0\0" + directory + bytes(10**8)
+
+
+def tiff_of_directories(count: int) -> bytes:
+    """A TIFF with a chain of directories, one image each."""
+    parts, at = [b"II*\0\x08\0\0\0"], 8
+    for k in range(count):
+        following = at + 2 + 12 * 9 + 4 + 6
+        photo = tiff_photo(1, 1, bytes(3))
+        body = photo[8 : 8 + 2 + 9 * 12] + (following if k + 1 < count else 0).to_bytes(4, "little") + bytes(6)
+        parts.append(body)
+        at = following
+    return b"".join(parts) + bytes(64)

@@ -17,15 +17,17 @@ from curate.errors import DecodeError
 CPU_SECONDS = 1.5
 CPU_SECONDS_PER_PIXEL = 0.17e-6
 """Limit on the CPU of one photo: a HEIC of 50 megapixels takes 2 to 4 s, a lossless JPEG XL 5 s; 10 s are allowed."""
-MEMORY_BYTES = 400_000_000
-MEMORY_PER_PIXEL = 16
+MEMORY_BYTES = 300_000_000
+MEMORY_PER_PIXEL = 12
 """Limit on the memory of one photo, beside that of the idle process; by the limit on pixels."""
 
 
 def serve() -> None:
     """Answer the calling process until it closes the pipe. The program of the isolated process."""
     requests, answers = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not end up in an answer
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for standard in (1, 2):  # what a library prints is no answer, and no message
+        os.dup2(nowhere, standard)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rasters.on_size = lambda width, height: _limit_cpu(CPU_SECONDS + CPU_SECONDS_PER_PIXEL * width * height)
     idle_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

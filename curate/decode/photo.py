@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.decode import heif, jpeg, jxl, pillow, png
+from curate.decode import bmp, gif, heif, jpeg, jxl, pillow, png, tiff, webp
 from curate.decode import isolated as isolated_decoder
 from curate.decode.boundary import decoder_errors
 from curate.decode.colour import flatten_alpha, to_srgb
@@ -23,6 +23,10 @@ READERS: dict[str, Callable[[bytes, int], Raster]] = {
     "PNG": png.read,
     "HEIF": heif.read,
     "JXL": jxl.read,
+    "WEBP": webp.read,
+    "GIF": gif.read,
+    "BMP": bmp.read,
+    "TIFF": tiff.read,
 }
 """Format (see `signatures.format_of`) -> its reader, called with (data, max_pixels). Pillow reads every other one."""
 
