@@ -39,7 +39,7 @@ export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_i
 
 for command in (
     cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, evaluating.calibrate,
-    evaluating.evaluate, evaluating.demo, results.inspect, results.convert, results.merge,
+    evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert, results.merge,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(results.export_hf)

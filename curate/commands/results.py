@@ -1,4 +1,4 @@
-"""Commands on datasets and folders: inspect, convert, merge, export."""
+"""Commands on datasets and folders: inspect, verify, convert, merge, export."""
 
 import re
 from pathlib import Path
@@ -25,6 +25,37 @@ def inspect(dataset: Dataset) -> None:
     from manifests.reader import Dataset as Opened
 
     print("\n".join(summarise(Opened.open(dataset)).lines()))
+
+
+def verify(
+    dataset: Dataset,
+    photos: Annotated[
+        bool, typer.Option("--photos", help="Hash the photos of the source too, and name those that have changed.")
+    ] = False,
+) -> None:
+    """Read a dataset again and name what is damaged.
+
+    Compares every byte of every table with its checksum, every crop and label map with the measures, and every table
+    with those that it was made from. Prints a line for each problem and the commands that repair just these files, and
+    ends with exit code 7. A merged dataset is verified with its parts. Only reads.
+
+    Example: curate verify curated/vggface2
+    """
+    from curate.verify import VerifyRequest, run
+    from manifests.errors import DatasetError
+
+    verified = run(VerifyRequest(dataset, photos), ProgressBar())
+    print(f"verified {verified.summary()}")
+    for problem in verified.problems:
+        print(problem.line())
+    if not verified.problems:
+        print("everything is as it was written")
+        return
+    if verified.commands:
+        print("to repair:")
+    for command in verified.commands:
+        print(f"  {command}")
+    raise DatasetError(f"{dataset}: {len(verified.problems)} problems, listed above")
 
 
 def convert(

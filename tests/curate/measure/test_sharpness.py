@@ -109,5 +109,5 @@ def test_missing_and_foreign_calibration_files_are_refused(tmp_path: Path) -> No
 
 def test_a_calibration_with_a_negative_weight_is_refused(tmp_path: Path) -> None:
     replace(CALIBRATION, per_octave=-0.1).save(tmp_path / "own.json")
-    with pytest.raises(PolicyError, match="per_octave is -0.1, expected a number from 0"):
+    with pytest.raises(PolicyError, match=r"per_octave is -0\.1, expected a number from 0"):
         load_calibration(tmp_path / "own.json")
