@@ -75,7 +75,7 @@ def require_current(dataset: Dataset) -> None:
 
     For whatever is made of the manifest: reports, exports, merges, training data.
     """
-    from curate.decide.overrides import FILE_NAME, read_overrides
+    from curate.overrides import FILE_NAME, read_overrides
 
     manifest = TableFile(dataset.path / MANIFEST)
     if dataset.parts:

@@ -34,7 +34,7 @@ from manifests.table_file import TableFile
 from manifests.writer import write_table
 
 _PHOTO_COLUMNS = ("image_id", "face_id", "duplicate_of")
-_IDENTITY_COLUMNS = ("identity", "nearest_identity", "suggested_identity", "same_person_as")
+_IDENTITY_COLUMNS = ("identity", "source_identity", "nearest_identity", "suggested_identity", "same_person_as")
 _MIN_GROUP_ROWS = 100_000
 """A row group of joined identities has whole identities, and this many rows unless it is the last."""
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from curate.decide.overrides import FILE_NAME, read_overrides
 from curate.errors import DecodeError
 from curate.lineage import is_made_from, measured_inputs, require_current
 from curate.listener import SILENT, Listener, progress
+from curate.overrides import FILE_NAME, read_overrides
 from curate.sources import Entry, open_source
 from manifests.errors import DamagedError, DatasetError, SwapsetError
 from manifests.layout import MANIFEST, RELATIONS, bucket_of

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from curate import decide, report
-from curate.decide.overrides import FILE_NAME, read_overrides
+from curate.overrides import FILE_NAME, read_overrides
 from manifests.reader import Dataset, decode_crop
 
 MIN_SATURATION = 8.0  # of 255

@@ -75,8 +75,8 @@ def _floats(rows: list[tuple[str, str, str]], null: str = _NO_FACE) -> tuple[Col
 
 _KEYS = (
     Column("image_id", pa.string(), "path of the photo inside the source, '/' between parts"),
-    Column("identity", pa.string(), "person that the source assigns the photo to, '.' for none"),
-)
+    Column("identity", pa.string(), "person that the photo is of, '.' for none; in relations and manifest as overrides.csv corrects the source"),
+)  # fmt: skip
 _SPLIT = Column("split", pa.string(), "'train', 'test' or 'val'", null="the source has no splits")
 _FACE_ID = Column("face_id", pa.string(), "image_id#k, k counting the photo's faces from the largest", null=_NO_FACE)
 
@@ -186,7 +186,7 @@ FACES = (
     Column("mask", _IMAGE, "19-class CelebAMask label map on the crop's grid, 8-bit PNG"),
 )
 
-_LONE = "no face, or no other photo of the identity to compare with"
+_LONE = "no face, no other photo of the identity to compare with, or overrides.csv moved the photo after `relate`"
 VERDICTS = ("keep", "review", "drop")
 """Values of `verdict`."""
 
@@ -227,7 +227,8 @@ NOT_IN_MANIFEST = ("edge_grid", "main", "duplicate_group", "copy_rank")
 _KEY_NAMES = ("image_id", "identity", "face_id")
 _PHOTO = tuple(column for column in PHOTO if column.name not in NOT_IN_MANIFEST)
 _RELATED = tuple(column for column in RELATIONS if column.name not in {*_KEY_NAMES, *NOT_IN_MANIFEST})
-MANIFEST = (*_KEYS, _SPLIT, *VERDICT, *_RELATED, _FACE_ID, *_PHOTO, *FACE_NUMBERS, *_PIXELS)
+_SOURCE_IDENTITY = Column("source_identity", pa.string(), "person that the source assigns the photo to, '.' for none")
+MANIFEST = (*_KEYS, _SOURCE_IDENTITY, _SPLIT, *VERDICT, *_RELATED, _FACE_ID, *_PHOTO, *FACE_NUMBERS, *_PIXELS)
 
 TABLES = {"measures": MEASURES, "faces": FACES, "relations": RELATIONS, "manifest": MANIFEST}
 

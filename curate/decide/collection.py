@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.decide.corrections import correct, without_refused
 from curate.decide.kept_photo import RANKING_COLUMNS, Duplicates, candidates, choose_kept, group_members
-from curate.decide.overrides import Overrides
 from curate.decide.rule import Flags, Rule
 from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
 from curate.decide.sharpness_limit import collection_limit
+from curate.overrides import Overrides
 from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, VERDICTS, arrow_schema
 
 Codes = npt.NDArray[np.int8]
@@ -106,7 +107,9 @@ class DecidedCollection:
     def _decide(self, batch: Sequence[Part]) -> pa.Table:
         measures, relations = _main_rows(*_read(batch, _MANIFEST_MEASURES))
         copies = self.duplicates.columns_for(measures["image_id"])
-        reasons = photo_reasons(self.rules, self.policy, measures, relations, copies)
+        corrected = correct(measures, relations, self.overrides)
+        relations = corrected.relations
+        reasons = photo_reasons(self.rules, self.policy, corrected.judged, measures, copies)
         human = _human_verdicts(measures["image_id"], self.overrides)
         verdict = np.where(human >= 0, human, policy_verdicts(reasons, self.rules))
         keep = verdict == KEEP if not self.policy.keep_review else verdict != DROP
@@ -116,10 +119,9 @@ class DecidedCollection:
             "verdict_source": _dictionary(human >= 0, ("policy", "override")),
             "reasons": _lists(reasons, [rule.reason for rule in self.rules]),
         }
+        given = verdicts | {"source_identity": measures["identity"]}
         schema = arrow_schema("manifest")
-        columns = [
-            verdicts[name] if name in verdicts else _first(name, measures, relations, copies) for name in schema.names
-        ]
+        columns = [given[name] if name in given else _first(name, relations, measures, copies) for name in schema.names]
         return pa.table(columns, schema=schema)
 
 
@@ -151,12 +153,12 @@ def decide_collection(
             measures, relations = _read(batch, sorted(columns))
             rows = group_members(relations)
             measures, relations = measures.take(rows), relations.take(rows)
-            reasons = photo_reasons(own, policy, measures, relations)
+            reasons = photo_reasons(own, policy, correct(measures, relations, overrides).judged, measures)
             human = _human_verdicts(measures["image_id"], overrides)
             return candidates(measures, relations, human, policy_verdicts(reasons, own))
 
         batches = _batches([part for part in parts if part.has_duplicates])
-        duplicates = choose_kept(list(pool.map(members, batches)))
+        duplicates = without_refused(choose_kept(list(pool.map(members, batches))), overrides)
     return DecidedCollection(policy, overrides, rules, duplicates, _batches(parts))
 
 

@@ -144,14 +144,17 @@ def _concatenated(parts: Sequence[IdentityNumbers]) -> IdentityNumbers:
         empty = np.empty(0, np.int64)
         floats, flags = empty.astype(np.float64), empty.astype(bool)
         return IdentityNumbers(pa.array([], pa.string()), empty, empty, floats, flags, empty.reshape(0, 2))
-    return IdentityNumbers(
-        pa.concat_arrays([part.names for part in parts]),
-        np.concatenate([part.photos for part in parts]),
-        np.concatenate([part.faces for part in parts]),
-        np.concatenate([part.purity for part in parts]),
-        np.concatenate([part.same_person for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-    )
+    # Photos that a person moved are in another table than those of their identity.
+    encoded = pa.concat_arrays([part.names for part in parts]).dictionary_encode()
+    code, count = np.asarray(encoded.indices), len(encoded.dictionary)
+    photos, faces = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    purity, same, groups = np.full(count, np.nan), np.zeros(count, bool), np.zeros((count, 2), np.int64)
+    np.add.at(photos, code, np.concatenate([part.photos for part in parts]))
+    np.maximum.at(faces, code, np.concatenate([part.faces for part in parts]))
+    np.fmax.at(purity, code, np.concatenate([part.purity for part in parts]))
+    np.logical_or.at(same, code, np.concatenate([part.same_person for part in parts]))
+    np.add.at(groups, code, np.concatenate([part.groups for part in parts]))
+    return IdentityNumbers(encoded.dictionary, photos, faces, purity, same, groups)
 
 
 def _values(table: pa.Table, name: str, null: float) -> Floats:

@@ -14,12 +14,12 @@ from curate.decide.checks import CHECKS, findings
 from curate.decide.collection import DecidedCollection, decide_collection
 from curate.decide.collection_numbers import CollectionTally
 from curate.decide.footer import decision_footer, findings_footer
-from curate.decide.overrides import FILE_NAME, create_overrides, read_overrides, suggest, unmatched_warnings
 from curate.decide.rule import Rule
 from curate.decide.rules import RULES, Policy
 from curate.decide.stored_parts import stored_parts
-from curate.lineage import made_from
+from curate.lineage import is_made_from, made_from
 from curate.listener import SILENT, Listener, progress
+from curate.overrides import FILE_NAME, create_overrides, read_overrides, suggest, unmatched_warnings
 from manifests import layout
 from manifests.output import OutputLock
 from manifests.reader import Dataset
@@ -94,7 +94,7 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     footer = decision_footer(request.policy, collection.policy, request.calibration)
     footer |= made_from(relations=dataset.relations_file().digest, overrides=overrides.fingerprint())
     tally = CollectionTally([rule.reason for rule in request.rules])
-    unmatched = set(overrides.verdicts)
+    unmatched = overrides.photos()
     found: list[Finding] = []
 
     def check() -> dict[str, str]:
@@ -110,6 +110,11 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     if unmatched:
         suggestions = suggest(unmatched, dataset.manifest(["image_id"])["image_id"].to_pylist())
     warnings = unmatched_warnings(overrides, unmatched, suggestions)
+    if not is_made_from(dataset.relations_file().metadata, identities=overrides.identities_fingerprint()):
+        warnings.append(
+            f"{FILE_NAME} moves photos or joins identities since they were compared: run `curate relate {dataset.path}`"
+            f", then `curate decide {dataset.path}`, to compare them with their new identities"
+        )
     kept, review, dropped = (tally.verdicts[verdict] for verdict in VERDICTS)
     used = request.policy.keep_review
     return Decided(tally.photos, kept, review, dropped, used, tally.reasons, warnings, tuple(found))

@@ -11,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from curate.decide.identity_rules import IDENTITY_RULES
 from curate.decide.rule import Chart, Columns, Flags, Rule, Values
 from curate.errors import PolicyError
 from curate.typed_toml import TypedToml, number, switch
-from manifests.schema import LANDMARKS, NO_IDENTITY, REASONS
+from manifests.schema import LANDMARKS, REASONS
 
 STRETCH_ERRORS = 3.0
 """A face counts as stretched only beyond so many standard deviations of its measurement."""
@@ -160,29 +161,6 @@ def _too_bright(photos: Columns, policy: Policy) -> Flags:
     return photos.number("clipped_bright") > policy.max_clipped_bright
 
 
-def _other_person(photos: Columns, policy: Policy) -> Flags:
-    wrong = photos.number("wrong_person") >= policy.max_wrong_person
-    return ~photos.equal("identity", NO_IDENTITY) & wrong & ~_second_person(photos, policy)
-
-
-def _uncertain_person(photos: Columns, policy: Policy) -> Flags:
-    wrong = photos.number("wrong_person")
-    doubtful = (wrong >= policy.review_wrong_person) & (wrong < policy.max_wrong_person)
-    if policy.review_nearer_identity:
-        # Of two folders of one person, either may be the nearer one.
-        elsewhere = (photos.number("margin") < 0) & ~photos.alike("nearest_identity", "same_person_as")
-        doubtful |= elsewhere & (wrong < policy.max_wrong_person)
-    return ~photos.equal("identity", NO_IDENTITY) & doubtful & ~_second_person(photos, policy)
-
-
-def _second_person(photos: Columns, policy: Policy) -> Flags:
-    return np.asarray(policy.review_second_person & (photos.number("person_group") == 2))
-
-
-def _mixed_identity(photos: Columns, policy: Policy) -> Flags:
-    return ~photos.equal("identity", NO_IDENTITY) & (photos.number("identity_purity") < policy.min_identity_purity)
-
-
 def _duplicate(photos: Columns, policy: Policy) -> Flags:
     return policy.drop_duplicates & photos.equal("duplicate_kind", "exact")
 
@@ -266,45 +244,7 @@ RULES = (
         shown=("clipped_bright",),
         charts=(Chart("clipped_bright", "Share of the face at white", 0, 1, lambda p: (p.max_clipped_bright,)),),
     ),
-    Rule(
-        "other_person",
-        "the face shows another person than its identity",
-        ("identity", "wrong_person", "person_group"),
-        ("max_wrong_person", "review_second_person"),
-        _other_person,
-        shown=("wrong_person", "own_similarity", "margin"),
-        charts=(
-            Chart("wrong_person", "Probability of another person", 0, 1, lambda p: (p.max_wrong_person,)),
-            Chart("own_similarity", "Similarity to the centroid of its identity", -0.2, 1),
-            Chart("margin", "Own similarity minus similarity to the nearest other identity", -0.6, 1),
-        ),
-    ),
-    Rule(
-        "uncertain_person",
-        "the face may show another person than its identity",
-        ("identity", "wrong_person", "margin", "nearest_identity", "same_person_as", "person_group"),
-        ("review_wrong_person", "max_wrong_person", "review_nearer_identity", "review_second_person", "keep_review"),
-        _uncertain_person,
-        "review",
-        shown=("wrong_person", "own_similarity", "nearest_similarity"),
-    ),
-    Rule(
-        "second_person",
-        "the identity shows two persons, and the face is of the smaller group",
-        ("person_group",),
-        ("review_second_person", "keep_review"),
-        _second_person,
-        "review",
-        shown=("own_similarity", "wrong_person"),
-    ),
-    Rule(
-        "mixed_identity",
-        "the identity as a whole shows several persons",
-        ("identity", "identity_purity"),
-        ("min_identity_purity",),
-        _mixed_identity,
-        shown=("identity_cohesion", "own_similarity"),
-    ),
+    *IDENTITY_RULES,
     Rule(
         "duplicate",
         "the same bytes as another photo, which is kept",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from curate import merge
 from curate.decide.decide import DecideRequest, run_locked
-from curate.decide.overrides import FILE_NAME
 from curate.decide.rules import Policy
+from curate.overrides import FILE_NAME
 from manifests.layout import INFO, RELATIONS
 from manifests.output import OutputLock, atomic, writable
 from manifests.reader import Dataset

@@ -24,10 +24,12 @@ import pyarrow as pa
 
 from curate.lineage import made_from, measured_inputs
 from curate.listener import SILENT, Listener
+from curate.overrides import FILE_NAME, read_overrides
 from curate.relate import REVISION
 from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, sample_faces
 from curate.relate.candidates import DuplicateLimits
 from curate.relate.copies import order_copies
+from curate.relate.corrected_buckets import CorrectedBuckets
 from curate.relate.duplicates import Confirm, find_duplicates
 from curate.relate.exclude import Gallery
 from curate.relate.identities import BucketFaces, identity_offsets, refine, relate_bucket
@@ -87,7 +89,7 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
     """Write `relations.parquet` of a dataset, one row group per bucket.
 
     Raises DatasetError where measures or embeddings are missing or do not match, SourceError for a gallery of
-    `exclude` without a face, BusyError where another run uses the dataset.
+    `exclude` without a face, PolicyError for a faulty overrides.csv, BusyError where another run uses the dataset.
     """
     dataset = Dataset.open(request.dataset)
     embedder_id = request.embedder_id or dataset.info.embedder_id
@@ -99,11 +101,20 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
         settings = replace(settings, gallery=read_galleries(request.exclude, dataset, request.device, listener))
     read = bucket_reader(dataset, embedder_id)
     with OutputLock(dataset.path):
-        inputs = made_from(**measured_inputs(dataset, embedder_id), revision=str(REVISION))
-        related = relate_collection(read, dataset.buckets, settings, listener)
+        overrides = read_overrides(dataset.path / FILE_NAME)
+        inputs = made_from(
+            **measured_inputs(dataset, embedder_id),
+            revision=str(REVISION),
+            identities=overrides.identities_fingerprint(),
+        )
+        buckets = CorrectedBuckets(read, dataset.buckets, overrides)
+        related = relate_collection(buckets.read, buckets.count, settings, listener)
+
+        def rows_of(bucket: int) -> pa.Table:
+            return relation_rows(buckets.read(bucket), bucket, related, settings.gallery)
+
         rows: Iterator[pa.Table] = (
-            relation_rows(read(bucket), bucket, related, settings.gallery)
-            for bucket in each_bucket(listener, "writing relations", dataset.buckets)
+            buckets.relations(bucket, rows_of) for bucket in each_bucket(listener, "writing relations", dataset.buckets)
         )
         write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"), inputs)
     return related

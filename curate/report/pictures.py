@@ -41,7 +41,7 @@ class PictureFolder:
     def _thumbnail(self, row: dict[str, Any]) -> bytes | None:
         if self._source is None or row["error"]:
             return None
-        for entry in self._source.entries(row["identity"]):
+        for entry in self._source.entries(row["source_identity"]):
             if entry.image_id == row["image_id"]:
                 try:
                     pixels = decode(self._source.read(entry)).pixels

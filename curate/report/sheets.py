@@ -29,9 +29,8 @@ _SHOWN = {rule.reason: rule.shown for rule in RULES} | {KEPT: ("sharpness", "own
 
 COLUMNS = tuple(
     dict.fromkeys([
-        "image_id", "identity", "verdict", "verdict_source", "reasons", "suggested_identity", "duplicate_of",
-        "excluded_by", "error", "own_similarity", "shard", "crop_offset", "crop_length",
-    "crop_crc",
+        "image_id", "identity", "source_identity", "verdict", "verdict_source", "reasons", "suggested_identity",
+        "duplicate_of", "excluded_by", "error", "own_similarity", "shard", "crop_offset", "crop_length", "crop_crc",
         *(name for names in _SHOWN.values() for name in names),
     ])
 )  # fmt: skip

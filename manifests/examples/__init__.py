@@ -71,7 +71,13 @@ def _photo(person: str, index: int) -> dict[str, Any]:
     decoded = "error" not in fault
     has_face = decoded and fault["reasons"] != ["no_face"]
     row: dict[str, Any] = {column.name: None for column in MANIFEST}
-    row |= {"image_id": image_id, "identity": person, "verdict_source": "policy", "face_count": int(has_face)}
+    row |= {
+        "image_id": image_id,
+        "identity": person,
+        "source_identity": person,
+        "verdict_source": "policy",
+        "face_count": int(has_face),
+    }
     verdict = "drop" if fault["reasons"] else "keep"
     row |= {"verdict": "review" if fault["reasons"] == ["uncertain_person"] else verdict}
     row |= {"file_size": _integer(image_id, "file_size", 20_000, 60_000), "mtime_ns": 1_500_000_000_000_000_000 + index}

@@ -64,9 +64,9 @@ def faces_of(identity: str, count: int, size: int = 0) -> list[Row]:
 def filled(table: str, given: Mapping[str, Any], number: int) -> Row:
     """Return a row of `table` with `given` values; other columns are null, or a plain value where never null.
 
-    Of the manifest, `keep` follows from the verdict unless it is given.
+    Of the manifest, `keep` follows from the verdict and `source_identity` from the identity unless they are given.
     """
-    given = {"keep": given.get("verdict", "keep") == "keep", **given}
+    given = {"keep": given.get("verdict", "keep") == "keep", "source_identity": given.get("identity"), **given}
     columns = {"measures": MEASURES, "relations": RELATIONS, "manifest": MANIFEST}[table]
     row: Row = {}
     for column in columns:

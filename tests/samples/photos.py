@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate.decide.collection import TablePart, decide_collection
-from curate.decide.overrides import Overrides
 from curate.decide.rule import Rule
 from curate.decide.rules import RULES, Policy
+from curate.overrides import Overrides
 from manifests.layout import write_info
 from manifests.schema import arrow_schema
 from manifests.writer import write_table

@@ -48,7 +48,7 @@ def test_the_footer_records_the_policy_and_the_bytes_are_reproducible(tmp_path):
     assert metadata[POLICY] == Policy().canonical_json()
     assert metadata[POLICY_HASH] == Policy().sha256() == Dataset.open(out).policy_hash()
     assert applied_policy(metadata).min_sharpness == pytest.approx(0.4, abs=1e-4)
-    assert (out / "overrides.csv").read_text() == "image_id,verdict,note\n"
+    assert (out / "overrides.csv").read_text() == "image_id,verdict,note,identity,other\n"
     run(DecideRequest(out))
     assert (out / "manifest.parquet").read_bytes() == first
 
