@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from curate.decode import Pixels
 from curate.decode.boundary import decoder_errors
 from curate.errors import DecodeError
 from curate.listener import SILENT, Listener, progress
@@ -25,7 +26,7 @@ from train.swap.background import BackgroundWorker, prefetch
 from train.swap.photo_files.photo_file import PhotoFile
 from train.swap.photo_files.reader import output_name, read_photo
 from train.swap.results import Results
-from train.swap.swapper import SwappedPhoto, Swapper
+from train.swap.swapper import SwappedPhoto
 from train.swap.targets import TargetPhoto
 
 REPORT = "report.csv"
@@ -60,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo of a batch: decoded, with the hash of its bytes, or its outcome where there is nothing to swap."""
+    """A photo of a batch, None where it cannot be read; its outcome, where that is known; the hash of its bytes."""
 
     target: TargetPhoto
     photo: PhotoFile | None
@@ -72,7 +73,7 @@ class PhotoSwapper:
     """Swaps photos in batches; decoding, the networks, and encoding run at the same time.
 
     Args:
-        swapper: Swaps the batches.
+        swapper: Swaps the batches; a `Swapper`.
         marker: Marks the results.
         out: The folder of the results. No other file in it is overwritten.
         sources: The source photos, for the content credentials.
@@ -85,7 +86,7 @@ class PhotoSwapper:
 
     def __init__(
         self,
-        swapper: Swapper,
+        swapper: Callable[[Sequence[Pixels]], list[SwappedPhoto]],
         marker: Marker,
         out: Path,
         sources: Sequence[Path] = (),
@@ -130,7 +131,9 @@ class PhotoSwapper:
             try:
                 for batch in prefetch(self._batches(targets), 1):
                     pixels = [item.photo.pixels for item in batch if item.photo is not None]
-                    writer.put((batch, self.swapper(pixels) if pixels else []))
+                    # Results may differ in the last bits with another batch: that of a continued run is the same.
+                    finished = all(item.outcome is not None for item in batch)
+                    writer.put((batch, [] if finished else self.swapper(pixels)))
                     if interrupted():
                         break
                 writer.close()
@@ -169,7 +172,7 @@ class PhotoSwapper:
         else:
             state = self.results.state(output, sha256)
             if state == "done":
-                return _Item(target, None, Outcome(target.name, output, "exists"))
+                return _Item(target, photo, Outcome(target.name, output, "exists"))
             reason = self.results.refusal(output, state) if state in ("edited", "other") else ""
         if reason:
             return _Item(target, None, Outcome(target.name, "", "failed", reason))
@@ -178,12 +181,14 @@ class PhotoSwapper:
     def _write_batch(self, batch: list[_Item], swapped: list[SwappedPhoto]) -> list[Outcome]:
         """Mark, encode and write a batch. swapped: of the items with a photo."""
         results = iter(swapped)
-        return list(self._threads.map(self._write, batch, [next(results) if item.photo else None for item in batch]))
+        pixels = [next(results, None) if item.photo else None for item in batch]
+        return list(self._threads.map(self._write, batch, pixels))
 
     def _write(self, item: _Item, swapped: SwappedPhoto | None) -> Outcome:
-        if item.photo is None or swapped is None:
-            assert item.outcome is not None
+        if item.outcome is not None:
             return item.outcome
+        assert item.photo is not None
+        assert swapped is not None
         target, notes = item.target, "; ".join(item.photo.notes)
         if not swapped.swapped:
             status: Status = "refused" if swapped.refused else "failed"

@@ -96,7 +96,7 @@ class Swapper:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
     def __call__(self, photos: Sequence[Pixels]) -> list[SwappedPhoto]:
-        """Swap photos, uint8 (H, W, 3) RGB of any sizes; the results do not depend on the batch."""
+        """Swap photos, uint8 (H, W, 3) RGB of any sizes; another batch may change the last bits of a result."""
         faces = self.detector(photos)
         selection = self._select(photos, faces)
         matrices = faces.matrices(self.generator.template)

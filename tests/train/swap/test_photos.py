@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from train.swap.photo_files.reader import read_photo
 from train.swap.photos import REPORT, Outcome, PhotoSwapper, count_by_status
 from train.swap.results import JOURNAL, Results, sha256_of
 from train.swap.run_record import RunRecord
+from train.swap.swapper import SwappedPhoto
 from train.swap.targets import find_photos
 
 PHOTO = smaller(pixels(ASTRONAUT), 0.3125)[:, 20:140]  # 160 x 120 px, a face of 31 px
@@ -147,6 +149,7 @@ def test_a_target_that_has_changed_is_swapped_again(tmp_path: Path) -> None:
 
 def test_stopped_at_every_step_it_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "in/a.png")
+    write(tmp_path / "in/b.png", photo=PHOTO[:, ::-1])
     run(tmp_path / "in", tmp_path / "undisturbed", record=RECORD)
     expected = contents(tmp_path / "undisturbed")
     out, step = tmp_path / "out", 0
@@ -161,9 +164,27 @@ def test_stopped_at_every_step_it_continues(tmp_path: Path, monkeypatch: pytest.
         assert ("a.png" in found) <= ("swap.json" in found), "a result without a record"
     assert step > 5
     found = contents(out)
-    assert {name: found[name] for name in ("a.png", "swap.json")} == {
-        name: expected[name] for name in ("a.png", "swap.json")
-    }
+    results = ("a.png", "b.png", "swap.json")
+    assert {name: found[name] for name in results} == {name: expected[name] for name in results}
+
+
+def test_a_continued_run_has_the_batches_of_an_undisturbed_one(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / f"in/{name}.png")
+    run(tmp_path / "in", tmp_path / "out", record=RECORD)
+    sizes: list[int] = []
+    swap = swapper()
+
+    def counting(photos: Sequence[np.ndarray]) -> list[SwappedPhoto]:
+        sizes.append(len(photos))
+        return swap(photos)
+
+    for removed, expected in (["b.png"], [3]), ([], [3]):
+        for name in removed:
+            (tmp_path / "out" / name).unlink()
+        with Results(tmp_path / "out", RECORD) as results:
+            PhotoSwapper(counting, UNMARKED, tmp_path / "out", results=results).run(find_photos(tmp_path / "in")[0])
+        assert sizes == expected, "photos of a batch that is finished are not swapped again"
 
 
 def test_a_record_that_was_cut_or_damaged(tmp_path: Path) -> None:
