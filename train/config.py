@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curate.typed_toml import Key, Presets, TypedToml, choice, number
+from curate.typed_toml import Key, Presets, TypedToml, choice, number, toml_literal
 from manifests.landmarks import TEMPLATES
 from train.errors import RecipeError
 
@@ -46,11 +46,16 @@ class Recipe(TypedToml):
     held_out: float = number(
         0.0, 0, 0.9, "share of the people, chosen by the hash of their names, who are never trained on"
     )
+    held_out_photos: float = number(
+        0.0, 0, 0.9, "share of each person's photos, chosen by the hash of their ids, that are never trained on"
+    )
     seed: int = number(0, 0, 2**31 - 1, "seed of all random numbers")
 
     # Generator
     generator: str = choice(
-        "simswap", (), "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck"
+        "simswap",
+        (),
+        "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck; people: of a few people",
     )
     blocks: int = number(9, 1, 64, "identity blocks; more carry more identity and cost more time")
     width: int = number(64, 4, 512, "channels after the generator's first layer; time grows with its square")
@@ -84,6 +89,20 @@ class Recipe(TypedToml):
         "", (), "diffusion: checkpoint whose generator swaps the targets to make the condition; empty for none"
     )
 
+    people: str = choice(
+        "", (), "people: names separated by commas; empty takes everyone of the dataset with enough photos"
+    )
+    bottleneck: int = number(96, 1, 4096, "people: numbers of the code; more keep more of the target, its identity too")
+    half_size_images: int = number(
+        0, 0, 10**12, "people: train at half of size for so many images first, which is faster"
+    )
+    refine_images: int = number(
+        0, 0, 10**12, "people: train by reconstruction alone for so many images, then with all losses"
+    )
+    warp: float = number(
+        0.045, 0, 0.2, "people: deviation of the input's distortion, in sides of the crop; more hides more of its shape"
+    )
+
     # Discriminator and masks
     discriminator_width: int = number(64, 4, 512, "channels after the discriminator's first layer")
     discriminator_scales: int = number(2, 1, 4, "discriminators, each at half the resolution of the one before")
@@ -102,6 +121,10 @@ class Recipe(TypedToml):
     )
     reconstruction: float = number(
         10.0, 0, 1e6, "weight of |fake - target| where source and target are one person; more keeps more of the target"
+    )
+    structure: float = number(1.0, 0, 1e6, "people: weight of 1 - SSIM; more gives sharper edges")
+    anonymity: float = number(
+        0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
     )
     noise: float = number(10.0, 0, 1e6, "diffusion: weight of the squared error of the predicted noise")
     gradient_penalty: float = number(
@@ -149,9 +172,14 @@ class Recipe(TypedToml):
         return [replace(key, accepted=names) if key.name == "generator" else key for key in super().describe()]
 
     @property
+    def trains_discriminator(self) -> bool:
+        """Whether a loss of the generator depends on the discriminator."""
+        return self.adversarial > 0 or self.feature_matching > 0
+
+    @property
     def alpha_follows_images(self) -> bool:
         """Whether `images` changes what a step computes: the mask's weight is a function of its share."""
-        return self.mask != "none"
+        return self.mask != "none" and self.generator != "people"
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Keys that keep this recipe from continuing a training with the values `other`, as "key: other, here own".
@@ -211,7 +239,32 @@ class Recipe(TypedToml):
                 conflicts.append(
                     'diffusion is trained on photos of one person: set same_person = 1 and masked = "discriminator"'
                 )
+        if self.generator == "people":
+            conflicts += self._people_conflicts()
         return conflicts or self._ignored_keys()
+
+    def _people_conflicts(self) -> list[str]:
+        # Imported late, because it loads torch.
+        from train.networks.people import decoder_side
+
+        conflicts = []
+        if decoder_side(self.size) is None:
+            conflicts.append(
+                f"size = {self.size} must be 4, 5, 6 or 7 times a power of 2 with generator people, as 64 or 96"
+            )
+        if self.refine_images < self.half_size_images:
+            conflicts.append(
+                f"refine_images = {self.refine_images} must not be below half_size_images = {self.half_size_images}: "
+                "the refining losses are computed at full size"
+            )
+        fixed: dict[str, float | str] = {"same_person": 1, "held_out": 0, "masked": "discriminator"}
+        wrong = [f"{name} = {toml_literal(value)}" for name, value in fixed.items() if getattr(self, name) != value]
+        if wrong:
+            conflicts.append(
+                "people is trained on each person's photos, and everyone is in the training (held_out_photos holds out "
+                f"photos): set {', '.join(wrong)}"
+            )
+        return conflicts
 
     def _ignored_keys(self) -> list[str]:
         """Messages for an unknown generator, or for keys that the generator does not accept."""

@@ -25,8 +25,11 @@ from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import Latents, latent_centre, read_latents
 from train.data.loader import Batch, PairLoader
 from train.data.pairs import PairRows, PairSampler
+from train.data.people import few_photos, mean_latents, select_people
 from train.errors import RecipeError
 from train.loop import run_loop
+from train.networks.conditioning import identity_conditioning
+from train.networks.people import PeopleGenerator, parse_people
 from train.processes import Processes
 from train.run_folder import record_run, recorded_run, require_same
 from train.training import Training, batch_kinds
@@ -78,7 +81,7 @@ def plan(request: FitRequest) -> FitPlan:
     """Check everything that can be checked before anything is written.
 
     Raises:
-        DatasetError: not a dataset, no photo kept, another template, a missing shard.
+        DatasetError: not a dataset, no photo kept, another template, a missing shard, a person who is not in it.
         ModelError: the embedder is not on this machine.
         RecipeError: the recipe cannot be compiled.
     """
@@ -88,6 +91,10 @@ def plan(request: FitRequest) -> FitPlan:
         )
     dataset = Dataset.open(request.data)
     photos = read_training_faces(dataset, request.recipe.template)
+    if request.recipe.generator == "people":
+        photos = select_people(photos, parse_people(request.recipe.people))
+        # The names are part of what is trained, so they are recorded with the recipe.
+        request = replace(request, recipe=replace(request.recipe, people=", ".join(photos.people)))
     embedder = _embedder(dataset, request.recipe.embedder)
     return FitPlan(request, dataset, photos, embedder)
 
@@ -95,19 +102,19 @@ def plan(request: FitRequest) -> FitPlan:
 def describe(planned: FitPlan) -> list[str]:
     """Lines that describe the training: recipe, data, parameters, multiply-adds, memory."""
     recipe, photos = planned.request.recipe, planned.photos
-    held_out = photos.held_out(recipe.held_out)
+    held_out = photos.held_out(recipe.held_out, recipe.held_out_photos)
     generator, discriminator = build_generator(recipe, planned.embedder.dim), build_discriminator(recipe)
     shape = (1, 3, recipe.size, recipe.size)
     g = complexity.measure(generator, shape, (1, planned.embedder.dim))
     d = complexity.measure(discriminator, shape)
     part = recipe.batch // recipe.accumulate
     memory = g.training_bytes(part) + 4 * g.parameters + d.training_bytes(2 * part)
-    people = len(photos.people) - len(np.unique(photos.person[held_out]))
+    people = len(np.unique(photos.person[~held_out]))
     return [
         *(f"{key.name:<21} {key.value:<14} {key.meaning}" for key in recipe.describe()),
         "",
         f"data           {len(photos) - int(held_out.sum()):,} photos of {people:,} people, {planned.dataset.path}",
-        f"held out       {int(held_out.sum()):,} photos of {len(photos.people) - people:,} people",
+        f"held out       {int(held_out.sum()):,} photos of {len(np.unique(photos.person[held_out])):,} people",
         f"embedder       {planned.embedder.name}, {planned.embedder.dim} numbers, id {planned.embedder.embedder_id}",
         f"generator      {g.parameters:,} parameters, {g.macs / 1e9:.2f} G multiply-adds per image",
         f"discriminator  {d.parameters:,} parameters, {d.macs / 1e9:.2f} G multiply-adds per image",
@@ -148,8 +155,10 @@ def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | No
                 locked.enter_context(OutputLock(request.out))
                 record_run(request.out, planned.facts)
             latents = _latents(planned, device, listener)
-        held_out = planned.photos.held_out(request.recipe.held_out)
+        held_out = planned.photos.held_out(request.recipe.held_out, request.recipe.held_out_photos)
         training, loader = _start(planned, latents, held_out, processes)
+        if request.recipe.people and (note := few_photos(planned.photos)):
+            listener.note(note)
         try:
             _resume(planned, training, loader, listener)
             run_loop(training, loader, _samples(planned, latents, held_out), planned.facts, listener)
@@ -165,13 +174,19 @@ def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | No
 def _start(
     planned: FitPlan, latents: Latents, held_out: npt.NDArray[np.bool_], processes: Processes
 ) -> tuple[Training, PairLoader]:
-    """A training with random weights, and its data: all people but the held-out ones."""
+    """A training with random weights, and its data: all faces but the held-out ones."""
     request, recipe = planned.request, planned.request.recipe
     rows = np.flatnonzero(~held_out)
-    photos, latents = planned.photos.take(rows), latents[rows]
+    photos, latents = planned.photos.take(rows), np.asarray(latents[rows])
     torch.manual_seed(recipe.seed)
     centre = torch.from_numpy(latent_centre(latents, recipe.centre_above))
     networks = build_networks(recipe, planned.embedder, centre, processes.device)
+    if isinstance(networks.generator, PeopleGenerator):
+        means = mean_latents(photos, latents, networks.generator.names)
+        people = torch.from_numpy(means).to(processes.device)
+        networks.generator.set_people(people, identity_conditioning(people, networks.centre))
+        # Each photo has its person's latent, whatever the embedder made of the photo itself.
+        latents = means[photos.person].astype(np.float16)
     training = Training(networks, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)
     return training, pair_loader(planned, photos, latents, processes)
 
@@ -211,7 +226,7 @@ def _latents(planned: FitPlan, device: torch.device, listener: Listener) -> Late
 def pair_loader(
     planned: FitPlan,
     photos: TrainingFaces,
-    latents: Latents,
+    latents: Latents | npt.NDArray[np.float32],
     processes: Processes | None = None,
     *,
     sources: bool = False,

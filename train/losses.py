@@ -105,3 +105,38 @@ def interpolate(real: Tensor, fake: Tensor, random: torch.Generator | None = Non
     """Images (N, 3, S, S) at a uniform random position between each real and fake one; no gradient."""
     position = torch.rand(len(real), 1, 1, 1, device=real.device, generator=random)
     return torch.lerp(fake.detach().float(), real.detach().float(), position)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of values (N, C, H, W) with weights (N, 1, H, W) of the positions."""
+    return (values * weights).sum() / (values.shape[1] * weights.sum())
+
+
+def structure(fake: Tensor, target: Tensor, weights: Tensor, window: int = 7) -> Tensor:
+    """Mean 1 - SSIM of the luma at full and half resolution (Wang et al. 2004), with a square window.
+
+    Args:
+        fake, target: (N, 3, S, S), RGB in [0, 1], `fake` not clamped.
+        weights: (N, 1, S, S), of the positions.
+        window: side of the window, px.
+    """
+    luma = fake.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    x, y = F.conv2d(fake, luma), F.conv2d(target, luma)
+    full = _dissimilarity(x, y, weights, window)
+    half = _dissimilarity(F.avg_pool2d(x, 2), F.avg_pool2d(y, 2), F.avg_pool2d(weights, 2), window)
+    return (full + half) / 2
+
+
+def _dissimilarity(x: Tensor, y: Tensor, weights: Tensor, window: int) -> Tensor:
+    """Weighted mean of 1 - SSIM of two images (N, 1, H, W) in [0, 1]."""
+    pad = window // 2
+    moments = F.pad(torch.cat([x, y, x * x, y * y, x * y]), (pad, pad, pad, pad), mode="reflect")
+    # A square mean is one mean along each axis.
+    line = moments.new_full((1, 1, 1, window), 1 / window)
+    mean_x, mean_y, square_x, square_y, product = F.conv2d(F.conv2d(moments, line), line.mT).chunk(5)
+    # SSIM = (2 mu_x mu_y + C1)(2 sigma_xy + C2) / ((mu_x^2 + mu_y^2 + C1)(sigma_x^2 + sigma_y^2 + C2))
+    c1, c2 = 0.01**2, 0.03**2
+    variances = (square_x - mean_x.square()).clamp(min=0) + (square_y - mean_y.square()).clamp(min=0)
+    numerator = (2 * mean_x * mean_y + c1) * (2 * (product - mean_x * mean_y) + c2)
+    denominator = (mean_x.square() + mean_y.square() + c1) * (variances + c2)
+    return weighted_mean(1 - numerator / denominator, weights)

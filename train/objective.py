@@ -1,7 +1,7 @@
 """Losses of the generator and of the discriminator for one batch, as in the papers.
 
 `SwapObjective` is for generators that swap in one pass (Chen et al. 2020, SimSwap), `DiffusionObjective` for the
-denoising one. `a` is the mask's weight (train/mask_schedule.py).
+denoising one, `PeopleObjective` for that of a few named people. `a` is the mask's weight (train/mask_schedule.py).
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,13 @@ from torch import Tensor
 
 from train import losses, mask_schedule
 from train.build import Networks, memory_format
+from train.data.distortion import DistortedFaces, compose, distort
 from train.data.loader import Batch
 from train.errors import CheckpointError
 from train.networks.conditioning import identity_conditioning
 from train.networks.face_generator import FaceGenerator
 from train.networks.latent_diffusion import LatentDiffusion
+from train.networks.people import PeopleGenerator
 from train.trained import TrainedGenerator, load_network
 
 Terms = dict[str, Tensor]
@@ -53,6 +55,8 @@ class Objective(Protocol):
 def build_objective(networks: Networks) -> Objective:
     """The objective of the recipe. Raises CheckpointError where its teacher does not fit."""
     recipe = networks.recipe
+    if isinstance(networks.generator, PeopleGenerator):
+        return PeopleObjective(networks, networks.generator)
     if not isinstance(networks.generator, LatentDiffusion):
         return SwapObjective(networks)
     if not recipe.teacher:
@@ -192,3 +196,98 @@ class DiffusionObjective:
             return target
         latents = self.teacher.condition(batch.latents.roll(1, 0))
         return self.generator.to_input(self.teacher.generate(self.generator.to_rgb01(target), latents))
+
+
+class PeopleObjective:
+    """L_G = lambda_rec L_1 + lambda_struct L_ssim + L_class + r (lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id).
+
+    All on distorted photos of each person. L_1 and L_ssim are weighted by the recipe's mask: the face counts fully, the
+    rest a little. L_class is the cross-entropy of a classifier of people on the code. Its gradient is reversed and
+    multiplied by lambda_anon before it reaches the encoder (Ganin et al. 2016): the classifier learns to recognise
+    people, and the encoder to hide them.
+
+    r rises from 0 to 1 when reconstruction has learned the faces (`FaceGenerator.refinement`). Its losses are computed
+    on faces pasted into their targets inside of the mask; where lambda_id is not 0, the first half of the batch is
+    swapped, and L_id is computed on that half. The distortion, which blurs reconstructions because the undistorted
+    shape cannot be known, fades out as r rises.
+    """
+
+    OUTSIDE = 0.1
+    """Weight of pixels outside of the mask."""
+
+    MARGIN = 2
+    """Pixels by which the mask is widened, so that the edge of the face counts too."""
+
+    CODE = 1e-3
+    """Weight of the mean square of the codes, which keeps their scale."""
+
+    def __init__(self, networks: Networks, generator: PeopleGenerator) -> None:
+        self.networks, self.recipe, self.generator = networks, networks.recipe, generator
+        self.adversary = _Adversary(networks)
+
+    def generator_loss(self, batch: Batch, a: float) -> Loss:
+        recipe, generator = self.recipe, self.generator
+        faces = self._distorted(batch)
+        people = self._people(batch)
+        code = generator.encode(faces.input)
+        decoded = generator.decode(code, people)
+        guesses = generator.classify(code, recipe.anonymity)
+        with torch.autocast(decoded.device.type, enabled=False):
+            margin = F.max_pool2d(faces.masks, 2 * self.MARGIN + 1, 1, self.MARGIN)
+            target, weights = faces.target, self.OUTSIDE + (1 - self.OUTSIDE) * margin
+            if decoded.shape[-1] != target.shape[-1]:
+                target, weights = F.avg_pool2d(target, 2), F.avg_pool2d(weights, 2)
+            terms = {
+                "reconstruction": losses.weighted_mean((decoded - target).abs(), weights),
+                "structure": losses.structure(decoded, target, weights),
+                "classification": F.cross_entropy(guesses.float(), people),
+            }
+            total = recipe.reconstruction * terms["reconstruction"] + recipe.structure * terms["structure"]
+            total = total + terms["classification"] + self.CODE * code.float().square().mean()
+        if not generator.refinement:
+            return Loss(total, {name: term.detach() for name, term in terms.items()}, decoded.detach())
+        pasted = torch.lerp(faces.target, decoded, faces.masks)
+        if recipe.identity:
+            half = max(1, len(people) // 2)
+            others = self._others(people[:half])
+            swapped = torch.lerp(faces.target[:half], generator.decode(code[:half], others), faces.masks[:half])
+            terms["identity"] = self._identity(batch, faces, swapped, others)
+            total = total + generator.refinement * recipe.identity * terms["identity"]
+            pasted = torch.cat([swapped, pasted[half:]])
+        if recipe.trains_discriminator:
+            refining, adversarial = self.adversary.generator_terms(faces.target, pasted)
+            total = total + generator.refinement * refining
+            terms |= adversarial
+        return Loss(total, {name: term.detach() for name, term in terms.items()}, pasted.detach())
+
+    def discriminator_loss(self, batch: Batch, a: float, fake: Tensor | None = None) -> Loss:
+        # The seed of a part makes this the same distortion as that of the generator's update.
+        faces = self._distorted(batch)
+        if fake is None:
+            with torch.no_grad():
+                decoded = self.generator.decode(self.generator.encode(faces.input), self._people(batch))
+                fake = torch.lerp(faces.target, decoded, faces.masks)
+        return self.adversary.discriminator_loss(faces.target, fake, fake)
+
+    def _distorted(self, batch: Batch) -> DistortedFaces:
+        """The batch's targets, distorted, in the networks' memory format."""
+        layout = memory_format(self.recipe, batch.target.device)
+        with torch.autocast(batch.target.device.type, enabled=False):
+            masks = None if batch.masks is None else batch.masks.float()
+            rgb01 = (batch.target.float() / 255).contiguous(memory_format=layout)
+            return distort(rgb01, masks, self.recipe.warp * (1 - self.generator.refinement))
+
+    def _people(self, batch: Batch) -> Tensor:
+        """The people's indices (B,)."""
+        return self.generator.nearest(identity_conditioning(batch.latents, self.networks.centre))
+
+    def _others(self, people: Tensor) -> Tensor:
+        """Another person of the generator for each, drawn at random."""
+        count = len(self.generator.names)
+        return (people + torch.randint(1, count, people.shape, device=people.device)) % count
+
+    def _identity(self, batch: Batch, faces: DistortedFaces, swapped: Tensor, people: Tensor) -> Tensor:
+        """L_id of the first faces of a batch, swapped to `people`."""
+        n, rows = self.networks, slice(0, len(swapped))
+        matrices = compose(batch.matrices[rows], faces.matrices[rows])
+        return losses.identity_loss(n.embedder, swapped, matrices, self.generator.latents[people], n.centre)

@@ -21,8 +21,10 @@ from train import mask_schedule
 from train.build import build_generator
 from train.checkpoint import CheckpointFacts, read, restore
 from train.config import Recipe
+from train.errors import CheckpointError
 from train.networks.conditioning import identity_conditioning
 from train.networks.face_generator import FaceGenerator, IoSpace
+from train.networks.people import PeopleGenerator
 
 _BATCH = {"cpu": 8, "cuda": 64}  # crops of one forward pass
 
@@ -94,6 +96,28 @@ class TrainedGenerator:
     def person_condition(self, embeddings: Tensor) -> Tensor:
         """Embeddings (M, D) of one person's photos -> the network's second input (D,), for their mean direction."""
         return self.condition(normalize(embeddings.to(self.centre).mean(0), dim=0))
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The people that it was trained on by name; empty where it takes the identity of any photo."""
+        return self.network.names if isinstance(self.network, PeopleGenerator) else ()
+
+    def person_embedding(self, name: str) -> Tensor:
+        """The mean embedding (D,) of a person that it was trained on, of unit norm. Raises CheckpointError."""
+        if not isinstance(self.network, PeopleGenerator):
+            raise CheckpointError(f"the checkpoint was not trained on named people: give photos of {name} as --source")
+        if name not in self.people:
+            raise CheckpointError(
+                f"the checkpoint was not trained on {name!r}: name one of {', '.join(self.people)}, or train it again"
+            )
+        return self.network.latents[self.people.index(name)]
+
+    def nearest_person(self, embeddings: Tensor) -> tuple[str, float]:
+        """The named person nearest to the mean of embeddings (M, D), and the cosine of the two."""
+        assert isinstance(self.network, PeopleGenerator)
+        mean = normalize(embeddings.to(self.centre).mean(0), dim=0)
+        index = int(self.network.nearest(self.condition(mean)[None]))
+        return self.people[index], float(self.network.latents[index] @ mean)
 
     def generate(self, rgb01: Tensor, condition: Tensor, masks: Tensor | None = None) -> Tensor:
         """Swap in one forward pass: RGB in [0, 1], (N, 3, S, S), in and out.

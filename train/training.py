@@ -1,4 +1,4 @@
-"""The state of a training, and its step: one update of the generator and one of the discriminator.
+"""The state of a training, and its step: an update of the generator and, where a loss uses it, of the discriminator.
 
 Progress is counted in images: the targets that the generator was trained on.
 """
@@ -92,7 +92,10 @@ class Training:
         return mask_schedule.alpha(self.images, self.recipe.images)
 
     def step(self, batches: Iterator[Batch]) -> None:
-        """One update of each network. Raises DivergedError where a loss of the step before was not finite."""
+        """One update of the generator and, where a loss uses it, of the discriminator.
+
+        Raises DivergedError where a loss of the step before was not finite.
+        """
         self._set_progress()
         a = self.mask_weight
 
@@ -104,22 +107,26 @@ class Training:
         )
 
         # min_D L_D, on the fakes of the same batch or, as published, on a fresh one; they have no graph.
-        self.discriminator.requires_grad_(True)
-        fresh = self.recipe.discriminator_batch == "fresh"
-        parts_d = self._next(batches) if fresh else parts_g
-        _, names_d, values_d = self._update(
-            self.optimiser_d,
-            parts_d,
-            lambda index, part: self.objective.discriminator_loss(part, a, None if fresh else fakes[index]),
-        )
+        used, names, values = list(parts_g), list(names_g), [values_g]
+        if self.recipe.trains_discriminator and self.generator.refinement:
+            self.discriminator.requires_grad_(True)
+            fresh = self.recipe.discriminator_batch == "fresh"
+            parts_d = self._next(batches) if fresh else parts_g
+            _, names_d, values_d = self._update(
+                self.optimiser_d,
+                parts_d,
+                lambda index, part: self.objective.discriminator_loss(part, a, None if fresh else fakes[index]),
+            )
+            used += parts_d if fresh else []
+            names += names_d
+            values.append(values_d)
 
         # theta_ema = beta theta_ema + (1 - beta) theta
         self.images += self.recipe.batch
         self.processes.mean_([buffer for name, buffer in self.generator.named_buffers() if "running_" in name])
         update_ema(self.ema, self.generator, ema_decay(self.recipe.batch, self.images, self.recipe.ema_images))
 
-        used = [*parts_g, *parts_d] if fresh else parts_g
-        self.losses.add(names_g + names_d, torch.cat([values_g, values_d]), used, self.images)
+        self.losses.add(names, torch.cat(values), used, self.images)
 
     @torch.no_grad()
     def samples(self, batch: Batch) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from train.config import RECIPES, Recipe, load_recipe
 from train.errors import RecipeError
 
 SHIPPED = (
-    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "modulated", "progressive", "seg-mask",
-    "separable", "tiny",
+    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "modulated", "people", "progressive",
+    "seg-mask", "separable", "tiny",
 )  # fmt: skip
 
 
@@ -79,6 +79,6 @@ def test_what_may_change_between_a_training_and_its_continuation() -> None:
 def test_every_key_is_described() -> None:
     keys = {key.name: key for key in load_recipe("tiny").describe()}
     assert keys["batch"].value == "16"
-    assert keys["generator"].accepted == "compact, diffusion, simswap"
+    assert keys["generator"].accepted == "compact, diffusion, people, simswap"
     assert keys["mask"].accepted == "none, box, face or face_hair"
     assert all(len(key.meaning.split()) > 1 for key in keys.values())

@@ -150,3 +150,22 @@ def test_descending_the_identity_loss_makes_the_face_more_like_the_source(embedd
         (gradient,) = torch.autograd.grad(losses.identity_loss(embedder, fake, matrices, source), fake)
         fake = (fake - 0.05 * gradient / gradient.abs().max()).detach()
     assert losses.identity_loss(embedder, fake, matrices, source) < before - 0.01
+
+
+def test_weighted_mean_counts_positions_by_their_weight() -> None:
+    values = torch.tensor([1.0, 2.0, 3.0, 6.0]).view(1, 2, 1, 2)  # two channels at two positions
+    assert losses.weighted_mean(values, torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)).item() == pytest.approx(2)
+    assert losses.weighted_mean(values, torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)).item() == pytest.approx(3.5)
+
+
+def test_structure_ignores_brightness_less_than_blur_and_positions_without_weight() -> None:
+    torch.manual_seed(0)
+    image, everywhere = torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
+    assert losses.structure(image, image, everywhere).item() == pytest.approx(0, abs=1e-5)
+    blurred, brighter = F.avg_pool2d(image, 5, 1, 2), image + 0.05
+    assert losses.structure(blurred, image, everywhere) > 10 * losses.structure(brighter, image, everywhere)
+    # The upper half alone is blurred, and the lower half counts.
+    half = torch.cat([blurred[:, :, :16], image[:, :, 16:]], 2)
+    below = everywhere.clone()
+    below[:, :, :24] = 0
+    assert losses.structure(half, image, below).item() == pytest.approx(0, abs=1e-5)

@@ -97,7 +97,7 @@ def plan(request: AblateRequest) -> AblatePlan:
             require_outside(request.out, arm.data)
     dataset = Dataset.open(request.judged_on[0])
     faces, judged = _select_faces(request)
-    pairs = PairSet.sample(judged.faces, request.arms[0].recipe.template, request.pairs)
+    pairs = PairSet.sample(judged, request.arms[0].recipe.template, request.pairs)
     # One arm per embedder. Only the embedders are kept: a plan holds the arrays of all photos.
     arms = {(str(arm.data), arm.recipe.embedder): arm for arm in request.arms}
     embedders = [fit.plan(request.fit_request(arm)).embedder for arm in arms.values()]
@@ -177,11 +177,11 @@ def _select_faces(request: AblateRequest) -> tuple[TrainingFaces, JudgedFaces]:
                 "policy"
             )
         faces = faces.take(rows)
-    shares = [arm.recipe.held_out for arm in request.arms]
-    judged = select_faces(faces, shares)
+    judged = select_faces(faces, [arm.recipe for arm in request.arms])
     if not judged.held_out:
+        share = min(arm.recipe.held_out for arm in request.arms)
         raise DatasetError(
             f"{request.judged_on[0]}: of {len(faces.people)} people whom all policies keep, fewer than two are held "
-            f"out by a share of {min(shares):g}: raise --held-out, or leave out the strictest policy"
+            f"out by a share of {share:g}: raise --held-out, or leave out the strictest policy"
         )
     return faces, judged

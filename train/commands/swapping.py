@@ -42,15 +42,19 @@ class Part(StrEnum):
 
 def swap(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`.")],
+    target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
+    out: Annotated[Path, typer.Option(help="Folder of the results. No other file in it is overwritten.")],
     source: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="Photo of the person whose identity is used, or a folder of photos of that person; repeatable. The "
             "embeddings of several photos are averaged."
         ),
-    ],
-    target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
-    out: Annotated[Path, typer.Option(help="Folder of the results. No other file in it is overwritten.")],
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(help="In place of --source: name of a person on whom recipe people was trained."),
+    ] = None,
     source_face: Annotated[
         int | None,
         typer.Option(min=1, help="Which face of a source photo with several faces; 1 is the leftmost."),
@@ -112,12 +116,15 @@ def swap(
     from train.swap.plan import SwapRequest, plan
     from train.swap.run import ExistingVideo, SwappedPhotos, run
 
+    if bool(source) == (person is not None):
+        raise typer.BadParameter("give either --source or --person")
     request = SwapRequest(
         checkpoint=checkpoint,
-        sources=tuple(source),
+        sources=tuple(source or ()),
         target=target,
         out=out,
         device=check_device(device),
+        person=person,
         source_face=source_face,
         only=only,
         exclude=tuple(exclude or ()),
@@ -136,8 +143,8 @@ def swap(
     )
     listener = ProgressBar(notes=sys.stderr)
     planned = plan(request, listener)
-    photos = len(planned.source.photos)
-    print(f"{checkpoint.name} on {request.device}, source: {photos} photo(s); mark ID {planned.record.mark_id}")
+    identity = person or f"{len(planned.source.photos)} photo(s)"
+    print(f"{checkpoint.name} on {request.device}, source: {identity}; mark ID {planned.record.mark_id}")
     for suffix, count in sorted(planned.ignored.items()):
         print(f"ignored: {count} file(s) {suffix or 'without a suffix'}")
     current = "the video up to the current frame" if planned.target_is_video else "the current photos"

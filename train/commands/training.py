@@ -27,6 +27,12 @@ def fit(
     recipe: Annotated[
         str, typer.Option(help="Name of a recipe (baseline, seg-mask, tiny, ...) or a TOML file.")
     ] = "baseline",
+    people: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe people: names to train on, separated by commas. Default: everyone with at least 20 photos."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of images to train on in all. Default: the recipe's.")
@@ -75,7 +81,9 @@ def fit(
     from train.config import load_recipe
 
     # Before anything slow is imported, so that a wrong recipe is refused at once.
-    loaded = load_recipe(recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder)
+    loaded = load_recipe(
+        recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder, people=people
+    )
 
     from curate.faces.models import check_device
     from train.fit import FitRequest, describe, plan, run

@@ -96,9 +96,14 @@ class TrainingFaces:
         }
         return replace(self, people=[self.people[index] for index in people], person=person, **arrays)
 
-    def held_out(self, share: float) -> npt.NDArray[np.bool_]:
-        """Return (N,), True on the faces of about `share` of the people, chosen by the hash of their names."""
-        return np.array([_uniform(name) < share for name in self.people], bool)[self.person]
+    def held_out(self, people: float, photos: float = 0.0) -> npt.NDArray[np.bool_]:
+        """Return (N,), True on the faces of about the share `people` of the people and `photos` of the others' photos.
+
+        Both are chosen by a hash of their names.
+        """
+        of_people = np.array([_uniform(name, b"held out") < people for name in self.people], bool)[self.person]
+        of_photos = np.array([_uniform(face_id, b"photos") < photos for face_id in self.face_id], bool)
+        return np.asarray(of_people | of_photos, bool)
 
 
 def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
@@ -169,7 +174,7 @@ def _alignment(landmarks: npt.NDArray[np.float32], template: Template) -> tuple[
     return matrices, align.transform_points(landmarks, matrices)
 
 
-def _uniform(name: str) -> float:
-    """Hash a name to a number in [0, 1), the same on every machine."""
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, person=b"held out").digest()
+def _uniform(name: str, purpose: bytes) -> float:
+    """Hash a name to a number in [0, 1), the same on every machine, another one for another purpose."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, person=purpose).digest()
     return int.from_bytes(digest, "little") / 2**64

@@ -109,8 +109,8 @@ def plan(request: JudgeRequest) -> JudgePlan:
     }
     template = _common_template(models, request.checkpoints)
     faces = read_training_faces(dataset, template)
-    judged = select_faces(faces, [model.recipe.held_out for model in models.values()])
-    pairs = PairSet.sample(judged.faces, template, request.pairs)
+    judged = select_faces(faces, [model.recipe for model in models.values()])
+    pairs = PairSet.sample(judged, template, request.pairs)
     judge = choose_embedder(dataset, {model.facts.embedder_id for model in models.values()}, request.judge)
     return JudgePlan(request, dataset, models, faces, judged, pairs, judge)
 

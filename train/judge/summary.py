@@ -134,10 +134,12 @@ def finite_or_none(value: float) -> float | None:
 def describe(summary: JudgeSummary) -> list[str]:
     """The metrics as a table, one column per model."""
     models = list(summary.metrics)
+    gallery = f"gallery of the nearest photo: {summary.judged.photos:,} photos of {summary.judged.people:,} people"
     lines = [f"{'':<56} " + "".join(f"{name:>30}" for name in models)]
     for metric in METRICS:
         title = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
         lines.append(f"{title:<56} " + "".join(f"{cell:>30}" for cell in format_cells(summary.metrics, metric)))
+    lines.append(gallery)
     if summary.distance_reduction is not None:
         reduction = _format_estimate(summary.distance_reduction, 2, "%")
         lines.append(f"A, reduction of the cosine distance against the baseline: {reduction}")

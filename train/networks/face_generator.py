@@ -35,6 +35,8 @@ class FaceGenerator(nn.Module):
     mean: Tensor
     std: Tensor
     multiple_of = 8
+    refinement = 1.0
+    """Weight, 0 to 1, of the losses that refine what reconstruction has learned: adversarial and identity."""
 
     def __init__(self, latent_dim: int, io_space: IoSpace, output: Output = "image", shrink: int = 1) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ class RunRecord:
     corner: str
     mark_id: Annotated[str, Limits(pattern="[0-9a-f]{8}")]
     keep_location: bool = False
+    person: str | None = None
     format: int = FORMAT
 
 

@@ -23,10 +23,17 @@ _MIN_RELATIVE_SIDE = 0.3  # of the largest face; smaller ones are people in the 
 
 @dataclass(frozen=True)
 class Source:
-    """The photos of a person. embeddings: float32 (M, D) of unit norm, one per photo."""
+    """A person: photos, or a name that the checkpoint was trained on.
+
+    Attributes:
+        photos: empty for a name.
+        embeddings: float32 (M, D) of unit norm, one per photo; the mean embedding for a name.
+        labels: (M,) what messages call each row.
+    """
 
     photos: tuple[Path, ...]
     embeddings: npt.NDArray[np.float32]
+    labels: tuple[str, ...]
 
 
 def read_source(
@@ -61,7 +68,7 @@ def read_source(
             raise SourceFaceError(f"{name} {file}: cannot be read ({reason}): give another photo") from error
         face = _only_face(detector([photo]), face_number, f"{name} {file}")
         embeddings.append(face.embed([photo], embedder, device)[0].cpu().numpy())
-    return Source(tuple(files), np.stack(embeddings))
+    return Source(tuple(files), np.stack(embeddings), tuple(f"{name} {file}" for file in files))
 
 
 def _photos(path: Path, name: str) -> list[Path]:

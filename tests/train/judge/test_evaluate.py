@@ -67,11 +67,13 @@ def test_the_summary_has_the_means_and_a(evaluated: Evaluated) -> None:
         'generator = "diffusion"\ncondition_shrink = 8\nsame_person = 1.0',
         "images_per_block = 4",
         'output = "change"\nshrink = 2\nidentity_map = 2',
+        'generator = "people"\npeople = "n000001, n000002"\nsame_person = 1.0\nmask = "face"\nblocks = 9',
     ],
-    ids=["input-mask", "diffusion", "progressive", "identity-map"],
+    ids=["input-mask", "diffusion", "progressive", "identity-map", "people"],
 )
 def test_every_kind_of_generator_is_evaluated(cleaned: Cleaned, tmp_path: Path, lines: str) -> None:
-    checkpoint = train_briefly(cleaned, tmp_path, f"images = 8\nheld_out = 0.5\n{lines}")
+    held_out = "held_out_photos" if "people" in lines else "held_out"
+    checkpoint = train_briefly(cleaned, tmp_path, f"images = 8\n{held_out} = 0.5\n{lines}")
     metrics = run(plan(JudgeRequest(checkpoint, cleaned.out, tmp_path / "out", pairs=4))).metrics["checkpoint"]
     assert 0 < (metrics["distance"].value or 0) < 2
     assert 3 < (metrics["psnr"].value or 0) < 60

@@ -19,7 +19,7 @@ from train.data.loader import Batch
 from train.judge.candidate import Candidate
 from train.judge.judge import Judge, JudgeEmbedder
 from train.judge.pair_scores import score_pairs
-from train.judge.pairs import PairSet
+from train.judge.pairs import JudgedFaces, PairSet
 from train.trained import load_trained
 
 
@@ -46,7 +46,8 @@ class CopySource(Candidate):
 
 @pytest.fixture(scope="module")
 def pairs(cleaned: Cleaned) -> PairSet:
-    return PairSet.sample(read_training_faces(Dataset.open(cleaned.out), "simswap-224"), "simswap-224", 12)
+    faces = read_training_faces(Dataset.open(cleaned.out), "simswap-224")
+    return PairSet.sample(JudgedFaces(faces, np.arange(len(faces)), True, ""), "simswap-224", 12)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from manifests.errors import DatasetError
 from manifests.reader import Dataset
 from tests.conftest import Cleaned
+from train.config import Recipe, load_recipe
 from train.data.faces import TrainingFaces, read_training_faces
-from train.judge.pairs import sample_pairs, select_faces
+from train.judge.pairs import PairSet, sample_pairs, select_faces
 
 HELD_OUT = ("n000004", "n000007", "n000008")
 """People of the demo who are held out, by the hash of their names, at a share of one half."""
@@ -25,8 +28,15 @@ def faces_of(counts: list[int]) -> TrainingFaces:
     )  # fmt: skip
 
 
+def people(**changes: object) -> Recipe:
+    """A recipe for the first two people of `faces_of`."""
+    return load_recipe("people", people="p0,p1", **{"held_out_photos": 0.0} | changes)
+
+
 def test_people_whom_every_training_held_out_are_judged_on(cleaned: Cleaned) -> None:
-    judged = select_faces(read_training_faces(Dataset.open(cleaned.out), "simswap-224"), [0.5, 0.9])
+    judged = select_faces(
+        read_training_faces(Dataset.open(cleaned.out), "simswap-224"), [Recipe(held_out=0.5), Recipe(held_out=0.9)]
+    )
     assert tuple(judged.faces.people) == HELD_OUT
     assert judged.held_out
     assert judged.note.startswith("3 held-out people")
@@ -34,15 +44,30 @@ def test_people_whom_every_training_held_out_are_judged_on(cleaned: Cleaned) -> 
 
 def test_everyone_is_judged_on_where_fewer_than_two_were_held_out(cleaned: Cleaned) -> None:
     faces = read_training_faces(Dataset.open(cleaned.out), "simswap-224")
-    judged = select_faces(faces, [0.0])
+    judged = select_faces(faces, [Recipe(held_out=0.0)])
     assert len(judged.faces) == len(faces)
     assert not judged.held_out
     assert "the training held no one out" in judged.note
-    assert "only 1 of them was held out" in select_faces(faces, [0.1]).note
+    assert "only 1 of them was held out" in select_faces(faces, [Recipe(held_out=0.1)]).note
+
+
+def test_named_people_are_judged_on_photos_that_were_held_out_in_a_gallery_of_everyone() -> None:
+    faces = faces_of([300, 300, 300])
+    judged = select_faces(faces, [people(held_out_photos=0.5), people(held_out_photos=0.2)])
+    assert judged.faces.count.tolist() == [20, 20, 20]
+    assert judged.swapped.tolist() == list(range(40))
+    assert judged.held_out
+    assert np.isin(judged.faces.face_id[:40], faces.face_id[faces.held_out(0, 0.2)]).all()
+    assert judged.note == "40 held-out photos of the 2 named people, 3 in the gallery"
+    pairs = PairSet.sample(judged, "simswap-224", 30)
+    assert set(faces.person[pairs.cross.targets]) <= {0, 1}
+    assert not select_faces(faces, [people()]).held_out
+    with pytest.raises(DatasetError, match=r"trained on \(p0, p1\), it has no one, and swapping takes two"):
+        select_faces(faces.take(np.arange(600, 900)), [people()])
 
 
 def test_a_person_has_at_most_twenty_evenly_spaced_faces() -> None:
-    judged = select_faces(faces_of([300, 4, 20, 21, 1]), [0.0])
+    judged = select_faces(faces_of([300, 4, 20, 21, 1]), [Recipe(held_out=0.0)])
     assert judged.faces.count.tolist() == [20, 4, 20, 20, 1]
     assert judged.note.startswith("all 5 people, 65 photos")
     rows = np.flatnonzero(np.isin(faces_of([300]).face_id, judged.faces.face_id[:20]))

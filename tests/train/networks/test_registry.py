@@ -64,7 +64,7 @@ def test_every_registered_generator_is_named_by_a_recipe(name: str) -> None:
         ({"condition_shrink": 8}, "condition_shrink = 8 has no effect with generator = 'simswap'"),
         ({"teacher": "x.safetensors"}, "teacher = 'x.safetensors' has no effect"),
         ({"noise": 1.0}, "noise = 1.0 has no effect"),
-        ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion or simswap"),
+        ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion, people or simswap"),
     ],
 )
 def test_keys_that_a_generator_does_not_accept_are_refused(keys: dict[str, object], message: str) -> None:

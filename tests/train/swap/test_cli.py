@@ -2,23 +2,28 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
 from curate.decode import decode
 from curate.program import Interrupted
 from manifests.errors import OutputError, SwapsetError
-from tests.samples.swap import ASTRONAUT, GROUP, pixels, smaller, write_checkpoint
+from tests.samples.swap import ASTRONAUT, GROUP, detector, embedder, pixels, smaller, write_checkpoint
 from tests.samples.videos import moving, write_video
+from train import checkpoint as checkpoint_file
 from train.commands import swapping as cli
 from train.commands.swapping import Label, Part
-from train.errors import ConsentError, SourceFaceError, TargetError
+from train.errors import CheckpointError, ConsentError, SourceFaceError, TargetError
 from train.marks.verify import verify
+from train.networks.conditioning import identity_conditioning
 from train.swap import export, photos, video_reader
+from train.swap.source import read_source
 
 ONE = smaller(pixels(ASTRONAUT), 0.625)  # 320 x 320 px
 
@@ -34,9 +39,10 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "run.safetensors"
 
 
-def swap(checkpoint: Path, target: Path, out: Path, source: Path = ASTRONAUT, **options: object) -> None:
+def swap(checkpoint: Path, target: Path, out: Path, source: Path | None = ASTRONAUT, **options: object) -> None:
     given = {"device": "cpu", "models": "builtin"} | options
-    cli.swap(checkpoint=checkpoint, source=[source], target=target, out=out, **given)  # type: ignore[arg-type]
+    sources = [source] if source else None
+    cli.swap(checkpoint=checkpoint, source=sources, target=target, out=out, **given)  # type: ignore[arg-type]
 
 
 def test_a_swapped_photo_carries_all_marks(
@@ -109,6 +115,62 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
         assert "\n" not in str(caught.value)
         assert not (out / str(number)).exists(), "nothing is written"
     assert len({TargetError.exit_code, SourceFaceError.exit_code, ConsentError.exit_code}) == 3
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A checkpoint of two people, of whom ann is the astronaut."""
+    path = tmp_path / "people.safetensors"
+    keys = {"generator": "people", "people": "ann, bob", "blocks": 9, "same_person": 1.0, "mask": "face"}
+    write_checkpoint(path, **keys)
+    state = checkpoint_file.read(path)
+    astronaut = read_source([ASTRONAUT], detector(), embedder(), "cpu").embeddings[0]
+    latents = torch.from_numpy(np.stack([astronaut, -astronaut]))
+    named = {"ema.latents": latents, "ema.conditions": identity_conditioning(latents, state.tensors["centre"])}
+    checkpoint_file.write(path, replace(state, tensors=state.tensors | named))
+    return path
+
+
+def test_a_person_of_the_checkpoint_is_named_or_shown(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "in/photo.png"
+    target.parent.mkdir()
+    Image.fromarray(ONE).save(target)
+    swap(people, target, tmp_path / "named", source=None, person="ann", mark_id="1")
+    assert "source: ann; mark ID 00000001" in capsys.readouterr().out
+    swap(people, target, tmp_path / "shown", mark_id="1")
+    results = [decode((tmp_path / folder / "photo.png").read_bytes()).pixels for folder in ("named", "shown")]
+    assert np.array_equal(*results)
+    with pytest.raises(OutputError, match=r"other settings \(person, sources, see"):
+        swap(people, target, tmp_path / "named")
+
+
+def test_mistakes_about_people_are_refused(checkpoint: Path, people: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    cases: list[tuple[Path, dict[str, object], type[Exception], str]] = [
+        (people, {"source": None}, typer.BadParameter, "either --source or --person"),
+        (people, {"person": "ann"}, typer.BadParameter, "either --source or --person"),
+        (people, {"source": None, "person": "ben"}, CheckpointError, "not trained on 'ben': name one of ann, bob"),
+        (checkpoint, {"source": None, "person": "ann"}, CheckpointError, "not trained on named people: give photos of"),
+        (
+            people,
+            {"source": GROUP, "source_face": 1},
+            SourceFaceError,
+            r"no one of the checkpoint's people \(ann, bob;",
+        ),
+    ]
+    for path, options, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            swap(path, ASTRONAUT, out, **options)  # type: ignore[arg-type]
+    assert not out.exists()
+
+
+def test_a_named_person_of_the_exclusion_gallery_is_refused(people: Path, tmp_path: Path) -> None:
+    (tmp_path / "no/ann").mkdir(parents=True)
+    Image.fromarray(pixels(ASTRONAUT)).save(tmp_path / "no/ann/1.png")
+    with pytest.raises(ConsentError, match="--person ann: a face matches no/ann/1"):
+        swap(people, GROUP, tmp_path / "out", source=None, person="ann", exclude=[tmp_path / "no"])
 
 
 @pytest.mark.parametrize("text", ["", "0x", "123456789", "xyz"])

@@ -1,0 +1,238 @@
+"""A generator for a few people, who are named when it is trained: shared encoder, narrow code, decoder of the person.
+
+The design of DeepFaceLab (Perov et al. 2020) with one decoder for all people: the encoder passes the target through a
+code of so few numbers that pose, expression and light fit into it, and every convolution of the decoder is modulated
+(StyleGAN2, Karras et al. 2020) by a learned vector of the person. No feature of the target reaches the decoder by
+another way, so the person's appearance must come from the weights. It is learned by reconstruction: each photo is
+reconstructed with its own person's vector, and in a swap the vector is another person's. Then an adversary makes the
+faces sharp, and an identity loss on swaps makes them more like the person.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from curate.errors import ModelError
+from train.networks.convolutions import full_precision
+from train.networks.face_generator import FaceGenerator
+from train.networks.registry import register_generator
+
+_PERSON_DIM = 128  # numbers of a person's learned vector
+_STYLE_SPREAD = 0.3  # deviation of a new layer's scales over people, around 1
+_MAX_CONSTANT_SIDE = 7  # px; the decoder's first features are 4 to 7 px wide
+_SLOPE = 0.2  # of leaky ReLUs
+_REFINEMENT_RAMP = 4_000  # images in which the weight of the refining losses rises from 0 to 1
+_WIDEST = 8  # the widest layers have so many times the channels of the last ones
+
+
+def parse_people(text: str) -> tuple[str, ...]:
+    """Names of the recipe key `people`, which is a list separated by commas; spaces around a name are removed."""
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
+def decoder_side(size: int) -> int | None:
+    """Side of the decoder's first features, 4 to 7 px: `size` divided by a power of 2; None where there is none."""
+    while size > _MAX_CONSTANT_SIDE and size % 2 == 0:
+        size //= 2
+    return size if 4 <= size <= _MAX_CONSTANT_SIDE else None
+
+
+class PersonConvolution(nn.Module):
+    """3x3 or 1x1 convolution whose input channels are scaled by a linear function of the person's vector.
+
+    As in StyleGAN2 (eq. 1 and 3), the output is divided by sigma_o = sqrt(sum_c s_c^2 sum_k w_ock^2) unless it is a
+    layer of pixels; scaling features is equal to scaling the kernel, and needs one convolution for the whole batch.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, *, demodulate: bool = True) -> None:
+        super().__init__()
+        self.demodulate = demodulate
+        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+        self.style = nn.Linear(_PERSON_DIM, channels_in)
+        with torch.no_grad():
+            self.weight.mul_((channels_in * kernel**2) ** -0.5)
+            self.style.weight.normal_(std=_STYLE_SPREAD * _PERSON_DIM**-0.5)
+            self.style.bias.fill_(1)
+
+    def forward(self, x: Tensor, person: Tensor) -> Tensor:
+        """x: (N, C, H, W). person: (N, P). Returns (N, O, H, W)."""
+        scale = self.style(person).float()  # (N, C)
+        y = F.conv2d(x * scale.to(x.dtype)[:, :, None, None], self.weight, None, 1, self.weight.shape[-1] // 2)
+        bias = self.bias.to(y.dtype)[:, None, None]
+        if not self.demodulate:
+            return y + bias
+        with full_precision(x):
+            energy = self.weight.float().square().sum((2, 3))  # (O, C)
+            # The gain keeps the variance through a leaky ReLU.
+            gain = 2**0.5 * torch.rsqrt(scale.square() @ energy.T + 1e-8)  # (N, O)
+        return torch.addcmul(bias, y, gain.to(y.dtype)[:, :, None, None])
+
+
+class _Level(nn.Module):
+    """Two convolutions at one resolution, and the pixels that they add to the image."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.first = PersonConvolution(channels_in, channels_out)
+        self.second = PersonConvolution(channels_out, channels_out)
+        self.pixels = PersonConvolution(channels_out, 3, 1, demodulate=False)
+        with torch.no_grad():
+            self.pixels.weight.mul_(0.1)
+
+    def forward(self, x: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
+        for layer in (self.first, self.second):
+            x = F.leaky_relu(layer(x, person), _SLOPE)
+        return x, self.pixels(x, person).float()
+
+
+@register_generator(
+    "people",
+    *("people", "bottleneck", "width", "half_size_images", "refine_images", "warp", "structure", "anonymity"),
+)
+class PeopleGenerator(FaceGenerator):
+    """Encoder at half the resolution, code, and a decoder with one level for each doubling of the resolution.
+
+    Its second input is a latent as for every generator. The person is the one whose latent is nearest, so that
+    programs that only have photos work unchanged. `set_people` stores the latents.
+
+    Args:
+        latent_dim: D, dimension of the latents.
+        size: side of the crops, px.
+        people: names, separated by commas.
+        bottleneck: numbers of the code.
+        width: channels of the decoder's last level; each level before has twice as many, up to eight times.
+        refine_images: images after which the refining losses start.
+        half_size_images: images after which the last level is added; before, the output has half the resolution.
+    """
+
+    names: tuple[str, ...]
+    latents: Tensor
+    conditions: Tensor
+    multiple_of = 16
+
+    def __init__(
+        self,
+        latent_dim: int,
+        size: int,
+        people: str,
+        bottleneck: int = 96,
+        width: int = 24,
+        half_size_images: int = 0,
+        refine_images: int = 0,
+    ) -> None:
+        super().__init__(latent_dim, "rgb01_tanh")
+        self.names = parse_people(people)
+        if len(self.names) < 2:
+            raise ModelError(f"people = {people!r}: a generator of named people takes two or more of them")
+        self.half_size_images, self.refine_images = half_size_images, refine_images
+        side = decoder_side(size)
+        if side is None:
+            raise ModelError(f"size = {size} must be 4, 5, 6 or 7 times a power of 2")
+        doublings = (size // side).bit_length() - 1
+        widths = [width * min(_WIDEST, 2**level) for level in range(doublings, -1, -1)]
+        self.size, self.side, self.channels = size, side, widths[0]
+        self.levels_in_use = len(widths)
+        self.encoder = _encoder(width, doublings - 1)
+        self.to_code = nn.Linear(_encoder_width(width, doublings - 1) * side**2, bottleneck)
+        self.from_code = nn.Linear(bottleneck, widths[0] * side**2)
+        self.person = nn.Parameter(torch.randn(len(self.names), _PERSON_DIM))
+        self.constant = nn.Linear(_PERSON_DIM, widths[0] * side**2, bias=False)
+        nn.init.normal_(self.constant.weight, std=0.5 * _PERSON_DIM**-0.5)
+        self.levels = nn.ModuleList(
+            _Level(widths[max(0, index - 1)], channels) for index, channels in enumerate(widths)
+        )
+        # The adversary of the code, which is trained with it (train/people_objective.py) and not used in swaps.
+        self.classifier = nn.Sequential(
+            nn.Linear(bottleneck, 128), nn.LeakyReLU(_SLOPE), nn.Linear(128, len(self.names))
+        )
+        # latents: (P, D) mean latents of the people; conditions: the same as a swap's second input.
+        self.register_buffer("latents", torch.zeros(len(self.names), latent_dim))
+        self.register_buffer("conditions", torch.zeros(len(self.names), latent_dim))
+
+    def set_people(self, latents: Tensor, conditions: Tensor) -> None:
+        """Set the people's mean latents, (P, D) of unit norm, and the same after `identity_conditioning`."""
+        self.latents.copy_(latents)
+        self.conditions.copy_(conditions)
+
+    def set_progress(self, images: int) -> None:
+        """Add the last level after `half_size_images` images, and the refining losses after `refine_images`."""
+        self.levels_in_use = len(self.levels) - (images < self.half_size_images)
+        self.refinement = min(1.0, max(0, images - self.refine_images) / _REFINEMENT_RAMP)
+
+    def nearest(self, condition: Tensor) -> Tensor:
+        """Indices (N,) of the people whose latents are nearest to conditions (N, D)."""
+        return (condition.float() @ self.conditions.T).argmax(1)
+
+    def encode(self, rgb01: Tensor) -> Tensor:
+        """Targets (N, 3, S, S), RGB in [0, 1] -> codes (N, `bottleneck`)."""
+        code: Tensor = self.to_code(self.encoder(F.avg_pool2d(rgb01, 2) - 0.5).flatten(1))
+        return code
+
+    def decode(self, code: Tensor, people: Tensor) -> Tensor:
+        """Codes and the people's indices (N,) -> faces, float32 RGB not clamped, of side S, or S / 2 at first."""
+        person = self.person[people]
+        x = self.from_code(code) + self.constant(person)
+        x = F.leaky_relu(x, _SLOPE).view(-1, self.channels, self.side, self.side)
+        x = x.contiguous(memory_format=torch.channels_last)
+        image: Tensor | None = None
+        for index, level in enumerate(self.levels[: self.levels_in_use]):
+            x, pixels = level(_double(x) if index else x, person)
+            image = pixels if image is None else _double(image) + pixels
+        assert image is not None
+        return image + 0.5
+
+    def classify(self, code: Tensor, anonymity: float) -> Tensor:
+        """Logits (N, P) of the people; the gradient to the codes is reversed and multiplied by `anonymity`."""
+        logits: Tensor = self.classifier(_ReversedGradient.apply(code, anonymity))
+        return logits
+
+    def forward(self, target: Tensor, latent: Tensor) -> Tensor:
+        self._check(target, latent)
+        image = self.decode(self.encode(target), self.nearest(latent))
+        if image.shape[-1] != self.size:
+            image = _double(image)
+        return image.clamp(0, 1)
+
+
+class _ReversedGradient(torch.autograd.Function):
+    """The identity function, whose gradient is multiplied by -weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.weight * gradients[0], None
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _encoder(width: int, halvings: int) -> nn.Sequential:
+    """Convolutions of stride 2 and 1 in turn, each with a leaky ReLU, that halve the resolution so many times."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for index in range(halvings):
+        wide = _encoder_width(width, index + 1)
+        for stride in (2, 1):
+            layers += [_convolution(channels, wide, stride), nn.LeakyReLU(_SLOPE)]
+            channels = wide
+    return nn.Sequential(*layers)
+
+
+def _encoder_width(width: int, halvings: int) -> int:
+    return width * min(_WIDEST, 1 << (halvings - 1))
+
+
+def _convolution(channels_in: int, channels_out: int, stride: int) -> nn.Conv2d:
+    layer = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
+    assert layer.bias is not None
+    nn.init.kaiming_normal_(layer.weight, _SLOPE)
+    nn.init.zeros_(layer.bias)
+    return layer
