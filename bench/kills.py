@@ -13,8 +13,8 @@ Protocol. Each command (bench/writing_commands.py) first runs undisturbed; what 
   leaves what a run on the changed photos leaves (and results of photos that are gone).
 - processes: two are started at once. One ends with exit code 5, or after the other; the result is as expected.
 
-Contents are compared by bytes; photos and videos that are signed, by pixels; checkpoints, by their digest. Prints a
-Markdown table of trials and of what was found wrong; every fault is a line on stderr. A scene ends after `--seconds`.
+Contents are compared by bytes; photos and videos that are signed, by pixels. Prints a Markdown table of trials and of
+what was found wrong; every fault is a line on stderr. A scene ends after `--seconds`.
 """
 
 import argparse

@@ -16,12 +16,10 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from safetensors import safe_open
 
 from curate import convert
 from curate.evaluate import demo
 from manifests.output import is_temporary
-from train.checkpoint import read
 from train.swap.results import JOURNAL
 from train.swap.run_record import FILE, RESULTS
 
@@ -106,10 +104,6 @@ def _hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes().replace(b"skipped", b"converted")).hexdigest()
     if path.suffix in (".mp4", ".png", ".jpg") and (path.parent / FILE).exists():  # signatures differ between runs
         return hashlib.sha256(_pixels(path)).hexdigest()
-    if path.suffix == ".safetensors":  # the order of its metadata differs between runs
-        read(path)  # checks the hash over tensors and metadata
-        with safe_open(path, framework="pt") as file:
-            return str(file.metadata()["sha256"])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -134,19 +134,36 @@ def _match_memory_format(optimiser: Optimizer) -> None:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `path`, whole or not at all. Raises OutputError: disk full, read-only."""
+    """Write `path`, whole or not at all; equal checkpoints have equal bytes. Raises OutputError: disk full, read-only."""
     values = {**checkpoint.facts.to_json(), "optimisers": checkpoint.optimisers, "loader": checkpoint.loader}
     facts = json.dumps(values, sort_keys=True)
     metadata = {"format": FORMAT, "facts": facts, "sha256": _digest(checkpoint.tensors, facts)}
     with atomic(path) as partial:
         try:
             save_file(checkpoint.tensors, partial, metadata)
+            _sort_metadata(partial)
         except SafetensorError as error:
             # safetensors reports errors of the system with its own type.
             raise OutputError(
                 f"cannot write {path}: {error}: free some space and run the same command again; earlier checkpoints "
                 "are kept"
             ) from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file, which `save_file` writes in random order.
+
+    A file begins with the length of its header, 8 bytes, little-endian, and the header, JSON that spaces may follow. A
+    header that would become longer, with other escapes, stays as it is.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(data) <= size:
+            file.seek(8)
+            file.write(data.ljust(size))
 
 
 def read(path: Path) -> Checkpoint:

@@ -46,6 +46,14 @@ def taken(steps: int = 2, images: int = 8) -> Checkpoint:
     return snapshot({"net": network}, {"adam": optimiser}, {"extra": torch.arange(3)}, facts, {"position": 5})
 
 
+def test_equal_checkpoints_have_equal_bytes(tmp_path: Path) -> None:
+    contents = set()
+    for number in range(8):  # the library writes three keys of metadata in six orders
+        write(tmp_path / f"{number}.safetensors", taken())
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
 def test_networks_and_optimisers_come_back(tmp_path: Path) -> None:
     write(tmp_path / "a.safetensors", taken())
     state = read(tmp_path / "a.safetensors")
