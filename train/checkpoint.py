@@ -134,7 +134,10 @@ def _match_memory_format(optimiser: Optimizer) -> None:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `path`, whole or not at all; equal checkpoints have equal bytes. Raises OutputError: disk full, read-only."""
+    """Write `path`, whole or not at all; equal checkpoints have equal bytes.
+
+    Raises OutputError: disk full, read-only.
+    """
     values = {**checkpoint.facts.to_json(), "optimisers": checkpoint.optimisers, "loader": checkpoint.loader}
     facts = json.dumps(values, sort_keys=True)
     metadata = {"format": FORMAT, "facts": facts, "sha256": _digest(checkpoint.tensors, facts)}
