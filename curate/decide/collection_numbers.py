@@ -48,7 +48,7 @@ class CollectionNumbers:
         photos, dropped, review: photos in all, the dropped ones, and those to review.
         reasons: photos to which each reason applies.
         identities: one entry per identity.
-        sharpness, stretch: medians over the main faces; NaN without a face.
+        sharpness, stretch, inside: medians over the main faces; NaN without a face.
         lowered_sharpness: the sharpness limit where it was lowered for this collection; NaN where it was not.
         source_landmarks: photos whose landmarks the source supplied.
         landmarks_rejected: reason -> photos whose supplied landmarks were not used.
@@ -62,6 +62,7 @@ class CollectionNumbers:
     identities: IdentityNumbers
     sharpness: float
     stretch: float
+    inside: float
     lowered_sharpness: float
     source_landmarks: int
     landmarks_rejected: Mapping[str, int]
@@ -79,6 +80,7 @@ class CollectionTally:
         self._identities: list[IdentityNumbers] = []
         self._sharpness: list[npt.NDArray[np.float32]] = []
         self._stretch: list[npt.NDArray[np.float32]] = []
+        self._inside: list[npt.NDArray[np.float32]] = []
         self._accepted = 0
         self._rejected: Counter[str] = Counter()
 
@@ -92,6 +94,7 @@ class CollectionTally:
         self._identities.append(_identity_numbers(table))
         self._sharpness.append(table["sharpness"].to_numpy())
         self._stretch.append(table["stretch"].to_numpy())
+        self._inside.append(table["inside"].to_numpy())
         self._accepted += pc.sum(pc.equal(table["landmark_source"], "source")).as_py() or 0
         rejections = pc.value_counts(table["landmarks_rejected"].drop_null())
         self._rejected.update({entry["values"]: entry["counts"] for entry in rejections.to_pylist()})
@@ -111,6 +114,7 @@ class CollectionTally:
             identities=_concatenated(self._identities),
             sharpness=_median(self._sharpness),
             stretch=_median(self._stretch),
+            inside=_median(self._inside),
             lowered_sharpness=lowered_sharpness,
             source_landmarks=self._accepted + self._rejected.total(),
             landmarks_rejected=self._rejected,

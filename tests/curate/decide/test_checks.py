@@ -153,6 +153,13 @@ def test_faces_that_are_all_too_wide_are_named() -> None:
     assert (finding.check, "0.80 of a natural one" in finding.observation) == ("off_scale_stretch", True)
 
 
+def test_photos_that_were_cropped_before_are_named() -> None:
+    (finding,) = checked([*people(5, inside=0.63), *people(1, inside=1.0)])
+    assert finding.check == "cropped_before"
+    assert "less than 63% of their aligned crop inside the photo" in finding.observation
+    assert checked([*people(5, inside=1.0), *person("zoe", 20, inside=0.63)]) == ()
+
+
 def test_landmarks_of_the_source_that_do_not_fit_are_named() -> None:
     misfit = person("ann", 12, landmark_source="detector", landmarks_rejected="far from the detected face")
     (finding,) = checked([*people(5, landmark_source="source"), *misfit])
