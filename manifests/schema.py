@@ -28,6 +28,7 @@ REASONS = (
     "no_face",
     "too_small",
     "cut_off",
+    "occluded",
     "blurred",
     "stretched",
     "corrupt_pixels",
@@ -161,6 +162,11 @@ FACE_NUMBERS = (
         ("flat_fraction", "0-1", "share of the face that is one constant colour, as undecoded areas are"),
         ("face_share", "0-1", "share of the crop with a class of the face in the label map"),
     ]),
+    *_floats([
+        ("eyes_covered", "0-1", "share of the zones around both eyes under hair, a hat, a hand or another object"),
+        ("mouth_covered", "0-1", "share of the zone around the mouth under a hand, a mask, a microphone or another object"),
+        ("sunglasses", "0-1", "share of the zones around the eyes under glasses, times the darkness of the lenses"),
+    ], _NO_FACE + ", or the photo does not show that part of it"),
     Column("ita", pa.float32(), "individual typology angle of the skin (light skin is high)", "degrees", _NO_FACE + ", or greyscale"),
     Column("face_phash", pa.string(), "64-bit DCT perceptual hash of the aligned crop, 16 hex digits", null=_NO_FACE),
 )  # fmt: skip

@@ -151,8 +151,8 @@ def _cropped(numbers: CollectionNumbers) -> str | None:
     if not numbers.inside < CROPPED_INSIDE:
         return None
     return (
-        f"half of the faces have less than {numbers.inside:.0%} of their aligned crop inside the photo; the rest is black, "
-        "and background in the label maps"
+        f"half of the faces have less than {numbers.inside:.0%} of their aligned crop inside the photo; the rest is "
+        "black, and background in the label maps"
     )
 
 

@@ -33,6 +33,10 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "curate report OUT shows examples; if they are whole: "
         + policy_command("min_inside = 0", "max_landmarks_outside = 5"),
     ),
+    "occluded": (
+        "the photos show faces behind masks, glasses, hair or objects",
+        "curate report OUT shows examples; the default policy keeps covered faces: curate decide OUT",
+    ),
     "blurred": (
         "the blur score is not calibrated for these photos (scans, enlarged or processed photos)",
         "curate calibrate LAYOUT --root ROOT --out blur.json && curate decide OUT --calibration blur.json",

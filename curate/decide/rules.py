@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from curate.decide.identity_rules import IDENTITY_RULES
 from curate.decide.rule import Chart, Columns, Flags, Rule, Values
+from curate.decide.visibility_rules import CUT_OFF, OCCLUDED
 from curate.errors import PolicyError
 from curate.typed_toml import TypedToml, number, switch
-from manifests.schema import LANDMARKS, REASONS
+from manifests.schema import REASONS
 
 STRETCH_ERRORS = 3.0
 """A face counts as stretched only beyond so many standard deviations of its measurement."""
@@ -48,6 +49,15 @@ class Policy(TypedToml):
     )
     max_landmarks_outside: float = number(
         0.0, 0, 5, "maximum number of the five landmarks beyond the photo's border", "landmarks"
+    )
+    max_eyes_covered: float = number(
+        1.0, 0, 1, "maximum share of the zones of both eyes under hair or objects, .5 is one eye; 1 keeps all", "share"
+    )
+    max_mouth_covered: float = number(
+        1.0, 0, 1, "maximum share of the zone of the mouth under hands or objects; 1 keeps all", "share"
+    )
+    max_sunglasses: float = number(
+        1.0, 0, 1, "maximum score of dark glasses; 1 keeps all, from 0.5 the eyes are hidden", "score"
     )
     min_sharpness: float = number(0.5, 0, 1, "minimum sharpness score; 0.5 is the calibrated boundary of blur")
     adapt_sharpness: bool = switch(
@@ -116,16 +126,6 @@ def _too_small(photos: Columns, policy: Policy) -> Flags:
     )
 
 
-def _cut_off(photos: Columns, policy: Policy) -> Flags:
-    outside = np.zeros_like(photos.number("inside"))
-    for x, y in zip(LANDMARKS[::2], LANDMARKS[1::2], strict=True):
-        # The photo's pixels cover -0.5 to side - 0.5.
-        beyond_x = (photos.number(x) < -0.5) | (photos.number(x) > photos.number("width") - 0.5)
-        beyond_y = (photos.number(y) < -0.5) | (photos.number(y) > photos.number("height") - 0.5)
-        outside += beyond_x | beyond_y
-    return np.asarray((photos.number("inside") < policy.min_inside) | (outside > policy.max_landmarks_outside))
-
-
 def _frontal_eye_distance(photos: Columns) -> Values:
     """Distance between the eyes if the head were not turned, (N,) source px."""
     foreshortening = np.cos(np.radians(np.nan_to_num(photos.number("yaw"))))
@@ -186,15 +186,8 @@ RULES = (
         shown=("eye_distance", "width", "height"),
         charts=(Chart("eye_distance", "Distance between the eyes, px", 0, 200, lambda p: (p.min_eye_distance,)),),
     ),
-    Rule(
-        "cut_off",
-        "the border of the photo cuts the face off",
-        ("inside", "width", "height", *LANDMARKS),
-        ("min_inside", "max_landmarks_outside"),
-        _cut_off,
-        shown=("inside",),
-        charts=(Chart("inside", "Share of the crop inside the photo", 0, 1, lambda p: (p.min_inside,)),),
-    ),
+    CUT_OFF,
+    OCCLUDED,
     Rule(
         "blurred",
         "the face is out of focus, motion-blurred, or enlarged from few pixels",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from curate.decode import Decoded
+from curate.measure.cover import cover
 from curate.measure.damage import flat_fraction, photo_damage
 from curate.measure.exposure import exposure
 from curate.measure.framing import photo_framing
@@ -105,6 +106,13 @@ MEASURES = (
     ),
     Measure("flat_fraction", "face", ("flat_fraction",), ("crops", "crop_points"), flat_fraction),
     Measure("face_share", "face", ("face_share",), ("stored_label_maps",), face_share),
+    Measure(
+        "cover",
+        "face",
+        ("eyes_covered", "mouth_covered", "sunglasses"),
+        ("crops", "label_maps", "crop_points"),
+        cover,
+    ),
     Measure("face_hash", "face", ("face_phash",), ("crops",), face_hash),
 )
 

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "blurred": {"sharpness": 0.2},
     "stretched": {"stretch": 1.5},
     "cut_off": {"inside": 0.1},
+    "occluded": {"mouth_covered": 0.9},
     "corrupt_pixels": {"corruption": 0.2},
     "too_dark": {"clipped_dark": 0.6},
     "too_bright": {"clipped_bright": 0.6},
@@ -73,11 +74,12 @@ def names(found: Sequence[Finding]) -> list[str]:
 
 @pytest.mark.parametrize("reason", EXAMPLES)
 def test_a_dominant_reason_is_named_with_its_cause(reason: str) -> None:
+    policy = Policy(adapt_sharpness=False, max_mouth_covered=0.5)
     photos = [*people(5), *person("zoe", 40, **EXAMPLES[reason])]
-    found = checked(photos, Policy(adapt_sharpness=False))
+    found = checked(photos, policy)
     assert names(found) == [f"mostly_{reason}"]
     assert found[0].observation == f"40 of 90 photos are {reason}, nearly all that are dropped"
-    assert checked([*people(5), *person("zoe", 15, **EXAMPLES[reason])], Policy(adapt_sharpness=False)) == ()
+    assert checked([*people(5), *person("zoe", 15, **EXAMPLES[reason])], policy) == ()
 
 
 @pytest.mark.parametrize(("reason", "sha256"), [("duplicate", "0" * 64), ("near_duplicate", None)])

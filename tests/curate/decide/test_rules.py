@@ -68,6 +68,7 @@ def test_a_doubt_about_the_person_is_reviewed_not_dropped(changes, reason):
         {"eye_distance": 14.2, "yaw": -45.0},  # 20.1 px if the head were not turned
         {"inside": 0.3, "left_eye_x": -0.4, "right_mouth_y": 399.4},
         {"brightness": 15.0},  # dark skin with local contrast
+        {"eyes_covered": 1.0, "mouth_covered": 1.0, "sunglasses": 1.0},  # not a matter of the default policy
         {"stretch": 1.4, "stretch_error": 0.2},  # within the error of the measurement
         {"identity": ".", "wrong_person": 0.9, "identity_purity": 0.0},  # a photo without an identity
         dict.fromkeys(set(GOOD) - {"sha256", "main", "face_count"}),  # missing measurements
@@ -76,6 +77,14 @@ def test_a_doubt_about_the_person_is_reviewed_not_dropped(changes, reason):
 def test_other_photos_are_kept(changes):
     (row,) = decided(changes)
     assert (row["verdict"], row["reasons"]) == ("keep", [])
+
+
+@pytest.mark.parametrize(("column", "value"), [("eyes_covered", 0.5), ("mouth_covered", 0.5), ("sunglasses", 0.6)])
+def test_covered_faces_are_dropped_by_the_strict_policy(column, value):
+    policy = load_policy("strict")
+    covered, unknown = decided({column: value}, {column: None}, policy=policy)
+    assert (covered["verdict"], covered["reasons"]) == ("drop", ["occluded"])
+    assert unknown["reasons"] == []
 
 
 def test_all_reasons_are_listed_in_the_order_of_the_rules():
