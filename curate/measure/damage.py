@@ -26,9 +26,14 @@ TORN_STEP = 60.0
 MIN_TORN_EDGES = 6
 """Fewer torn edges are no evidence: `corruption` is 0. Sharp undamaged thumbnails have up to five."""
 
-MAX_VERTICAL_SHARE = 0.4
-"""Share of torn edges above which a vertical line is no damage: the coder runs along rows, so that damage begins and
-ends within a row of blocks, while the border of a picture in a collage is long."""
+MAX_SHARE = 0.4
+"""Share of torn edges above which a line may be the border of a picture in a collage. A vertical line is one then: the
+coder runs along rows. Damage begins within a row of blocks and continues in the next one, so that a horizontal line is
+a border where it also reaches both sides and the lines beside it are whole."""
+
+SIDE_SHARE, MIN_SIDE_SHARE, MIN_COLLAGE_EDGES = 1 / 6, 0.25, 16
+"""Part of a line that is its side, share of torn edges there from which the line reaches the side, and edges of a line
+below which a photo is too small to tell a horizontal border from damage."""
 
 FLAT_LINE = 4.0
 """Mean absolute deviation from the median luma, levels, below which a line of pixels is flat: a border, not damage."""
@@ -59,15 +64,22 @@ def photo_damage(pixels: Pixels) -> dict[str, float]:
         - `flat_rows`: see `flat_rows`.
     """
     luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    # (image, luma, max_share): lines of the grid are rows; once for each axis.
-    axes = [(pixels, luma, 1.0), (_transposed(pixels), _transposed(luma), MAX_VERTICAL_SHARE)]
-    edges = sum(len(_lines(image, GRID)) * (image.shape[1] // GRID) for image, _, _ in axes)
-    on, off = (sum(_torn_edges(*axis, start) for axis in axes) for start in (GRID, GRID + GRID // 2))
+    # Lines of the grid are rows; once for each axis.
+    axes = [(pixels, luma, True), (_transposed(pixels), _transposed(luma), False)]
     return {
         "blockiness": _blockiness([luma for _, luma, _ in axes]),
-        "corruption": lower_bound(on - off, edges) if on - off >= MIN_TORN_EDGES else 0.0,
+        "corruption": _corruption(axes),
         "flat_rows": flat_rows(pixels),
     }
+
+
+def _corruption(axes: list[tuple[Pixels, npt.NDArray[np.uint8], bool]]) -> float:
+    torn = sum(_torn_edges(*axis, GRID) for axis in axes)
+    if torn < MIN_TORN_EDGES:
+        return 0.0
+    torn -= sum(_torn_edges(*axis, GRID + GRID // 2) for axis in axes)
+    edges = sum(len(_lines(image, GRID)) * (image.shape[1] // GRID) for image, _, _ in axes)
+    return lower_bound(torn, edges) if torn >= MIN_TORN_EDGES else 0.0
 
 
 def lower_bound(count: int, total: int) -> float:
@@ -99,17 +111,17 @@ def _blockiness(lumas: list[npt.NDArray[np.uint8]]) -> float:
     return max(0.0, means[0] / (means[1] + 0.1) - 1)
 
 
-def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], max_share: float, start: int) -> int:
+def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], horizontal: bool, start: int) -> int:
     """Count the 8 px edges across which the colour steps by TORN_STEP levels beyond the texture on either side.
 
     The step is the difference of the means along the edge; the texture twice the mean absolute difference of
     neighbouring rows, on the side where it is larger. Lines of which one side is flat along the whole photo are left
-    out: that is where a border, a padding or a ground begins.
+    out: that is where a border, a padding or a ground begins. So are borders of pictures (MAX_SHARE).
 
     Args:
         image: uint8 (H, W, 3), transposed for the vertical lines.
         luma: uint8 (H, W) of it.
-        max_share: share of a line's edges above which it is the border of a picture and left out.
+        horizontal: whether the image's rows are the photo's.
         start: first row of the grid.
     """
     lines, width = _lines(image, start), image.shape[1] // GRID
@@ -125,15 +137,22 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], max_s
     pixels = image[around, column[:, None, None] * GRID + np.arange(GRID)].astype(np.int16)  # (edges, 4, 8, 3)
     texture = np.maximum(*(np.abs(pixels[:, k + 1] - pixels[:, k]).mean(1) for k in (0, 2)))
     excess = (steps[line, column] - 2 * texture).clip(0).sum(1)
-    line = line[excess > TORN_STEP]
-    if not len(line):
-        return 0
-    torn_lines, counts = np.unique(line, return_counts=True)
-    is_left_out = counts > max_share * width
+    is_torn = np.zeros((len(lines), width), bool)
+    is_torn[line, column] = excess > TORN_STEP
+    counts = is_torn.sum(1)
+    is_border = counts > MAX_SHARE * width
+    if horizontal:
+        side = max(1, round(SIDE_SHARE * width))
+        is_border &= np.minimum(is_torn[:, :side].mean(1), is_torn[:, -side:].mean(1)) >= MIN_SIDE_SHARE
+        # Two lines on either side: the coder's units are 8 or 16 px high.
+        beside = np.convolve(counts, [1, 1, 0, 1, 1], "same") if len(counts) >= 5 else counts
+        is_border &= (beside == 0) & (width >= MIN_COLLAGE_EDGES)
+    torn_lines = np.flatnonzero(counts)
+    is_left_out = is_border[torn_lines]
     for rows in (lines[torn_lines] - 1, lines[torn_lines]):
         levels = luma[rows].astype(np.float32)
         is_left_out |= np.abs(levels - np.median(levels, axis=1, keepdims=True)).mean(1) < FLAT_LINE
-    return int(counts[~is_left_out].sum())
+    return int(counts[torn_lines][~is_left_out].sum())
 
 
 def flat_rows(pixels: Pixels) -> float:

@@ -37,7 +37,8 @@ def test_borders_pillars_and_gutters_are_not_corruption(width: int, colour: tupl
     pillared = np.concatenate([gutter, photo, gutter], 1)
     collage = np.concatenate([photo, gutter, photo[:, ::-1]], 1)
     beside = np.concatenate([photo, photo[::-1, ::-1]], 1)
-    for version in (framed, pillared, collage, beside):
+    above = np.concatenate([photo, photo[::-1, ::-1]], 0)
+    for version in (framed, pillared, collage, beside, above):
         assert photo_damage(degradations.jpeg(version, 90))["corruption"] == 0
 
 
