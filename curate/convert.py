@@ -255,7 +255,7 @@ def _reason(error: DecodeError, max_pixels: int) -> str:
     reason = str(error)
     if not reason.startswith("too many pixels") or "memory" in reason:
         return reason
-    return f"{reason} (limit: {max_pixels}; shrink the photo in the source, then run curate convert again)"
+    return f"{reason} (limit: --max-pixels {max_pixels}; run curate convert again with a higher one)"
 
 
 def _verify(jpeg: bytes, original: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], min_psnr: float) -> None:

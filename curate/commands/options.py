@@ -45,9 +45,10 @@ Identities = Annotated[
     str | None,
     typer.Option(
         help="Where the layout folder takes identities from: first (the first folder), parent (the folder that holds "
-        "the photo), none (photos without identity are judged by everything else), or a file of photos and identities "
-        "(CSV, or CelebA's identity_CelebA.txt). Default: the first folder, below splits (train, val, test) and a "
-        "wrapping folder."
+        "the photo), none (photos without identity are judged by everything else), a file of photos and identities "
+        r"(CSV, or CelebA's identity_CelebA.txt), or regex: and an expression whose first group is the identity in the "
+        r"photo's path (regex:^\d+_([^_]+)_ for AgeDB). Default: the first folder, below splits (train, val, test) and "
+        "a wrapping folder."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]

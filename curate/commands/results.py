@@ -67,6 +67,9 @@ def convert(
         str, typer.Option(help="Chroma subsampling: 4:4:4 keeps all colour, 4:2:2 and 4:2:0 are smaller.")
     ] = "4:4:4",
     background: Annotated[str, typer.Option(help="Colour behind transparent pixels, #rrggbb.")] = "#ffffff",
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Convert no photos with more pixels; protects memory (about 10 bytes per pixel).")
+    ] = 50_000_000,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core, at least two.")] = None,
 ) -> None:
     """Convert photos (PNG and others) to JPEG in the same tree.
@@ -89,6 +92,7 @@ def convert(
             quality=quality,
             subsampling=subsampling,
             background=(red, green, blue),
+            max_pixels=max_pixels,
             **({"workers": workers} if workers else {}),
         )
     except ValueError as error:

@@ -21,7 +21,7 @@ _IMAGE_BRANDS = {b"mif1", b"mif2", b"msf1"}  # of either codec: the compatible b
 
 REQUIREMENTS = {
     "AVIF": "AVIF: install Pillow 11.3 or newer to read it",
-    "HEIF": "HEIC/HEIF: install pillow-heif to read it",
+    "HEIF": "HEIC/HEIF: install swapset[heic] (pillow-heif) to read it",
     "JXL": "JPEG XL: install a build of imagecodecs with libjxl to read it",
 }
 """Formats that are not readable everywhere -> what to install."""

@@ -44,7 +44,8 @@ class PictureFolder:
         for entry in self._source.entries(row["source_identity"]):
             if entry.image_id == row["image_id"]:
                 try:
-                    pixels = decode(self._source.read(entry)).pixels
+                    limit = self.dataset.info.settings.max_pixels
+                    pixels = decode(self._source.read(entry), max_pixels=limit, shrink=True).pixels
                 except DecodeError:
                     return None
                 scale = THUMBNAIL_SIDE / max(pixels.shape[:2])

@@ -1,4 +1,4 @@
-"""The layout `folder`: identities by folder, by a file, or none."""
+"""The layout `folder`: identities by folder, by a file, by the photos' names, or none."""
 
 import os
 import unicodedata
@@ -10,6 +10,7 @@ from curate.sources.entry import Entry, encode_name, join
 from curate.sources.layouts.identity_file import IdentityFile
 from curate.sources.layouts.layout import Layout
 from curate.sources.layouts.listing import Listing
+from curate.sources.layouts.name_pattern import PREFIX, NamePattern
 from curate.sources.layouts.splits import split_name
 from manifests.identity import NO_IDENTITY
 
@@ -33,6 +34,7 @@ class Folder(Layout):
             "first": the first folder is the identity, whatever its name.
             "parent": the folder that holds the photo is the identity; folders of one name are one identity.
             "none": no photo has an identity.
+            "regex:EXPRESSION": the first group of the expression, in the photo's path or name.
             Else a file of photos and identities (see `IdentityFile`).
 
     Photos directly in ROOT have no identity; an empty folder is an identity too. The names of folders, and for
@@ -94,7 +96,7 @@ class Folder(Layout):
             return Listing(self.store, files, lambda _: NO_IDENTITY)
         if identities == PARENT:
             return Listing(self.store, files, _parent)
-        labels = IdentityFile(Path(identities))
+        labels = NamePattern(identities) if identities.startswith(PREFIX) else IdentityFile(Path(identities))
         listing = Listing(self.store, files, labels.identity_of)
         labels.require_match()
         self._notes += labels.notes()
@@ -218,7 +220,9 @@ def suggestion(store: "Store") -> str:
 
 def resolve_identities(value: str | None) -> str | None:
     """Return a value of `--identities` that does not depend on the working directory: files as absolute paths."""
-    return value if value in (None, FIRST, PARENT, NONE) else str(Path(value).resolve())
+    if value is None or value in (FIRST, PARENT, NONE) or value.startswith(PREFIX):
+        return value
+    return str(Path(value).resolve())
 
 
 def _parent(path: str) -> str:

@@ -118,6 +118,10 @@ class ArchiveStore(ABC):
         """List the files of the archive."""
         return [self.root]
 
+    def _split(self, file: int) -> str | None:
+        """Return the split of all photos of a file of the archive, None where the paths say it."""
+        return None
+
     def require_photos(self, expected: str) -> None:
         if not len(self._ends):
             raise no_photos(self.root, 0, self._ignored, expected)
@@ -200,7 +204,8 @@ class ArchiveStore(ABC):
                 refusal = f"duplicate: a later {self.kind} member has the same name"
             copy = copies[path] if last[path] != row else 0
             location, size, mtime_ns = (int(column[row]) for column in (self._locations, self._sizes, self._mtimes))
-            files.append(PhotoFile(path, location, size, mtime_ns, refusal, copy))
+            split = self._split(location >> _FILE_BITS)
+            files.append(PhotoFile(path, location, size, mtime_ns, refusal, copy, split))
         return files
 
     def _path(self, row: int) -> str:

@@ -8,11 +8,13 @@ import json
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import DecodeError, SourceError
 from curate.sources.entry import MAX_FILE_BYTES, extension, is_photo
+from curate.sources.layouts.splits import split_name
 from curate.sources.stores.archive import LABEL_KEYS, TOO_LARGE, ArchiveStore, Member, files_in, folder_name
 
 if TYPE_CHECKING:
@@ -56,6 +58,14 @@ class ParquetStore(ArchiveStore):
             return bool(files_in(root, ".parquet"))
         with root.open("rb") as file:
             return file.read(4) == _MAGIC
+
+    def _split(self, file: int) -> str | None:
+        return self._splits[file]
+
+    @cached_property
+    def _splits(self) -> list[str | None]:
+        """Splits by the names that `datasets` gives its files: train-00000-of-00004.parquet, train.parquet."""
+        return [split_name(path.stem.partition("-")[0]) for path in self.files]
 
     def _find_files(self) -> list[Path]:
         return [self.root] if self.root.is_file() else files_in(self.root, ".parquet")

@@ -21,6 +21,7 @@ class PhotoFile:
         mtime_ns: Time of the last modification.
         refusal: Why it cannot be read, else None.
         copy: 0, or the number of an archive member of which a later one has the same path.
+        split: Split that the store knows without the path, else None.
     """
 
     path: str
@@ -29,11 +30,14 @@ class PhotoFile:
     mtime_ns: int = 0
     refusal: str | None = None
     copy: int = 0
+    split: str | None = None
 
     def entry(self, identity: str, split: str | None = None) -> Entry:
         """Make the entry of a photo of `identity`."""
         image_id = encode_name(os.fsencode(self.path)) + (f"%00{self.copy}" if self.copy else "")
-        return Entry(image_id, identity, self.size, self.mtime_ns, self.location, split, refusal=self.refusal)
+        return Entry(
+            image_id, identity, self.size, self.mtime_ns, self.location, split or self.split, refusal=self.refusal
+        )
 
 
 class Store(Protocol):

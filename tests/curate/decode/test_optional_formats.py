@@ -79,7 +79,7 @@ def test_the_size_of_a_jpeg_xl_is_read_before_it_is_decoded(size: tuple[int, int
 def test_a_format_without_its_library_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photo_module, "ISOLATED_FORMATS", ())  # decoded in this process, which is patched
     monkeypatch.setattr(heif.importlib.util, "find_spec", lambda name: None)
-    assert reason(HEIC) == "HEIC/HEIF: install pillow-heif to read it"
+    assert reason(HEIC) == "HEIC/HEIF: install swapset[heic] (pillow-heif) to read it"
     monkeypatch.setattr(imagecodecs, "JPEGXL", type("Missing", (), {"available": False}))
     assert reason(b"\xff\x0a" + bytes(20)) == REQUIREMENTS["JXL"]
 

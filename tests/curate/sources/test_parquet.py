@@ -99,3 +99,14 @@ def test_a_file_that_changed_is_not_read(tmp_path: Path) -> None:
     write(path, [image(b"other")])
     with pytest.raises(DecodeError, match="the Parquet file changed after it was listed"):
         source.read(entry)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("train-00000-of-00002", "train"), ("validation-00000-of-00001", "val"), ("test", "test"), ("part-0", None)],
+)
+def test_the_split_is_that_of_the_name_of_the_file(tmp_path: Path, name: str, split: str | None) -> None:
+    write(tmp_path / f"{name}.parquet", [image(b"a"), image(b"b")], label=pa.array(["anna", "bo"]))
+    source = open_source("folder", tmp_path)
+    assert source.identities() == ["anna", "bo"]
+    assert {entry.split for key in source.identities() for entry in source.entries(key)} == {split}

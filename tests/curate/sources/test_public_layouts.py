@@ -79,9 +79,8 @@ PUBLIC = {
     ),
     "AgeDB": Public(
         ("AgeDB/0_MariaCallas_35_f.jpg", "AgeDB/1_MariaCallas_40_f.jpg", "AgeDB/2_GlennClose_62_f.jpg"),
-        {("MariaCallas", None): 2, ("GlennClose", None): 1}, root="AgeDB", identities="agedb.csv",
-        tables={"agedb.csv": "0_MariaCallas_35_f.jpg,MariaCallas\n1_MariaCallas_40_f.jpg,MariaCallas\n"
-                             "2_GlennClose_62_f.jpg,GlennClose\n"},
+        {("MariaCallas", None): 2, ("GlennClose", None): 1}, root="AgeDB",
+        identities=r"regex:^\d+_([^_]+)_",
     ),
     "CFP": Public(
         ("Data/Images/001/frontal/01.jpg", "Data/Images/001/profile/01.jpg", "Data/Images/002/frontal/01.jpg"),
