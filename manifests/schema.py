@@ -101,7 +101,7 @@ PHOTO_NUMBERS = (
     Column("resolution", pa.float32(), "share of the photo's px along each axis that carries detail; an enlarged photo has less", "0-1", _UNDECODED + ", or is smaller than 32 px"),
     Column("border", pa.float32(), "share of the photo's area in rows and columns of one colour at its sides", "0-1", _UNDECODED),
     Column("quantisation", pa.float32(), "step to which a JPEG coder rounded the low frequencies of the luma, also before it was saved again; 1 is none", "levels", _UNDECODED + ", or has fewer than 16 blocks of 8 px"),
-    Column("edge_grid", pa.binary(), "strength of edges in 16 x 16 cells of the photo without its border, a byte each; copies are compared by it", "1/4 level", _UNDECODED),
+    Column("edge_grid", pa.binary(), "strength of edges in 16 x 16 cells of the photo, a byte each; copies are compared by it", "1/4 level", _UNDECODED),
     Column("corruption", pa.float32(), "lower confidence bound of the share of the JPEG grid's edges that are torn", "0-1", _UNDECODED),
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""

@@ -38,15 +38,14 @@ def photo_framing(pixels: Pixels) -> dict[str, float | bytes]:
 
     Returns:
         - `border`: share of the photo's area in rows and columns of one colour at its sides, 0-1.
-        - `edge_grid`: strength of edges in 16 x 16 cells of the photo without that border, a byte each (1/4 level),
-          row by row. Copies differ in the cells where one of them is drawn over.
+        - `edge_grid`: strength of edges in 16 x 16 cells of the photo, a byte each (1/4 level), row by row. Copies
+          differ in the cells where one of them is drawn over.
         - `quantisation`: see `quantisation`.
     """
     gray = luma(pixels)
-    content = gray[_content(gray)]
     return {
-        "border": 1 - content.size / gray.size,
-        "edge_grid": edge_grid(content),
+        "border": 1 - gray[_content(gray)].size / gray.size,
+        "edge_grid": edge_grid(gray),
         "quantisation": quantisation(gray),
     }
 

@@ -72,7 +72,7 @@ MEASURES = (
     Measure("hash", "photo", ("phash", "phash_mirror"), ("pixels",), photo_hash),
     Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels",), photo_damage, version=5),
     Measure("resolution", "photo", ("resolution",), ("pixels",), photo_resolution),
-    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("pixels",), photo_framing),
+    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("pixels",), photo_framing, version=2),
     Measure(
         "detection",
         "face",

@@ -55,6 +55,7 @@ def _copies(table: pa.Table) -> Iterator[Copy]:
     for row, image_id in enumerate(table["image_id"].to_pylist()):
         yield Copy(
             image_id,
+            size=(int(width[row] * shrink[row]), int(height[row] * shrink[row])),
             eye_distance=float(eyes[row] * shrink[row]),
             extent=float(extent[row]),
             resolution=float(resolution[row]),

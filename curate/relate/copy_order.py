@@ -26,17 +26,22 @@ SOFT_RATIO = 0.8
 MIN_BORDER = 0.02
 """Additional share of the area in a border."""
 
-SAME_EXTENT = 0.97
+SAME_EXTENT = 0.95
 """Extent relative to another copy, below which a copy is cropped."""
 
-EDGE_TOLERANCE, RELATIVE_EDGE_TOLERANCE = 0.5, 0.1
-"""Difference of a cell of two edge grids, in levels and of the larger one, that coding and resizing explain."""
+EDGE_TOLERANCE, RELATIVE_EDGE_TOLERANCE, QUANTISED_EDGE_TOLERANCE = 0.5, 0.1, 0.05
+"""Difference of a cell of two edge grids that coding and resizing explain: in levels, relative to the larger one, and
+in levels for each level of the coarser quantisation."""
 
 MAX_CHANGED_CELLS = 0.4
 """Share of differing cells above which two photos are framed differently, and their cells cannot be compared."""
 
 COARSER, MIN_COARSER = 1.15, 0.5
 """Factor and difference in levels of the quantisation from which a copy is coded more coarsely."""
+
+MAX_SAME_CODING = 1.4
+"""Ratio of the bytes of two copies with the same visible quantisation, above which the larger one was saved again: the
+coarse steps remain visible only after coding at less than about half of them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Copy:
 
     Attributes:
         image_id: its name.
+        size: width and height, px of the file.
         eye_distance: of its main face, px of the file.
         extent: side of the photo without its border, in eye distances.
         resolution, border, quantisation: columns of the measures.
@@ -53,6 +59,7 @@ class Copy:
     """
 
     image_id: str
+    size: tuple[int, int] = (0, 0)
     eye_distance: float = np.nan
     extent: float = np.nan
     resolution: float = np.nan
@@ -68,14 +75,22 @@ def _without_face(copy: Copy, other: Copy) -> bool:
 
 def is_enlarged(copy: Copy, other: Copy) -> bool:
     """Whether a copy is larger than another one and resolves little more."""
-    octaves = np.log2(copy.eye_distance / other.eye_distance)
+    octaves = _octaves(copy, other)
     gain = octaves + np.log2(copy.resolution / other.resolution)
     required = max(MIN_GAIN * octaves, min(SMALL_GAIN * octaves, MAX_SMALL_GAIN))
     return bool((octaves > np.log2(SAME_SIZE)) & (gain < required))
 
 
 def _is_smaller(copy: Copy, other: Copy) -> bool:
-    return bool(other.eye_distance > SAME_SIZE * copy.eye_distance) and not is_enlarged(other, copy)
+    return bool(_octaves(other, copy) > np.log2(SAME_SIZE)) and not is_enlarged(other, copy)
+
+
+def _octaves(copy: Copy, other: Copy) -> float:
+    """How much larger a copy is than another one; photos of the same width and height are equal.
+
+    Drawing over a face moves its landmarks.
+    """
+    return 0.0 if copy.size == other.size else float(np.log2(copy.eye_distance / other.eye_distance))
 
 
 def _is_soft(copy: Copy, other: Copy) -> bool:
@@ -90,17 +105,21 @@ def _is_drawn_over(copy: Copy, other: Copy) -> bool:
     """Whether a copy has more edges, in few places: text and logos."""
     if copy.edge_grid is None or other.edge_grid is None:
         return False
+    coarser = np.fmax(np.fmax(copy.quantisation, other.quantisation), 1.0) - 1.0
     # One of the photos may be mirrored.
-    changes = (_changes(copy.edge_grid, grid) for grid in (other.edge_grid, other.edge_grid[:, ::-1]))
+    changes = (_changes(copy.edge_grid, grid, coarser) for grid in (other.edge_grid, other.edge_grid[:, ::-1]))
     change = min(changes, key=np.count_nonzero)
     return bool(np.count_nonzero(change) <= MAX_CHANGED_CELLS * change.size and change.sum() > 0)
 
 
-def _changes(grid: Floats, other: Floats) -> Floats:
-    """Difference of the cells beyond the tolerance, levels."""
+def _changes(grid: Floats, other: Floats, coarser: float) -> Floats:
+    """1 for a cell with more edges beyond the tolerance, -1 for one with fewer, else 0.
+
+    What is drawn over a texture hides it, and adds edges in more cells than it takes them from.
+    """
     difference = grid - other
-    tolerance = EDGE_TOLERANCE + RELATIVE_EDGE_TOLERANCE * np.maximum(grid, other)
-    return np.asarray(np.sign(difference) * (np.abs(difference) - tolerance).clip(0), np.float32)
+    tolerance = EDGE_TOLERANCE + RELATIVE_EDGE_TOLERANCE * np.maximum(grid, other) + QUANTISED_EDGE_TOLERANCE * coarser
+    return np.asarray(np.sign(difference) * (np.abs(difference) > tolerance), np.float32)
 
 
 def _is_recompressed(copy: Copy, other: Copy) -> bool:
@@ -115,13 +134,14 @@ FLAWS: dict[str, Callable[[Copy, Copy], bool]] = {
     "no face": _without_face,
     "enlarged": is_enlarged,
     "smaller": _is_smaller,
-    "soft": _is_soft,
-    "bordered": _is_bordered,
     "drawn over": _is_drawn_over,
+    "bordered": _is_bordered,
     "recompressed": _is_recompressed,
+    "soft": _is_soft,
     "cropped": _is_cropped,
 }
-"""What can be wrong with a copy relative to another one, the gravest first."""
+"""What can be wrong with a copy relative to another one. The first that holds in one direction decides, so that what
+disturbs another measure comes before it: text and coarse coding look like detail."""
 
 
 def flaw(copy: Copy, other: Copy) -> str | None:
@@ -136,8 +156,8 @@ def flaw(copy: Copy, other: Copy) -> str | None:
 def best_first(copies: Sequence[Copy]) -> list[Copy]:
     """Return the copies of one picture from the best to the worst.
 
-    Between equal ones the larger file comes first; the smaller one where both show the same quantisation, as finer
-    coding has then added nothing; then the name decides.
+    Of equal ones with the same quantisation, the larger file is better, except where it is so much larger that it was
+    saved finely after coarse coding (MAX_SAME_CODING). Then the name decides.
     """
     return sorted(sorted(copies, key=lambda copy: copy.image_id), key=cmp_to_key(_compare))
 
@@ -147,5 +167,7 @@ def _compare(copy: Copy, other: Copy) -> int:
         return 1
     if flaw(other, copy):
         return -1
+    small, large = sorted((copy.file_size, other.file_size))
+    is_saved_again = min(copy.quantisation, other.quantisation) > 1 and large > MAX_SAME_CODING * small
     larger = int(copy.file_size > other.file_size) - int(copy.file_size < other.file_size)
-    return larger if min(copy.quantisation, other.quantisation) > 1 else -larger
+    return larger if is_saved_again else -larger

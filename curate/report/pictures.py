@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 
-from curate.decode import decode
+from curate.decode import MAX_PIXELS, decode
 from curate.errors import DecodeError, SourceError
 from curate.sources import Source, open_source
 from manifests.reader import Dataset
@@ -44,7 +44,7 @@ class PictureFolder:
         for entry in self._source.entries(row["source_identity"]):
             if entry.image_id == row["image_id"]:
                 try:
-                    limit = self.dataset.info.settings.max_pixels
+                    limit = self.dataset.info.settings.max_pixels or MAX_PIXELS
                     pixels = decode(self._source.read(entry), max_pixels=limit, shrink=True).pixels
                 except DecodeError:
                     return None

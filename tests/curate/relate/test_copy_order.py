@@ -10,11 +10,11 @@ from curate.relate.copy_order import Copy, best_first, flaw
 GRID = np.full((16, 16), 5.0, np.float32)
 TEXT = GRID.copy()
 TEXT[14, 9:15] += 6
-ORIGINAL = Copy("b", 60.0, 5.0, 0.9, 0.0, 6.0, GRID, 1000)
+ORIGINAL = Copy("b", (300, 300), 60.0, 5.0, 0.9, 0.0, 6.0, GRID, 1000)
 
 COPIES = {
-    "enlarged": {"eye_distance": 180.0, "resolution": 0.35},
-    "smaller": {"eye_distance": 30.0, "resolution": 1.0},
+    "enlarged": {"size": (900, 900), "eye_distance": 180.0, "resolution": 0.35},
+    "smaller": {"size": (150, 150), "eye_distance": 30.0, "resolution": 1.0},
     "soft": {"resolution": 0.5},
     "bordered": {"border": 0.1},
     "drawn over": {"edge_grid": TEXT},
@@ -42,7 +42,7 @@ def test_the_original_is_the_best_of_all_copies_together() -> None:
 )
 def test_of_two_sizes_the_larger_is_kept_where_it_resolves_more(larger: float, smaller: float, best: str) -> None:
     copies = [
-        replace(ORIGINAL, image_id="larger", eye_distance=120.0, resolution=larger),
+        replace(ORIGINAL, image_id="larger", size=(600, 600), eye_distance=120.0, resolution=larger),
         replace(ORIGINAL, image_id="smaller", resolution=smaller),
     ]
     assert best_first(copies)[0].image_id == best
@@ -54,16 +54,18 @@ def test_a_border_is_no_flaw_where_the_other_copy_lacks_more_than_the_border() -
 
 
 def test_drawing_is_found_on_a_mirrored_copy_and_not_where_the_frames_differ() -> None:
-    ramp = np.tile(np.arange(16, dtype=np.float32), (16, 1))
+    ramp = 2 * np.tile(np.arange(16, dtype=np.float32), (16, 1))
     stamped = ramp[:, ::-1].copy()
     stamped[14, 3:9] += 20
     assert flaw(replace(ORIGINAL, edge_grid=stamped), replace(ORIGINAL, edge_grid=ramp)) == "drawn over"
     assert flaw(replace(ORIGINAL, edge_grid=np.roll(ramp + 3, 5, 1)), replace(ORIGINAL, edge_grid=ramp)) is None
 
 
-@pytest.mark.parametrize(("step", "kept"), [(1.0, "large"), (6.0, "small")])
-def test_equal_copies_differ_in_bytes_and_finer_coding_of_coarse_data_adds_nothing(step: float, kept: str) -> None:
+@pytest.mark.parametrize(("step", "size", "kept"), [(1.0, 2000, "large"), (6.0, 2000, "small"), (6.0, 1200, "large")])
+def test_equal_copies_differ_in_bytes_and_finer_coding_of_coarse_data_adds_nothing(
+    step: float, size: int, kept: str
+) -> None:
     small = replace(ORIGINAL, image_id="small", quantisation=step)
-    large = replace(small, image_id="large", file_size=2000)
+    large = replace(small, image_id="large", file_size=size)
     assert best_first([small, large])[0].image_id == kept
     assert flaw(small, large) is flaw(large, small) is None
