@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --all-extras
 DEMO ?= demo
 
-.PHONY: demo test lint docs bench setup wheel-test clean
+.PHONY: demo test lint docs bench fuzz sbom setup wheel-test clean
 
 demo: setup  ## real faces with planted faults -> curate clean -> what was found
 	$(RUN) curate demo --out $(DEMO)
@@ -25,12 +25,18 @@ docs: setup  ## the documentation site, in build/site
 bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
 	$(RUN) python -m bench
 
+fuzz: setup  ## two minutes of mutated files of every kind; finds in build/fuzz
+	$(RUN) python -m bench.fuzz --seconds 120
+
 wheel-test: setup  ## the built wheel works in an empty environment
 	rm -rf build/wheel && $(UV) build --wheel --out-dir build/wheel
 	$(UV) venv --clear build/wheel/venv
 	$(UV) export --frozen --no-dev --no-emit-project --no-hashes -o build/wheel/requirements.txt -q
 	$(UV) pip install -q --python build/wheel/venv -r build/wheel/requirements.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/curate demo --limit 12 --out demo
+
+sbom: setup  ## CycloneDX 1.6 and the licences of what is installed, in build/
+	$(RUN) python -m docs.sbom build
 
 setup: $(UV)
 	$(UV) sync --frozen --all-extras -q

@@ -8,6 +8,7 @@ work as for any module.
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ class OnnxGraph(nn.Module):
         super().__init__()
         self.path = path
         model = _load(path)
-        graph = model.graph
+        with _damage_is_an_error(path):
+            self._read(model, maps)
+
+    def _read(self, model: onnx.ModelProto, maps: bool) -> None:
+        path, graph = self.path, model.graph
         constants = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in constants]
         if len(inputs) != 1:
@@ -139,12 +144,27 @@ class OnnxGraph(nn.Module):
             self.register_parameter(self._parameter_names[name], nn.Parameter(value, requires_grad=False))
 
 
+@contextmanager
+def _damage_is_an_error(path: Path) -> Iterator[None]:
+    """Context manager: convert what torch and onnx raise on a damaged file to a ModelError."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelError(
+            f"{path}: damaged, or of an unsupported form ({type(error).__name__}: {reason}); fetch the file again"
+        ) from error
+
+
 def _load(path: Path) -> onnx.ModelProto:
     if not path.exists():
         raise ModelError(f"{path}: no such file")
     try:
         with readable(path, ModelError):
-            model = onnx.load(path)
+            # Weights in files beside it are not read: their names are text of the file.
+            model = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as ONNX ({error}); fetch the file again") from error
     if not model.graph.node:

@@ -1,5 +1,6 @@
 """Operators of several opsets against onnxruntime; unsupported ones are refused by name."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,19 @@ def test_a_file_without_a_network_is_refused(tmp_path: Path, content: bytes, mes
         OnnxGraph(path)
     with pytest.raises(ModelError, match="no such file"):
         OnnxGraph(tmp_path / "absent.onnx")
+
+
+def test_a_damaged_tensor_or_one_in_another_file_is_a_model_error(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "w")
+    cut, external = copy.deepcopy(weight), copy.deepcopy(weight)
+    cut.raw_data = cut.raw_data[:-4]
+    external.ClearField("raw_data")
+    external.data_location = onnx.TensorProto.EXTERNAL
+    external.external_data.add(key="location", value="/etc/passwd")
+    for name, tensor in (("cut", cut), ("external", external)):
+        nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+        info = helper.make_tensor_value_info
+        graph = helper.make_graph(nodes, "g", [info("x", 1, [1, 3, 9, 9])], [info("y", 1, None)], [tensor])
+        (tmp_path / name).write_bytes(helper.make_model(graph).SerializeToString())
+        with pytest.raises(ModelError, match="damaged, or of an unsupported form"):
+            OnnxGraph(tmp_path / name)
