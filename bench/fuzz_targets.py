@@ -354,7 +354,7 @@ def _calibration(path: Path) -> None:
 
 
 def _overrides(path: Path) -> None:
-    from curate.decide.overrides import read_overrides
+    from curate.overrides import read_overrides
 
     read_overrides(path)
 

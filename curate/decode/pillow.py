@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,9 @@ from curate.errors import DecodeError
 
 PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF") + ("AVIF",) * bool(features.check("avif"))
 """Formats that Pillow may read. Its readers of documents, scripts and rare formats stay disabled."""
+
+# Pillow warns of what it repairs or refuses, per photo, on standard error. Notes and reasons say it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _SEVERAL_IMAGES = ("TIFF", "HEIF")  # several frames are several images, not an animation
 
