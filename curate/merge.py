@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.decide.check import Finding
+from curate.decide.checks import findings
+from curate.decide.collection_numbers import CollectionTally
+from curate.decide.footer import findings_footer
 from curate.lineage import made_from, require_current
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import DatasetError, OutputError
@@ -29,7 +34,7 @@ from manifests.layout import (
 )
 from manifests.output import OutputLock, remove_results
 from manifests.reader import Dataset
-from manifests.schema import NO_IDENTITY, VERDICTS, arrow_schema
+from manifests.schema import NO_IDENTITY, REASONS, VERDICTS, arrow_schema
 from manifests.table_file import TableFile
 from manifests.writer import write_table
 
@@ -65,13 +70,17 @@ class MergePlan:
 
 @dataclass(frozen=True)
 class Merged:
-    """Number of photos, of those of each verdict, and of photos dropped as copies of an earlier dataset's."""
+    """Number of photos, of those of each verdict, and of photos dropped as copies of an earlier dataset's.
+
+    findings: what the checks found off in the merged collection.
+    """
 
     photos: int
     kept: int
     review: int
     dropped: int
     duplicates: int
+    findings: tuple[Finding, ...] = ()
 
     def summary(self) -> str:
         """Describe the result in one line."""
@@ -107,6 +116,16 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
     """
     request, parts = merge_plan.request, merge_plan.parts
     counts = _Counts()
+    tally = CollectionTally(REASONS)
+    found: list[Finding] = []
+
+    def check() -> dict[str, str]:
+        ignored = Counter[str]()
+        for part in parts.values():
+            ignored.update(part.info.source.ignored)
+        found.extend(findings(tally.numbers(math.nan, ignored)))
+        return findings_footer(found)
+
     total = sum(TableFile(part.path / MANIFEST).rows for part in parts.values())
     with OutputLock(request.out), progress(listener, "merging", total) as advance:
         tables = _count(_merge(merge_plan, counts), counts, advance)
@@ -115,11 +134,12 @@ def run(merge_plan: MergePlan, listener: Listener = SILENT) -> Merged:
         info = _info(merge_plan)
         if (request.out / INFO).exists() and read_info(request.out) != info:
             remove_results(request.out / INFO)  # of an earlier merge, of other datasets
-        write_table(request.out / MANIFEST, tables, arrow_schema("manifest"), _footer(merge_plan))
+        tables = _tallied(tables, tally)
+        write_table(request.out / MANIFEST, tables, arrow_schema("manifest"), _footer(merge_plan), check)
         # dataset.json comes last: without it the directory is no dataset, and an interrupted merge is repeated.
         write_info(request.out, info)
     kept, review, dropped = (counts.verdicts[verdict] for verdict in VERDICTS)
-    return Merged(sum(counts.verdicts.values()), kept, review, dropped, counts.duplicates)
+    return Merged(sum(counts.verdicts.values()), kept, review, dropped, counts.duplicates, tuple(found))
 
 
 @dataclass
@@ -239,6 +259,12 @@ def _count(tables: Iterator[pa.Table], counts: _Counts, advance: Callable[[int],
         counts.verdicts.update({entry["values"]: entry["counts"] for entry in verdicts})
         yield table
         advance(table.num_rows)
+
+
+def _tallied(tables: Iterator[pa.Table], tally: CollectionTally) -> Iterator[pa.Table]:
+    for table in tables:
+        tally.add(table)
+        yield table
 
 
 def _sort(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

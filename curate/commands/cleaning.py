@@ -2,9 +2,9 @@
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.commands.findings import print_findings
 from curate.commands.options import (
     CalibrationOption,
     Dataset,
@@ -54,7 +54,7 @@ def clean(
     _print_verdicts(cleaned.decided)
     print(f"manifest: {cleaned.manifest}")
     print(f"report:   {cleaned.report}")
-    _print_findings(cleaned.decided, cleaned.out, strict_checks)
+    print_findings(cleaned.decided.findings, cleaned.out, strict=strict_checks)
 
 
 @with_options
@@ -115,7 +115,7 @@ def decide(
     print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
     _print_verdicts(decided)
     print(f"manifest: {dataset / MANIFEST}")
-    _print_findings(decided, dataset, strict_checks)
+    print_findings(decided.findings, dataset, strict=strict_checks)
 
 
 def report(dataset: Dataset) -> None:
@@ -150,16 +150,3 @@ def _print_verdicts(decided: "Decided") -> None:
             f"  photos to review {used} (policy key keep_review): look at them in the report, and write 'keep' or "
             "'drop' into overrides.csv"
         )
-
-
-def _print_findings(decided: "Decided", out: Path, strict: bool) -> None:
-    """Print what the checks found. Raises ChecksError if `strict` and there is something."""
-    from curate.errors import ChecksError
-    from manifests.layout import read_info
-
-    source = read_info(out).source
-    for finding in decided.findings:
-        print(f"check {finding.line(str(out), source)}", file=sys.stderr)
-    if strict and decided.findings:
-        names = ", ".join(finding.check for finding in decided.findings)
-        raise ChecksError(f"{out} is complete, but checks found something off ({names}): see the next steps above")

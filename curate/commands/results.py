@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from curate.commands.findings import print_findings
 from curate.commands.options import Dataset, Source
 from curate.commands.progress import ProgressBar
 
@@ -116,6 +117,7 @@ def merge(
 
     merged = run(plan(MergeRequest(tuple(datasets), out, join)), ProgressBar())
     print(f"{merged.summary()}: {out}")
+    print_findings(merged.findings, out)
 
 
 def export_hf(dataset: Dataset, out: ExportOut) -> None:

@@ -29,7 +29,9 @@ class Finding:
 
     def line(self, out: str, source: SourceRecord) -> str:
         """Return the finding as one line of text, its command with the dataset's own paths."""
-        paths = {"OUT": out, "ROOT": source.root or "ROOT", "LAYOUT": source.kind}
+        # A merged dataset has several sources; its commands keep the placeholders.
+        layout = "LAYOUT" if source.root is None else source.kind
+        paths = {"OUT": out, "ROOT": source.root or "ROOT", "LAYOUT": layout}
         command = _PLACEHOLDER.sub(lambda match: shlex.quote(paths[match[0]]), self.command)
         return f"{self.check}: {self.observation}. Likely cause: {self.cause}. Next: {command}"
 

@@ -55,7 +55,7 @@ def findings_footer(findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def stored_findings(footer: dict[str, str]) -> tuple[Finding, ...]:
-    """Return what the checks found when a manifest was decided; nothing for a merged one, which is not checked."""
+    """Return what the checks found when a manifest was decided or merged."""
     try:
         return tuple(parse_record(footer.get(layout.CHECKS, "[]"), list[Finding]))
     except InvalidRecordError as error:

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curate.decide.footer import stored_findings
 from curate.merge import Merged, MergeRequest, plan, run
 from manifests.errors import DatasetError, OutputError
-from manifests.layout import POLICY_HASH, EmbedderRecord, ModelsRecord, SettingsRecord, read_info, write_info
+from manifests.layout import MANIFEST, POLICY_HASH, EmbedderRecord, ModelsRecord, SettingsRecord, read_info, write_info
 from manifests.reader import Dataset
 from manifests.schema import NO_IDENTITY, arrow_schema
+from manifests.table_file import footer
 from manifests.writer import write_table
 from tests.samples.dataset import edit_manifest, write_dataset, write_pair
 from tests.samples.listener import Recorder, Step
@@ -149,3 +151,12 @@ def test_other_tables_of_a_merged_dataset_are_in_its_parts(pair: tuple[Path, Pat
     for read in (lambda: both.measures(0), lambda: both.relations(), lambda: both.embeddings("e", 0)):
         with pytest.raises(DatasetError, match=f"merged and has a manifest only: open one of its parts: .*{pair[0]}"):
             read()
+
+
+def test_the_merged_collection_is_checked(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    for part in pair:
+        for row in Dataset.open(part).manifest(["image_id"])["image_id"].to_pylist():
+            edit_manifest(part, row, verdict="drop", reasons=["blurred"], keep=False)
+    merged = merge(pair, tmp_path / "out")
+    assert [finding.check for finding in merged.findings] == ["mostly_blurred"]
+    assert stored_findings(footer(tmp_path / "out" / MANIFEST) or {}) == merged.findings
