@@ -1,5 +1,6 @@
 """The store `tar`: an uncompressed tar, read by offset; nothing is unpacked or written."""
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,16 @@ from pathlib import Path
 from curate.errors import SourceError
 from curate.sources.entry import MAX_FILE_BYTES
 from curate.sources.stores.archive import TOO_LARGE, ArchiveStore, Member, pread_exactly
+
+MAX_HEADER_BYTES = 1 << 20
+"""Limit on the name or the attributes of a member; a path has at most 4 KiB."""
+_EXTENDED_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 
 
 class TarStore(ArchiveStore):
@@ -22,7 +33,7 @@ class TarStore(ArchiveStore):
         if not root.is_file():
             return False
         try:
-            with tarfile.open(root, "r:"):
+            with tarfile.open(root, "r:", tarinfo=_Header):
                 return True
         except tarfile.ReadError:
             return False
@@ -43,11 +54,30 @@ class TarStore(ArchiveStore):
         return pread_exactly(descriptor, size, location, self.kind)
 
 
+class _Header(tarfile.TarInfo):
+    """A header within limits: tarfile reads names and attributes of any size, and may go back and forth for ever."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED_TYPES and self.size > MAX_HEADER_BYTES:
+            raise SourceError(
+                f"{os.fsdecode(archive.name or '')} has a header of {self.size:,} bytes at byte {self.offset:,}: it is "
+                "damaged, or no tar of photos"
+            )
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
+
+    def _block(self, count: int) -> int:
+        if count < 0:  # before Python 3.11.14 an endless loop (CVE-2025-8194)
+            raise SourceError(f"a tar has a member of {count} bytes ({self.name!r}): fetch it again")
+        blocks: int = super()._block(count)  # type: ignore[misc]
+        return blocks
+
+
 def tar_headers(path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield the headers of a tar; after a truncated member it ends. Raises SourceError for a damaged tar."""
     end = path.stat().st_size
     try:
-        archive = tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        archive = tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape", tarinfo=_Header)  # noqa: SIM115
     except tarfile.ReadError as error:
         raise SourceError(f"{path} cannot be read as a tar ({error}): fetch it again") from error
     with archive:

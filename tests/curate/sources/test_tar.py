@@ -9,6 +9,7 @@ import pytest
 
 from curate.errors import DecodeError, SourceError
 from curate.sources import open_source
+from curate.sources.stores.tar import TarStore
 from tests.samples.sources import listed, make_directory, make_tar, only
 
 
@@ -121,3 +122,23 @@ def test_a_file_that_is_not_a_tar(tmp_path: Path) -> None:
         open_source("folder", tmp_path / "x.jpg")
     with pytest.raises(SourceError, match="neither a folder nor an archive"):
         open_source("folder", Path(os.devnull))
+
+
+def test_headers_of_a_gigabyte_and_negative_sizes_are_refused(tmp_path: Path) -> None:
+    for name, edit, message in (
+        ("long", {"type": tarfile.GNUTYPE_LONGNAME, "size": 1 << 30}, "has a header of 1,073,741,824 bytes at byte 0"),
+        ("pax", {"type": tarfile.XHDTYPE, "size": 1 << 30}, "has a header of 1,073,741,824 bytes at byte 0"),
+        ("negative", {"size": -1024}, "a tar has a member of -1024 bytes"),
+    ):
+        header = tarfile.TarInfo("a/1.jpg")
+        for key, value in edit.items():
+            setattr(header, key, value)
+        path = tmp_path / f"{name}.tar"
+        path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+        with pytest.raises(SourceError, match=message):
+            TarStore(path)
+    pax = tarfile.TarInfo("a/1.jpg")
+    pax.pax_headers = {"size": "-2048"}
+    (tmp_path / "loop.tar").write_bytes(pax.tobuf(tarfile.PAX_FORMAT) + bytes(2048))
+    with pytest.raises(SourceError, match="a tar has a member of -2048 bytes"):
+        TarStore(tmp_path / "loop.tar")
