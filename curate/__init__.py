@@ -8,10 +8,9 @@ each with a function `run`.
     cleaned = curate.clean(request)
 """
 
-from typing import TYPE_CHECKING
-
 from curate.lazy import lazy_exports
 
+TYPE_CHECKING = False  # that of `typing` takes milliseconds, in which Ctrl-C would print a traceback (curate/cli.py)
 if TYPE_CHECKING:
     from curate.cleaning import Cleaned, clean
     from curate.listener import SILENT, Listener

@@ -1,25 +1,38 @@
 """The program `curate`: handles signals before it imports its commands, which are in `curate/application.py`."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import signal
 
-from curate.lazy import lazy_exports
-from curate.program import run
-
+TYPE_CHECKING = False  # that of `typing` takes a few milliseconds, in which Ctrl-C would print a traceback
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from curate.application import EXIT_CODES, app
 
 __all__ = ["EXIT_CODES", "app", "main"]
 
-if not TYPE_CHECKING:
-    __getattr__ = lazy_exports(__name__, {"curate.application": ("EXIT_CODES", "app")})
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_application(), name)
+
+
+def _application() -> "ModuleType":
+    import curate.application
+
+    return curate.application
 
 
 def main() -> None:
     """Run the program."""
+    # Until `run` handles signals, a few milliseconds later, Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from curate.program import run
+
     kept = "What is finished is kept; run the same command again"
     with_less_memory = f"{kept} with fewer --workers, or with --device cpu."
-    run(lambda: import_module("curate.application").app(), "curate", f"{kept} to continue.", with_less_memory)
+    run(lambda: _application().app(), "curate", f"{kept} to continue.", with_less_memory)
 
 
 if __name__ == "__main__":
