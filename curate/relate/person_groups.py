@@ -19,10 +19,11 @@ MIN_FACES, MIN_GROUP = 5, 2
 """Fewer faces of an identity, or of a group, agree or differ by chance."""
 MIN_SHARE = 0.15
 """Minimum share of the smaller group; a few faces among many are wrong persons (`wrong_person`), not a group."""
-MAX_DEVIATIONS = 1.25
-"""Maximum mean cosine across the groups, in standard deviations above that of different persons. Of 1,373 folders and
-random parts of folders of one person 1 is divided, of 4,071 mixtures of two persons (2 + 4 to 10 + 10 photos) 86-100%
-are, by collection and sizes."""
+MAX_DEVIATIONS = 1.5
+"""Maximum mean cosine across the groups, in standard deviations above that of different persons."""
+MIN_GAP, MAX_WIDE_DEVIATIONS = 0.55, 2.3
+"""Two persons who resemble each other: up to more standard deviations, the groups are two where the cosine falls by this
+share of the way from that within the groups to that of different persons. `bench.identities` measures both."""
 
 _SAMPLE = 64
 """Faces of an identity that decide whether it is divided; the others are assigned to the groups."""
@@ -38,7 +39,8 @@ def person_groups(faces: BucketFaces, vectors: HalfFloats, similarity: PairSimil
         similarity: Of pairs of photos.
 
     Returns:
-        (M,) groups; 0 also for faces that are not the main face of their photo.
+        (M,) groups; 1 is the person at the identity's centroid. 0 also for faces that are not the main face of their
+        photo, and for faces that resemble neither person.
     """
     groups = np.zeros(len(faces.has_face), np.int8)
     row_of_vector = np.flatnonzero(faces.has_face)
@@ -48,7 +50,10 @@ def person_groups(faces: BucketFaces, vectors: HalfFloats, similarity: PairSimil
     for members in np.split(judged, np.flatnonzero(np.diff(identity)) + 1):
         second = second_person(vectors[members], similarity)
         if second is not None:
-            groups[row_of_vector[members]] = np.where(second, 2, 1)
+            centroid = faces.centroids[faces.identity[row_of_vector[members[0]]]]
+            groups[row_of_vector[members]] = _numbered(
+                vectors[members].astype(np.float32), second, centroid, similarity
+            )
     return groups
 
 
@@ -70,13 +75,33 @@ def second_person(vectors: HalfFloats, similarity: PairSimilarity) -> Flags | No
     sizes = np.array([len(sample) - count, count])
     within = ((sums**2).sum(axis=1) - sizes) / (sizes * (sizes - 1))
     across = sums[0] @ sums[1] / sizes.prod()
-    limit = similarity.different_mean + MAX_DEVIATIONS * similarity.different_std
-    if within.min() < similarity.boundary or across > limit:
+    deviations = (across - similarity.different_mean) / similarity.different_std
+    gap = (within.mean() - across) / (within.mean() - similarity.different_mean)
+    apart = deviations <= MAX_DEVIATIONS or (deviations <= MAX_WIDE_DEVIATIONS and gap >= MIN_GAP)
+    if within.min() < similarity.boundary or not apart:
         return None
     cosine = vectors.astype(np.float32) @ (sums / sizes[:, None]).T  # (N, 2)
     flags = np.asarray(cosine[:, 1] > cosine[:, 0], bool)
     flags = flags if 2 * flags.sum() <= len(flags) else ~flags
     return flags if flags.sum() >= max(MIN_GROUP, MIN_SHARE * len(flags)) else None
+
+
+def _numbered(vectors: Floats, second: Flags, centroid: Floats, similarity: PairSimilarity) -> Groups:
+    """Number the groups of (N, D) faces: 1 is the one nearer to the centroid (D,); 0 where a face resembles neither."""
+    mean = _mean_cosines(vectors, second)
+    sums = np.stack([vectors[~second].sum(axis=0), vectors[second].sum(axis=0)])
+    towards = sums @ centroid / np.linalg.norm(sums, axis=1)
+    number = np.where(second == (towards[1] > towards[0]), 1, 2)
+    stranger = mean.max(axis=1) < similarity.different_mean + MAX_DEVIATIONS * similarity.different_std
+    return np.where(stranger, 0, number).astype(np.int8)
+
+
+def _mean_cosines(vectors: Floats, second: Flags) -> Floats:
+    """Mean cosine of each face to the other faces of either group, (N, 2)."""
+    count = np.array([(~second).sum(), second.sum()])
+    sums = np.stack([vectors[~second].sum(axis=0), vectors[second].sum(axis=0)])
+    own = np.stack([~second, second], axis=1)  # a face is not compared with itself
+    return np.asarray((vectors @ sums.T - own) / np.maximum(count - own, 1), np.float32)
 
 
 def _divide(vectors: Floats) -> Flags:
@@ -88,12 +113,9 @@ def _divide(vectors: Floats) -> Flags:
         direction /= max(float(np.linalg.norm(direction)), 1e-12)
     second = centred @ direction > 0
     for _ in range(_ROUNDS):
-        count = np.array([(~second).sum(), second.sum()])
-        if not count.all():
+        if second.all() or not second.any():
             break
-        sums = np.stack([vectors[~second].sum(axis=0), vectors[second].sum(axis=0)])
-        own = np.stack([~second, second], axis=1)  # a face is not compared with itself
-        mean = (vectors @ sums.T - own) / np.maximum(count - own, 1)
+        mean = _mean_cosines(vectors, second)
         following = mean[:, 1] > mean[:, 0]
         if np.array_equal(following, second):
             break

@@ -31,6 +31,18 @@ def test_few_wrong_photos_and_strangers_are_no_group():
     assert second_person(np.repeat(photos_of(persons[0], 1, 1), 6, axis=0), SIMILARITY) is None
 
 
+def test_a_stranger_in_a_folder_of_two_persons_is_in_neither_group():
+    persons = people(20)
+    rows = [row for i in range(10) for row in folder(f"p{i}", *photos_of(persons[i], 8, i))]
+    rows += folder("q", *photos_of(persons[10], 8, 90), *photos_of(persons[11], 6, 91), *photos_of(persons[12], 1, 92))
+    part = bucket(rows)
+    related = relate_collection(lambda _: part, 1, RelateSettings(prior=SIMILARITY))
+    table = relation_rows(part, 0, related).to_pylist()
+    stranger = table[-1]
+    assert [row["person_group"] for row in table if row["identity"] == "q"] == [1] * 8 + [2] * 6 + [None]
+    assert stranger["wrong_person"] > 0.5
+
+
 def test_the_group_of_each_photo_is_a_column():
     persons = people(12)
     rows = [row for i in range(10) for row in folder(f"p{i}", *photos_of(persons[i], 8, i))]
