@@ -212,7 +212,8 @@ CHECKS = (
         "a folder whose faces fall into two clear groups",
         _two_persons,
         "two persons of one name, or a couple's photos in one folder",
-        "split these folders by the column person_group of OUT/manifest.parquet, and run curate clean again",
+        "curate report OUT shows them; to give each second person an identity: tail -n +2 OUT/report/splits.csv >> "
+        "OUT/overrides.csv && curate relate OUT && curate decide OUT",
         explained_by=("split_names",),
     ),
     Check(

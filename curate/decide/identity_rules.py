@@ -19,10 +19,9 @@ def _other_person(photos: Columns, policy: "Policy") -> Flags:
 def _uncertain_person(photos: Columns, policy: "Policy") -> Flags:
     wrong = photos.number("wrong_person")
     doubtful = (wrong >= policy.review_wrong_person) & (wrong < policy.max_wrong_person)
-    if policy.review_nearer_identity:
-        # Of two folders of one person, either may be the nearer one.
-        elsewhere = (photos.number("margin") < 0) & ~photos.alike("nearest_identity", "same_person_as")
-        doubtful |= elsewhere & (wrong < policy.max_wrong_person)
+    # Of two folders of one person, either may be the nearer one.
+    elsewhere = (photos.number("margin") < 0) & ~photos.alike("nearest_identity", "same_person_as")
+    doubtful |= elsewhere & (wrong >= policy.review_nearer_identity) & (wrong < policy.max_wrong_person)
     return ~photos.equal("identity", NO_IDENTITY) & doubtful & ~_second_person(photos, policy)
 
 

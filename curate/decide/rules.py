@@ -91,8 +91,12 @@ class Policy(TypedToml):
     review_wrong_person: float = number(
         0.1, 0, 1.01, "probability of another person from which a photo is reviewed; 1.01 reviews none", "probability"
     )
-    review_nearer_identity: bool = switch(
-        True, "review a face that is more similar to another identity than to its own"
+    review_nearer_identity: float = number(
+        0.01,
+        0,
+        1.01,
+        "the same for a face that is more similar to another identity than to its own; 1.01 reviews none",
+        "probability",
     )
     review_second_person: bool = switch(
         True, "where an identity shows two persons, review the smaller group instead of dropping it as another person"

@@ -6,8 +6,9 @@ from pathlib import Path, PurePath
 from curate.decide.footer import applied_policy, stored_findings
 from curate.decide.rules import RULES
 from curate.lineage import require_current
-from curate.report import sheets, summary
+from curate.report import doubts, sheets, summary
 from curate.report.charts import histogram_svg
+from curate.report.persons import mixed_identities
 from curate.report.pictures import PictureFolder
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, POLICY_HASH, SourceRecord
@@ -15,11 +16,17 @@ from manifests.output import OutputLock, atomic_folder
 from manifests.reader import Dataset
 from manifests.table_file import footer
 
-_MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {sheets.KEPT: "a sample of the kept photos"}
+_MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {
+    sheets.KEPT: "a sample of the kept photos",
+    sheets.DOUBTS: "photos whose verdict is doubtful, the most doubtful first; review.csv beside this page lists all",
+}
 
 
 def run(dataset: Path) -> Path:
     """Write `report/index.html` and its pictures for the current manifest of a dataset; return the path of the page.
+
+    Beside it, `review.csv` lists the photos to look at, and `splits.csv` the lines of overrides.csv that split folders
+    of two persons.
 
     A previous report is replaced when the new one is complete. Raises BusyError where another process writes into the
     dataset, DatasetError where it is not decided, out of date or merged, OutputError where it cannot be written.
@@ -32,24 +39,27 @@ def run(dataset: Path) -> Path:
         require_current(opened)
         with atomic_folder(opened.path / "report") as folder:
             (folder / "pictures").mkdir()
-            (folder / "index.html").write_text(_page(opened, folder / "pictures"), encoding="utf-8")
+            (folder / "index.html").write_text(_page(opened, folder), encoding="utf-8")
     return opened.path / "report" / "index.html"
 
 
-def _page(dataset: Dataset, pictures: Path) -> str:
-    """The page as HTML; its pictures are written into the folder `pictures`."""
+def _page(dataset: Dataset, folder: Path) -> str:
+    """The page as HTML; its tables are written into `folder`, its pictures into `folder/pictures`."""
     import jinja2
 
-    manifest = dataset.manifest(list(dict.fromkeys((*summary.COLUMNS, *sheets.COLUMNS))))
+    manifest = dataset.manifest(list(dict.fromkeys((*summary.COLUMNS, *sheets.COLUMNS, *doubts.COLUMNS))))
     metadata = footer(dataset.path / MANIFEST) or {}
     policy = applied_policy(metadata)
     numbers = summary.summarise(manifest, policy)
+    doubtful, mixed = doubts.find_doubts(manifest, policy), mixed_identities(manifest)
+    doubts.write_tables(folder, manifest, doubtful, mixed)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("curate.report") / "page.html").read_text(encoding="utf-8"))
     return template.render(
         numbers=numbers,
         findings=stored_findings(metadata),
-        sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, pictures)),
+        mixed=mixed,
+        sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, folder / "pictures"), doubtful),
         charts=[(shown.chart, histogram_svg(shown)) for shown in numbers.histograms if shown.photos.any()],
         meanings=_MEANINGS,
         policy=policy.describe(),

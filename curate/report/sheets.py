@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.decide.rules import RULES
+from curate.report.doubts import Doubts
 from curate.report.pictures import PictureFolder
 from curate.report.reasons import Reasons
 
@@ -19,13 +20,22 @@ MAX_CARDS = 24
 MAX_STRIP = 6
 """Pictures beside a reason in the table of reasons."""
 
-_OF_IDENTITY = ("other_person", "uncertain_person", "second_person", "mixed_identity")
+_OF_IDENTITY = ("look_at_these", "other_person", "uncertain_person", "second_person", "mixed_identity")
 """Reasons whose examples are shown beside their identity."""
+
+MAX_DOUBTS = 60
+"""Photos in the sheet of doubts."""
+
+DOUBTS = "look_at_these"
+"""Name of the sheet of doubts."""
 
 KEPT = "keep"
 """Name of the sheet of kept photos."""
 
-_SHOWN = {rule.reason: rule.shown for rule in RULES} | {KEPT: ("sharpness", "own_similarity")}
+_SHOWN = {rule.reason: rule.shown for rule in RULES} | {
+    KEPT: ("sharpness", "own_similarity"),
+    DOUBTS: ("wrong_person", "own_similarity", "nearest_similarity", "sharpness"),
+}
 
 COLUMNS = tuple(
     dict.fromkeys([
@@ -74,8 +84,8 @@ class Sheet:
         return present[:: max(1, len(present) // MAX_STRIP)][:MAX_STRIP]
 
 
-def contact_sheets(manifest: pa.Table, pictures: PictureFolder) -> list[Sheet]:
-    """Return a sheet for each reason that applies to a photo, in their order, and one of kept photos last.
+def contact_sheets(manifest: pa.Table, pictures: PictureFolder, doubts: Doubts) -> list[Sheet]:
+    """Return a sheet of doubts, one for each reason that applies to a photo, in their order, and one of kept photos.
 
     manifest: table with COLUMNS. The pictures of all cards are added to `pictures`.
     """
@@ -84,7 +94,11 @@ def contact_sheets(manifest: pa.Table, pictures: PictureFolder) -> list[Sheet]:
     kept = pc.equal(manifest["verdict"].cast(pa.string()), "keep").to_numpy()
     rows_of[KEPT] = np.flatnonzero(np.asarray(kept, bool))
     cards = _Cards(manifest.select(list(COLUMNS)), pictures)
-    return [
+    looked_at = [
+        cards.card(DOUBTS, int(row), why) for row, why in zip(doubts.rows[:MAX_DOUBTS], doubts.why, strict=False)
+    ]
+    first = [Sheet(DOUBTS, len(doubts.rows), looked_at)] if looked_at else []
+    return first + [
         Sheet(name, len(rows), [cards.card(name, int(row)) for row in _spread(name, rows, manifest)])
         for name, rows in rows_of.items()
         if len(rows)
@@ -105,12 +119,13 @@ class _Cards:
         self._manifest = manifest
         self._pictures = pictures
 
-    def card(self, reason: str, index: int) -> Card:
+    def card(self, reason: str, index: int, why: str = "") -> Card:
         row = self._row(index)
-        pictures = [Picture(self._pictures.add(row), row["image_id"], _lines(reason, row))]
+        lines = [row["verdict"], why] if why else []
+        pictures = [Picture(self._pictures.add(row), row["image_id"], lines + _lines(reason, row))]
         if reason in _OF_IDENTITY:
             pictures.append(self._identity(row["identity"], "closest to the identity's centroid"))
-        if reason in ("other_person", "uncertain_person") and row["suggested_identity"]:
+        if reason in ("other_person", "uncertain_person", DOUBTS) and row["suggested_identity"]:
             pictures.append(self._identity(row["suggested_identity"], "suggested identity"))
         if reason in ("duplicate", "near_duplicate") and row["duplicate_of"]:
             kept = self._row(self._kept_photos[row["duplicate_of"]])
