@@ -34,6 +34,7 @@ BENCHMARKS = {
     "watermark, unmarked photos": ["bench.watermark", "--unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
+    "damaged documents": ["bench.integrity", "documents"],
     "field": ["bench.field"],
     "field, RecordIO pack": ["bench.field", "--pack", "1000"],
 }

@@ -3,7 +3,7 @@
     python -m bench.integrity tables DATASET [--trials 1000] [--seed 0]
     python -m bench.integrity documents [--trials 1000] [--seed 0]
 
-Protocol. `tables`: of each table of a curated dataset (its first shard), copies are damaged in turn in one of four
+Protocol. `tables`: of each table of a curated dataset (its largest shard), copies are damaged in turn in one of four
 ways: a bit flipped, the file truncated, 1 to 4096 bytes zeroed, two blocks of 512 bytes exchanged; places are uniform.
 A trial is *named* if reading the table, or, for the crops, reading every crop and label map by offset, ends in a
 DatasetError; *no effect* if everything that is read equals the undamaged table; *silent* if something differs;
@@ -78,7 +78,11 @@ def damage_tables(dataset: Path, folder: Path, trials: int, seed: int) -> None:
     print("| table | bytes | trials | named | no effect | silent | traceback |\n|---|---:|---:|---:|---:|---:|---:|")
     copy = shutil.copytree(dataset, folder / "set")
     for name in TABLES:
-        path = copy / name if name.endswith(".parquet") else sorted((copy / name).rglob("*.parquet"))[0]
+        path = (
+            copy / name
+            if name.endswith(".parquet")
+            else max((copy / name).rglob("*.parquet"), key=lambda file: file.stat().st_size)
+        )
         read = _crops_reader(copy, path) if name == "faces" else _table_reader(path)
         original, expected = path.read_bytes(), read()
         draw, counts = random.Random(f"{seed} {name}"), Counter[str]()

@@ -141,6 +141,8 @@ def _with_random_columns(
             columns[field.name] = hash_column(random.integers(0, 2**64, rows, np.uint64), ~mask)
         elif pa.types.is_string(field.type):
             columns[field.name] = pa.nulls(rows, pa.string())
+        elif pa.types.is_binary(field.type):
+            columns[field.name] = pa.array([b""] * rows, field.type, mask=mask)
         elif pa.types.is_floating(field.type):
             low, high = RANGES.get(field.name, (0, 0.01))
             columns[field.name] = pa.array(random.uniform(low, high, rows).astype(np.float32), mask=mask)

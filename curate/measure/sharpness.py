@@ -73,7 +73,7 @@ def load_calibration(path: Path | None = None) -> BlurCalibration:
     lengths = {len(calibration.low), len(calibration.high), len(calibration.weight)}
     if calibration.statistics != STATISTICS or lengths != {len(STATISTICS)}:
         raise PolicyError(
-            f"{file} is for other statistics ({', '.join(calibration.statistics)}) than "
+            f"{file} is for other statistics ({', '.join(map(repr, calibration.statistics))[:200]}) than "
             f"{', '.join(STATISTICS)}; create a new one with `curate calibrate`"
         )
     return calibration
