@@ -69,12 +69,15 @@ def labelled_portraits(datasets: Path, collection: str, held: bool | None = None
         yield portrait, labels[portrait.image_id]
 
 
-def sample_portraits(datasets: Path, collection: str, count: int, held: bool) -> Iterator[Portrait]:
-    """Yield `count` random faces of a collection from the people that are held out, or from the others."""
+def sample_portraits(
+    datasets: Path, collection: str, count: int, held: bool, first: Sequence[str] = ()
+) -> Iterator[Portrait]:
+    """Yield `first` and other, random faces of a collection, `count` together, of people that are (not) held out."""
     dataset = Dataset.open(datasets / collection)
     ids = [name for name in dataset.to_pandas(["image_id"]).image_id if held_out(name) is held]
     random = np.random.default_rng(zlib.crc32(collection.encode()))
-    yield from read_portraits(dataset, sorted(random.permutation(ids)[:count]))
+    drawn = dict.fromkeys([*(name for name in first if held_out(name) is held), *random.permutation(ids)])
+    yield from read_portraits(dataset, sorted(list(drawn)[:count]))
 
 
 def score(faces: Sequence[AlignedFace], calibration: BlurCalibration) -> Floats:

@@ -1,6 +1,8 @@
 """Blur detection: recall per rung of the degradation ladder and false alarms, against cleanvision and the Laplacian.
 
     python -m bench.sharpness --photos 200             # tables as Markdown
+    python -m bench.sharpness --natural --datasets DIR   # labelled faces of people that nothing was fitted on
+    python -m bench.sharpness --planted --datasets DIR   # collections with 5 to 60% planted blur
     python -m bench.sharpness --fit FILE --photos 100 --datasets DIR   # fit the shipped calibration again
 
 DIR holds the collections as measured by `curate clean folder --root $SWAPSET_DATA/NAME --out DIR/NAME`, and as
@@ -28,8 +30,9 @@ from cleanvision.issue_managers.image_property import BlurrinessProperty
 from PIL import Image
 
 from bench.blur_collections import labelled_portraits, sample_portraits
+from bench.blur_tables import print_natural, print_planted
 from bench.photos import data, spread
-from curate.decide.sharpness_limit import collection_limit
+from curate.decide.sharpness_limit import collection_limits
 from curate.evaluate import degradations
 from curate.evaluate.blur_fit import AlignedFace, LabelledFace, fit_calibration
 from curate.evaluate.degradations import LADDER, Rung
@@ -159,7 +162,9 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
         faces = list(read_portraits(collection, 1, count, segmenter))
         sharp = scores(undegraded(faces), [face.labels for face in faces], calibration)
         shares = [(sharp[name] < threshold).mean() for name, threshold in THRESHOLDS.items()]
-        shares.insert(1, (sharp["sharpness"] < collection_limit(sharp["sharpness"].to_numpy())).mean())
+        sizes = np.array([face.photo.shape[1::-1] for face in faces])
+        limits = collection_limits(sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1])
+        shares.insert(1, (sharp["sharpness"] < limits.of(sizes[:, 0], sizes[:, 1])).mean())
         print(f"| {collection} | {len(faces)} | {' | '.join(f'{share:.1%}' for share in shares)} |", flush=True)
 
     faces = faces[: max(40, count // 3)]
@@ -199,16 +204,23 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=200, help="photos of each collection")
     parser.add_argument("--datasets", type=Path, help="folder of the measured collections")
     parser.add_argument("--fit", type=Path, help="write a calibration here instead of printing tables")
+    parser.add_argument("--natural", action="store_true", help="print the table of labelled faces")
+    parser.add_argument("--planted", action="store_true", help="print the tables of planted collections")
     parser.add_argument("--calibration", type=Path, help="measure this calibration instead of the shipped one")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.fit and not options.datasets:
-        parser.error("--fit needs --datasets, the folder of the measured collections")
+    if (options.fit or options.natural or options.planted) and not options.datasets:
+        parser.error("--fit, --natural and --planted need --datasets, the folder of the measured collections")
     if options.fit:
         fit(options.datasets, options.photos, options.fit)
         return
     calibration = load_calibration(options.calibration)
-    print_tables(options.photos, calibration)
+    if options.natural:
+        print_natural(options.datasets, COLLECTIONS, 2 * options.photos, calibration)
+    if options.planted:
+        print_planted(options.datasets, options.photos, calibration)
+    if not (options.natural or options.planted):
+        print_tables(options.photos, calibration)
 
 
 if __name__ == "__main__":

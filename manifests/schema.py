@@ -218,6 +218,14 @@ RELATIONS = (
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
 )  # fmt: skip
 
+SHARPNESS_LIMIT = Column(
+    "sharpness_limit",
+    pa.float32(),
+    "sharpness below which the face counts as blurred: the policy's, or that of the photos of its size",
+    "0-1",
+    _NO_FACE,
+)
+
 VERDICT = (
     Column("keep", pa.bool_(), "whether training and exports use the photo: verdict 'keep', or 'review' where the policy's keep_review is set"),
     Column("verdict", pa.dictionary(pa.int8(), pa.string()), "'keep', 'review' (a person should look at it) or 'drop'"),
@@ -225,6 +233,7 @@ VERDICT = (
     Column("reasons", pa.list_(pa.string()), "every reason that applies, in the order of REASONS; empty where the policy keeps it"),
     Column("duplicate_of", pa.string(), "image_id of the photo that the group keeps", null="no duplicate, or the photo that the group keeps"),
     Column("duplicate_kind", pa.string(), "'exact' (same bytes) or 'near'", null="no duplicate, or the photo that the group keeps"),
+    SHARPNESS_LIMIT,
 )  # fmt: skip
 
 NOT_IN_MANIFEST = ("edge_grid", "main", "duplicate_group", "copy_rank")

@@ -41,9 +41,9 @@ SAME_PERSON_SHARE, SAME_PERSON_COUNT = 0.05, 3
 """Share and number of identities of the same person as another one from which persons are spread over folders; single
 persons with two names occur in most published datasets."""
 
-SOFT_SHARPNESS, SOFT_LIMIT = 0.3, 0.1
-"""A median sharpness below the first, or a limit that had to be lowered below the second, is outside the range that
-the score was calibrated for: enlarged greyscale photos of 1980-2000 have a median of .47 and a limit of .21."""
+SOFT_SHARPNESS = 0.5
+"""A median sharpness below this is outside the range that the score was calibrated for: 64 px thumbnails have a median
+of .67, and the limit is not lowered below .46."""
 
 NATURAL_STRETCH = 1.15
 """Factor from 1 beyond which the median stretch is off: the check sets of the project measure .98-1.05."""
@@ -135,7 +135,7 @@ def _same_person(numbers: CollectionNumbers) -> str | None:
 
 
 def _soft(numbers: CollectionNumbers) -> str | None:
-    if not (numbers.sharpness < SOFT_SHARPNESS or numbers.lowered_sharpness < SOFT_LIMIT):
+    if not numbers.sharpness < SOFT_SHARPNESS:
         return None
     lowered = f", and the limit was lowered to {numbers.lowered_sharpness:.2f}"
     return f"the median sharpness is {numbers.sharpness:.2f}" + lowered * (numbers.lowered_sharpness > 0)

@@ -5,7 +5,7 @@ Nothing in this file reads or writes files.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,9 +17,9 @@ from curate.decide.corrections import correct, without_refused
 from curate.decide.kept_photo import RANKING_COLUMNS, Duplicates, candidates, choose_kept, group_members
 from curate.decide.rule import Flags, Rule
 from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
-from curate.decide.sharpness_limit import collection_limit
+from curate.decide.sharpness_limit import Floats, SharpnessLimits, collection_limits, fixed_limit
 from curate.overrides import Overrides
-from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, VERDICTS, arrow_schema
+from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, SHARPNESS_LIMIT, VERDICTS, arrow_schema
 
 Codes = npt.NDArray[np.int8]
 
@@ -31,6 +31,8 @@ BATCH_ROWS = 1 << 16
 cost for each of the manifest's columns."""
 
 _MANIFEST_MEASURES = [column.name for column in MEASURES if column.name not in NOT_IN_MANIFEST]
+
+_SHARPNESS_COLUMNS = ("sharpness", "width", "height")
 
 _READ_THREADS = 2
 """Arrow works outside the GIL; each thread holds the columns of one batch."""
@@ -84,13 +86,15 @@ class DecidedCollection:
     """A decided collection, whose manifest is computed batch by batch.
 
     Attributes:
-        policy: the policy that is applied, its min_sharpness adapted to the collection.
+        policy: as given to `decide_collection`.
+        sharpness_limits: sharpness below which a face is blurred, by the size of its photo.
         overrides, rules: as given to `decide_collection`.
         duplicates: the copies of the collection.
         batches: the parts, grouped as they are decided.
     """
 
     policy: Policy
+    sharpness_limits: SharpnessLimits
     overrides: Overrides
     rules: tuple[Rule, ...]
     duplicates: Duplicates
@@ -109,7 +113,8 @@ class DecidedCollection:
         copies = self.duplicates.columns_for(measures["image_id"])
         corrected = correct(measures, relations, self.overrides)
         relations = corrected.relations
-        reasons = photo_reasons(self.rules, self.policy, corrected.judged, measures, copies)
+        limits = _limits_of(measures, self.sharpness_limits)
+        reasons = photo_reasons(self.rules, self.policy, corrected.judged, measures, copies, limits)
         human = _human_verdicts(measures["image_id"], self.overrides)
         verdict = np.where(human >= 0, human, policy_verdicts(reasons, self.rules))
         keep = verdict == KEEP if not self.policy.keep_review else verdict != DROP
@@ -121,7 +126,9 @@ class DecidedCollection:
         }
         given = verdicts | {"source_identity": measures["identity"]}
         schema = arrow_schema("manifest")
-        columns = [given[name] if name in given else _first(name, relations, measures, copies) for name in schema.names]
+        columns = [
+            given[name] if name in given else _first(name, relations, measures, copies, limits) for name in schema.names
+        ]
         return pa.table(columns, schema=schema)
 
 
@@ -142,24 +149,26 @@ def decide_collection(
     """
     overrides, rules = overrides or Overrides(), tuple(rules)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
+        limits = fixed_limit(policy.min_sharpness)
         if policy.adapt_sharpness:
-            scores = np.concatenate(list(pool.map(_sharpness, parts)))
-            policy = replace(policy, min_sharpness=collection_limit(scores, policy.min_sharpness))
+            scores, width, height = np.concatenate(list(pool.map(_sharpness, parts)), 1)
+            limits = collection_limits(scores, width, height, policy.min_sharpness)
         own = own_rules(rules)
-        related = {column.name for column in RELATIONS} - set(RANKING_COLUMNS)
+        related = {column.name for column in (*RELATIONS, SHARPNESS_LIMIT)} - set(RANKING_COLUMNS)
         columns = {*RANKING_COLUMNS, *(name for rule in own for name in rule.columns if name not in related)}
 
         def members(batch: Sequence[Part]) -> pa.Table:
             measures, relations = _read(batch, sorted(columns))
             rows = group_members(relations)
             measures, relations = measures.take(rows), relations.take(rows)
-            reasons = photo_reasons(own, policy, correct(measures, relations, overrides).judged, measures)
+            judged = correct(measures, relations, overrides).judged
+            reasons = photo_reasons(own, policy, judged, measures, _limits_of(measures, limits))
             human = _human_verdicts(measures["image_id"], overrides)
             return candidates(measures, relations, human, policy_verdicts(reasons, own))
 
         batches = _batches([part for part in parts if part.has_duplicates])
         duplicates = without_refused(choose_kept(list(pool.map(members, batches))), overrides)
-    return DecidedCollection(policy, overrides, rules, duplicates, _batches(parts))
+    return DecidedCollection(policy, limits, overrides, rules, duplicates, _batches(parts))
 
 
 def policy_verdicts(reasons: Flags, rules: Sequence[Rule]) -> Codes:
@@ -169,8 +178,17 @@ def policy_verdicts(reasons: Flags, rules: Sequence[Rule]) -> Codes:
     return np.where(reasons[:, drops].any(axis=1), DROP, np.where(review, REVIEW, KEEP)).astype(np.int8)
 
 
-def _sharpness(part: Part) -> npt.NDArray[np.float32]:
-    return np.asarray(part.measures(["sharpness"])["sharpness"].to_numpy())
+def _sharpness(part: Part) -> Floats:
+    """Sharpness of the main faces, and width and height of their photos, (3, N)."""
+    measures, _ = _main_rows(*part.tables(_SHARPNESS_COLUMNS))
+    return np.stack([np.asarray(measures[name].to_numpy(), np.float64) for name in _SHARPNESS_COLUMNS])
+
+
+def _limits_of(measures: pa.Table, limits: SharpnessLimits) -> pa.Table:
+    """The sharpness limit of each row: a table with the column SHARPNESS_LIMIT."""
+    sharpness, width, height = (np.asarray(measures[name].to_numpy(), np.float64) for name in _SHARPNESS_COLUMNS)
+    values = pa.array(limits.of(width, height), mask=np.isnan(sharpness))
+    return pa.table({SHARPNESS_LIMIT.name: pa.chunked_array([values])})
 
 
 def _batches(parts: Sequence[Part]) -> list[list[Part]]:

@@ -91,15 +91,15 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     overrides = read_overrides(dataset.path / FILE_NAME)
     parts = stored_parts(dataset, request.calibration)
     collection = decide_collection(parts, request.policy, overrides, request.rules)
-    footer = decision_footer(request.policy, collection.policy, request.calibration)
+    footer = decision_footer(request.policy, collection.sharpness_limits, request.calibration)
     footer |= made_from(relations=dataset.relations_file().digest, overrides=overrides.fingerprint())
     tally = CollectionTally([rule.reason for rule in request.rules])
     unmatched = overrides.photos()
     found: list[Finding] = []
 
     def check() -> dict[str, str]:
-        lowered = collection.policy.min_sharpness < request.policy.min_sharpness
-        limit = collection.policy.min_sharpness if lowered else math.nan
+        limit = collection.sharpness_limits.typical
+        limit = limit if limit < request.policy.min_sharpness else math.nan
         found.extend(findings(tally.numbers(limit, dataset.info.source.ignored), request.checks))
         return findings_footer(found)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from curate.decide.check import Finding
 from curate.decide.rules import Policy
+from curate.decide.sharpness_limit import LimitGroup, SharpnessLimits
 from curate.errors import PolicyError
 from manifests import layout
 from manifests.errors import DatasetError
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
     from curate.measure.sharpness import BlurCalibration
 
 
-def decision_footer(policy: Policy, applied: Policy, calibration: "BlurCalibration | None") -> dict[str, str]:
+def decision_footer(policy: Policy, limits: SharpnessLimits, calibration: "BlurCalibration | None") -> dict[str, str]:
     """Return the footer of a manifest.
 
     Args:
         policy: the policy that was requested.
-        applied: the same, its min_sharpness adapted to the collection.
+        limits: the sharpness limits of the collection.
         calibration: the blur calibration that scored sharpness; None for the measured scores.
     """
     footer = {layout.POLICY: policy.canonical_json(), layout.POLICY_HASH: policy.sha256()}
     if policy.adapt_sharpness:
-        footer[layout.SHARPNESS_LIMIT] = f"{applied.min_sharpness:.4f}"
+        footer[layout.SHARPNESS_LIMIT] = f"{limits.typical:.4f}"
+        footer[layout.SHARPNESS_LIMIT_GROUPS] = limits.to_json()
     if calibration is not None:
         from curate.decide.rescore import calibration_sha256
 
@@ -47,6 +49,18 @@ def applied_policy(footer: dict[str, str]) -> Policy:
     except (InvalidRecordError, ValueError, PolicyError) as error:
         raise DatasetError(f"{layout.MANIFEST} records no policy ({error}): run `curate decide` again") from error
     return policy
+
+
+def limit_groups(footer: dict[str, str]) -> tuple[LimitGroup, ...]:
+    """Return the sharpness limits of a manifest's groups of photos; none where they were not adapted, or merged.
+
+    Raises DatasetError for a footer that holds something else.
+    """
+    try:
+        return tuple(parse_record(footer.get(layout.SHARPNESS_LIMIT_GROUPS, "[]"), list[LimitGroup]))
+    except InvalidRecordError as error:
+        text = f"{layout.MANIFEST} records no sharpness limits ({error}): run `curate decide` again"
+        raise DatasetError(text) from error
 
 
 def findings_footer(findings: Sequence[Finding]) -> dict[str, str]:

@@ -62,8 +62,8 @@ class Policy(TypedToml):
     min_sharpness: float = number(0.5, 0, 1, "minimum sharpness score; 0.5 is the calibrated boundary of blur")
     adapt_sharpness: bool = switch(
         True,
-        "lower min_sharpness where nearly all photos are soft (scans, small originals), so that only those far softer "
-        "than their collection are dropped",
+        "shift min_sharpness, within fixed bounds, for collections and photo sizes whose sharp faces are softer "
+        "(scans, small originals) or sharper than usual",
     )
     max_stretch: float = number(
         1.3, 1, 100, "maximum factor by which a face may be too tall or too wide, where it exceeds the error", "ratio"
@@ -137,7 +137,7 @@ def _frontal_eye_distance(photos: Columns) -> Values:
 
 
 def _blurred(photos: Columns, policy: Policy) -> Flags:
-    return photos.number("sharpness") < policy.min_sharpness
+    return photos.number("sharpness") < photos.number("sharpness_limit")
 
 
 def _stretched(photos: Columns, policy: Policy) -> Flags:
@@ -195,7 +195,7 @@ RULES = (
     Rule(
         "blurred",
         "the face is out of focus, motion-blurred, or enlarged from few pixels",
-        ("sharpness",),
+        ("sharpness", "sharpness_limit"),
         ("min_sharpness", "adapt_sharpness"),
         _blurred,
         shown=("sharpness",),

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path, PurePath
 
-from curate.decide.footer import applied_policy, stored_findings
+from curate.decide.footer import applied_policy, limit_groups, stored_findings
 from curate.decide.rules import RULES
 from curate.lineage import require_current
 from curate.report import doubts, sheets, summary
@@ -62,6 +62,7 @@ def _page(dataset: Dataset, folder: Path) -> str:
         sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, folder / "pictures"), doubtful),
         charts=[(shown.chart, histogram_svg(shown)) for shown in numbers.histograms if shown.photos.any()],
         meanings=_MEANINGS,
+        sharpness_limits=[group.reason() for group in limit_groups(metadata)],
         policy=policy.describe(),
         policy_hash=metadata[POLICY_HASH],
         source=_source_name(dataset.info.source),

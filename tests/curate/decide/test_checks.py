@@ -64,7 +64,7 @@ def checked(photos: Photos, policy: Policy | None = None, ignored: dict[str, int
     tally = CollectionTally([rule.reason for rule in RULES])
     for table in collection.tables():
         tally.add(table)
-    limit = collection.policy.min_sharpness
+    limit = collection.sharpness_limits.typical
     return findings(tally.numbers(limit if limit < policy.min_sharpness else float("nan"), ignored or {}))
 
 
@@ -142,10 +142,10 @@ def test_one_person_in_many_folders_is_named() -> None:
 
 
 def test_a_sharpness_off_the_scale_is_named() -> None:
-    (finding,) = checked(people(5, sharpness=0.1))
+    (finding,) = checked(people(12, sharpness=0.465))
     assert finding.check == "off_scale_sharpness"
-    assert re.fullmatch(r"the median sharpness is 0\.10, and the limit was lowered to 0\.\d\d", finding.observation)
-    assert checked(people(5, sharpness=0.47)) == ()
+    assert re.fullmatch(r"the median sharpness is 0\.4\d, and the limit was lowered to 0\.46", finding.observation)
+    assert checked(people(5, sharpness=0.52)) == ()
     assert names(checked(people(5, sharpness=0.2), load_policy("keep-all"))) == ["off_scale_sharpness"]
     assert checked(people(5), Policy(min_sharpness=0.0)) == ()
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from curate.decide.collection import TablePart, decide_collection
 from curate.decide.rules import Policy
 from tests.samples.photos import AS_GIVEN, decided, tables
@@ -48,9 +50,13 @@ def test_parts_and_batches_do_not_change_verdicts(monkeypatch):
     assert collection.table().equals(expected)
 
 
-def test_the_sharpness_limit_adapts_to_the_whole_collection():
-    soft = [TablePart(*tables(*({"sharpness": 0.3 + k / 1000} for k in range(9))))] * 3
-    assert decide_collection(soft, AS_GIVEN).policy.min_sharpness == 0.5
-    adapted = decide_collection(soft, Policy())
-    assert 0 < adapted.policy.min_sharpness < 0.3
+def test_the_sharpness_limit_adapts_to_the_main_faces_of_the_whole_collection():
+    """Faces in the background are blurred more often, and are not what the verdict is about."""
+    soft = [TablePart(*tables(*({"sharpness": 0.47 + k / 1000} for k in range(9))))] * 6
+    behind = [TablePart(*tables(*({"sharpness": 0.99, "main": False} for _ in range(9))))] * 20
+    assert decide_collection(soft, AS_GIVEN).sharpness_limits.typical == 0.5
+    adapted = decide_collection([*soft, *behind], Policy())
+    assert adapted.sharpness_limits.typical == pytest.approx(0.4626, abs=1e-4)
     assert set(adapted.table()["verdict"].to_pylist()) == {"keep"}
+    limits = adapted.table()["sharpness_limit"].to_pylist()
+    assert limits == [pytest.approx(adapted.sharpness_limits.typical)] * len(limits)

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.decide.decide import Decided, DecideRequest, run
-from curate.decide.footer import applied_policy
+from curate.decide.footer import applied_policy, limit_groups
 from curate.decide.rules import Policy
 from curate.errors import BusyError, DatasetError
 from manifests.layout import POLICY, POLICY_HASH
@@ -47,7 +47,9 @@ def test_the_footer_records_the_policy_and_the_bytes_are_reproducible(tmp_path):
     metadata = footer(out / "manifest.parquet")
     assert metadata[POLICY] == Policy().canonical_json()
     assert metadata[POLICY_HASH] == Policy().sha256() == Dataset.open(out).policy_hash()
-    assert applied_policy(metadata).min_sharpness == pytest.approx(0.4, abs=1e-4)
+    assert applied_policy(metadata).min_sharpness == 0.5
+    (group,) = limit_groups(metadata)
+    assert group.reason() == "photos of other sizes: 0.50, as the policy says: 1 faces are too few to adapt it"
     assert (out / "overrides.csv").read_text() == "image_id,verdict,note,identity,other\n"
     run(DecideRequest(out))
     assert (out / "manifest.parquet").read_bytes() == first
