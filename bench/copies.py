@@ -12,7 +12,8 @@ Protocol: `--photos` photos of each of six collections, each in a folder of its 
 - smaller: by 1.5 to 3; JPEG 85 to 98.
 
 All are measured, related and decided as `curate clean` does, without dropping for other reasons than being a copy.
-Groups count where the original is in one and shows one face. *Kept*: the original is the kept photo of all copies.
+Groups count where the original is in one and shows one face. *Kept*: the original is preferred to the copies of the
+first four kinds together; a smaller copy of a photo that was enlarged before loses nothing, and is counted apart.
 *Preferred*: of the copies of a kind that are in the original's group, the share that rank after it. People that the
 network of `resolution` was fitted on and others are counted apart; the thresholds of curate/relate/copy_order.py were
 set on a few photos of either.
@@ -138,7 +139,6 @@ def write_groups(root: Path, count: int) -> dict[str, tuple[str, bool]]:
 def read_rows(dataset: Dataset) -> dict[str, dict[str, dict[str, object]]]:
     """Folder -> name of the photo -> its row: main face, group, rank, flaw, faces, kept photo."""
     rows: dict[str, dict[str, dict[str, object]]] = defaultdict(dict)
-    kept = dict(zip(*(dataset.manifest([n])[n].to_pylist() for n in ("image_id", "duplicate_of")), strict=True))
     for bucket in range(dataset.buckets):
         relations = dataset.relations(bucket, ["image_id", "main", "duplicate_group", "copy_rank", "copy_flaw"])
         names = ["face_count", "resolution", "border", "quantisation", "eye_distance"]
@@ -147,7 +147,7 @@ def read_rows(dataset: Dataset) -> dict[str, dict[str, dict[str, object]]]:
         for row in table.to_pylist():
             if row["main"]:
                 folder, name = row["image_id"].split("/")
-                rows[folder][name.removesuffix(".jpg")] = {**row, "duplicate_of": kept[row["image_id"]]}
+                rows[folder][name.removesuffix(".jpg")] = row
     return rows
 
 
@@ -183,7 +183,8 @@ def report(groups: dict[str, tuple[str, bool]], rows: dict[str, dict[str, dict[s
             grouped[kind, held_out].append(kind in members)
         if len(members) < 2:
             continue
-        kept[collection, held_out].append(original["duplicate_of"] is None)
+        ranks = [members[kind]["copy_rank"] for kind in KINDS if kind in members and kind != "smaller"]
+        kept[collection, held_out].append(all(rank > original["copy_rank"] for rank in ranks))
         for kind in KINDS:
             if kind in members:
                 after = members[kind]["copy_rank"] > original["copy_rank"]

@@ -39,10 +39,6 @@ MAX_CHANGED_CELLS = 0.4
 COARSER, MIN_COARSER = 1.15, 0.5
 """Factor and difference in levels of the quantisation from which a copy is coded more coarsely."""
 
-MAX_SAME_CODING = 1.4
-"""Ratio of the bytes of two copies with the same visible quantisation, above which the larger one was saved again: the
-coarse steps remain visible only after coding at less than about half of them."""
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -98,7 +94,9 @@ def _is_soft(copy: Copy, other: Copy) -> bool:
 
 
 def _is_bordered(copy: Copy, other: Copy) -> bool:
-    return bool((copy.border > other.border + MIN_BORDER) & (other.extent > SAME_EXTENT * copy.extent))
+    # A border that is added changes the size. Coarse coding and text hide one: its lines are no longer of one colour.
+    is_framed = copy.border > other.border + MIN_BORDER and copy.size != other.size
+    return bool(is_framed and other.extent > SAME_EXTENT * copy.extent)
 
 
 def _is_drawn_over(copy: Copy, other: Copy) -> bool:
@@ -156,8 +154,8 @@ def flaw(copy: Copy, other: Copy) -> str | None:
 def best_first(copies: Sequence[Copy]) -> list[Copy]:
     """Return the copies of one picture from the best to the worst.
 
-    Of equal ones with the same quantisation, the larger file is better, except where it is so much larger that it was
-    saved finely after coarse coding (MAX_SAME_CODING). Then the name decides.
+    Of equal ones the larger file is better; the smaller one where quantisation is visible and equal, because the larger
+    one has then been saved again. Then the name decides.
     """
     return sorted(sorted(copies, key=lambda copy: copy.image_id), key=cmp_to_key(_compare))
 
@@ -167,7 +165,5 @@ def _compare(copy: Copy, other: Copy) -> int:
         return 1
     if flaw(other, copy):
         return -1
-    small, large = sorted((copy.file_size, other.file_size))
-    is_saved_again = min(copy.quantisation, other.quantisation) > 1 and large > MAX_SAME_CODING * small
     larger = int(copy.file_size > other.file_size) - int(copy.file_size < other.file_size)
-    return larger if is_saved_again else -larger
+    return larger if min(copy.quantisation, other.quantisation) > 1 else -larger
