@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from curate.decode import MAX_PIXELS, Colour, decode
+from curate.decode import MAX_PIXELS, Colour, decode, limit_note
 from curate.decode.boundary import decoder_errors
 from curate.decode.inflate import inflate_png
 from curate.errors import DecodeError, OutputError
@@ -239,7 +239,7 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
         notes = ", ".join(decoded.notes)
         _write(target, _with_comment(jpeg, comment, notes), None)
     except DecodeError as error:
-        return Outcome(image_id, "", "failed", _reason(error, request.max_pixels))
+        return Outcome(image_id, "", "failed", str(error) + limit_note(str(error), request.max_pixels))
     except ValueError as error:  # the encoder: a side over 65,500 pixels, or an output that does not decode
         return Outcome(image_id, "", "failed", f"cannot be encoded: {error}")
     except (OutputError, OSError) as error:
@@ -248,14 +248,6 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
             raise  # the disk is full or OUT is not writable: every other photo would fail too
         return Outcome(image_id, "", "failed", f"output cannot be written: {os.strerror(code)}")
     return Outcome(image_id, output, "converted", notes)
-
-
-def _reason(error: DecodeError, max_pixels: int) -> str:
-    """Why a photo is not decoded; with the limit and the next step where it is too large."""
-    reason = str(error)
-    if not reason.startswith("too many pixels") or "memory" in reason:
-        return reason
-    return f"{reason} (limit: --max-pixels {max_pixels}; run curate convert again with a higher one)"
 
 
 def _verify(jpeg: bytes, original: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], min_psnr: float) -> None:

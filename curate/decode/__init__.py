@@ -6,7 +6,7 @@ module with `read(data, max_pixels) -> Raster`, add it to `photo.READERS`, and i
 """
 
 from curate.decode.photo import Decoded, decode
-from curate.decode.raster import MAX_PIXELS, Colour, Pixels
+from curate.decode.raster import MAX_PIXELS, Colour, Pixels, limit_note
 from curate.errors import DecodeError
 
-__all__ = ["MAX_PIXELS", "Colour", "DecodeError", "Decoded", "Pixels", "decode"]
+__all__ = ["MAX_PIXELS", "Colour", "DecodeError", "Decoded", "Pixels", "decode", "limit_note"]

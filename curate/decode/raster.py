@@ -1,5 +1,6 @@
 """Pixels as a file stores them, before colours and orientation are normalised, and the limits on their number."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ Colour = tuple[int, int, int]
 
 MAX_PIXELS = 50_000_000
 """Default limit on width x height."""
+
+BYTES_PER_PIXEL = 8
+"""Memory that decoding takes at its peak: the decoder's RGBA, and RGB."""
 _BAND_PIXELS = 1 << 17  # temporary arrays fit into the cache
 on_size: Callable[[int, int], None] | None = None
 """Called with every size that passes `check_size`: an isolated process adapts its limits to the photo."""
@@ -52,6 +56,19 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise DecodeError(f"too many pixels: {width}x{height}")
     if on_size is not None:
         on_size(width, height)
+
+
+def limit_note(reason: str, max_pixels: int) -> str:
+    """Return what to add to the reason of a photo that is over the pixel limit: the option, and what it would take.
+
+    "" for other reasons, and where memory rather than the limit was too small.
+    """
+    if not reason.startswith("too many pixels") or "memory" in reason:
+        return ""
+    size = re.match(r"too many pixels: (\d+)x(\d+)", reason)
+    gigabytes = int(size[1]) * int(size[2]) * BYTES_PER_PIXEL / 1e9 if size else 0.0
+    memory = f"; decoding it takes {gigabytes:,.1f} GB of memory" if gigabytes >= 0.1 else ""
+    return f" (limit: --max-pixels {max_pixels}{memory})"
 
 
 def bands(height: int, width: int) -> Iterator[slice]:

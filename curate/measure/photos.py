@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from curate.decode import Decoded, DecodeError, decode
+from curate.decode import Decoded, DecodeError, decode, limit_note
 from curate.measure.table import Measure, PhotoValue, measure_photo
 from curate.sources import Entry, Source
 
@@ -83,7 +83,5 @@ class PhotoReader:
         except DecodeError as error:
             sha256 = hashlib.sha256(data).hexdigest() if data is not None else None
             reason = str(error)
-            if reason.startswith("too many pixels"):
-                reason += f" (limit: --max-pixels {self.max_pixels})"
-            return Photo(entry, sha256, None, error=reason)
+            return Photo(entry, sha256, None, error=reason + limit_note(reason, self.max_pixels))
         return Photo(entry, hashlib.sha256(data).hexdigest(), decoded, measure_photo(self.measures, decoded))

@@ -168,7 +168,7 @@ def test_unreadable_files_are_rows_of_the_report(root: Path, tmp_path: Path) -> 
         "cut.png": (whole[: len(whole) // 2], "truncated"),
         "bomb.png": (
             whole[:16] + (60_000).to_bytes(4, "big") * 2 + whole[24:],
-            "too many pixels: 60000x60000 (limit: --max-pixels 50000000; run curate convert again with a higher one)",
+            "too many pixels: 60000x60000 (limit: --max-pixels 50000000; decoding it takes 28.8 GB of memory)",
         ),
         "cut.jpg": ((root / "bo/3.jpeg").read_bytes()[:-300], "truncated"),
     }
