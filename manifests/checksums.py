@@ -29,6 +29,9 @@ import pyarrow.parquet as pq
 BLOCK = 1 << 16
 """Bytes of a block."""
 
+WHOLE = 8 << 20
+"""A file of at most so many bytes is read as a whole: that is faster than a call of Python for each column."""
+
 BLOCKS = "swapset.blocks"
 DIGEST = "swapset.digest"
 
@@ -124,6 +127,13 @@ class CheckedFile(io.RawIOBase):
             data = blocks[begin - first * BLOCK : end - first * BLOCK]
         self._position = begin + len(data)
         return data
+
+    def source(self) -> "CheckedFile | pa.BufferReader":
+        """Return what pyarrow reads columns from: the contents, compared already, or this file where it is large."""
+        if self._start > WHOLE:
+            return self
+        self.seek(0)
+        return pa.BufferReader(self.read())
 
     def check(self, step: int = 1 << 24) -> None:
         """Read the whole file."""

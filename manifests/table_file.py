@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,26 +42,25 @@ class TableFile:
             if VERSION in self.metadata:  # the results of an evaluation have none
                 check_version(self.metadata[VERSION], self.path)
             self._file = file
-            self._parquet = pq.ParquetFile(file, metadata=file.metadata)
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        return list(self._parquet.schema_arrow.names)
+        return list(self._file.metadata.schema.to_arrow_schema().names)
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return int(self._parquet.metadata.num_rows)
+        return int(self._file.metadata.num_rows)
 
     @property
     def row_groups(self) -> int:
         """Number of row groups."""
-        return int(self._parquet.num_row_groups)
+        return int(self._file.metadata.num_row_groups)
 
     def rows_of(self, group: int) -> int:
         """Number of rows of a row group."""
-        return int(self._parquet.metadata.row_group(group).num_rows)
+        return int(self._file.metadata.row_group(group).num_rows)
 
     def read(self, columns: Sequence[str] | None = None, group: int | None = None) -> pa.Table:
         """Read `columns` (None: all), in this order, of all rows or of a row group."""
@@ -82,6 +82,11 @@ class TableFile:
         """Compare the whole file with its checksums."""
         with self._lock, self._errors():
             self._file.check()
+
+    @cached_property
+    def _parquet(self) -> pq.ParquetFile:
+        # Not when the file is opened: for the footer alone, the rows are not read.
+        return pq.ParquetFile(self._file.source(), metadata=self._file.metadata)
 
     def _open(self) -> CheckedFile:
         try:

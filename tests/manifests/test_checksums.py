@@ -58,8 +58,12 @@ def path(tmp_path: Path, table: pa.Table) -> Path:
     return tmp_path / "t.parquet"
 
 
+@pytest.mark.parametrize("whole", [0, 1 << 20])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_named(path: Path, table: pa.Table, damage: str, tmp_path: Path) -> None:
+def test_damage_is_named(
+    path: Path, table: pa.Table, damage: str, whole: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "WHOLE", whole)
     assert TableFile(path).read().equals(table)
     random, copy, data = np.random.default_rng(7), tmp_path / "copy.parquet", path.read_bytes()
     for _ in range(150):
@@ -70,7 +74,8 @@ def test_damage_is_named(path: Path, table: pa.Table, damage: str, tmp_path: Pat
                 TableFile(copy).read()
 
 
-def test_only_the_blocks_that_are_read_are_checked(path: Path) -> None:
+def test_of_a_large_file_only_the_blocks_that_are_read_are_checked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "WHOLE", 0)
     data = path.read_bytes()
     assert len(data) > checksums.BLOCK
     chunk = pq.read_metadata(path).row_group(1).column(1)
