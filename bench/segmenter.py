@@ -5,8 +5,10 @@
 
 Protocol: the last 100 photos of celebamask by sorted name, which the segmenter was not trained on, resized with a box
 filter; label maps are resized with nearest neighbours. IoU over all pixels of all photos; the mean is over the classes
-that occur in at least 20 of the photos. The harder rows are the same photos after the degradation named. Speed:
-batches of 32 crops at 224 px and of 8 at 512 px, uint8 crops to uint8 label maps.
+that occur in at least 20 of the photos. The harder rows are the same photos after the degradation named; in the last
+ones each photo is framed at random once (scale, shift, rotation up to 75 degrees), with a turned head, a border within
+or near the face, or an occluder, drawn as in training but with the material of these 100 photos. Speed: batches of 32
+crops at 224 px and of 8 at 512 px, uint8 crops to uint8 label maps.
 """
 
 import argparse
@@ -23,8 +25,11 @@ from torch import Tensor
 
 from curate.faces.segment import Segmenter
 from manifests.landmarks import MASK_CLASSES
+from train.perception.augmentation import Augmentation
 from train.perception.celebamask import load_photos, split_names
 from train.perception.iou import count_maps, iou_scores
+from train.perception.occluders import Occluders
+from train.perception.recipe import Phase
 
 COLOURS = np.array(
     [(0, 0, 0), (230, 160, 120), (255, 90, 90), (0, 255, 255), (60, 60, 255), (60, 255, 60), (160, 60, 255),
@@ -70,6 +75,24 @@ DEGRADATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+HARD = {
+    "framed at random": {},
+    "turned head": {"turned": 1.0},
+    "border within the face": {"padded": 1.0},
+    "occluder": {"occluded": 1.0},
+    "all three": {"turned": 1.0, "padded": 1.0, "occluded": 1.0},
+}
+
+
+def framed(photos: Tensor, labels: Tensor, shares: dict[str, float]) -> tuple[Tensor, Tensor]:
+    """Frame photos uint8 (N, 3, S, S) at random, the same way in every run, with what `shares` of a `Phase` name."""
+    images, maps = np.ascontiguousarray(photos.permute(0, 2, 3, 1).numpy()), labels.numpy()
+    phase = Phase(0, 224, 1, 0.0, 0.0, 0.0, **({"occluded": 0.0, "turned": 0.0, "padded": 0.0} | shares))
+    augmentation = Augmentation(images, maps, Occluders(images, maps))
+    crops, classes = augmentation.crops(np.arange(len(images)), phase, np.random.default_rng(7))
+    return (crops * 255).round().byte(), classes.byte()
+
+
 def accuracy(segmenter: Segmenter, folder: Path) -> None:
     """Print the table of the classes at 224 px, and one row for each size, framing and degradation."""
     _, names = split_names(folder)
@@ -87,6 +110,8 @@ def accuracy(segmenter: Segmenter, folder: Path) -> None:
     shrunk = F.interpolate(tight(images, "bilinear").float(), size=(224, 224), mode="bilinear", antialias=True)
     cropped = F.interpolate(tight(labels, "nearest")[:, None], size=(224, 224), mode="nearest")[:, 0]
     rows["224 px, face fills the frame"] = (shrunk.round().byte(), cropped)
+    for name, shares in HARD.items():
+        rows[f"224 px, {name}"] = framed(images, labels, shares)
     for name, (images, labels) in rows.items():
         iou = iou_scores(segmenter.label_maps(images), labels)
         figures = " | ".join(f"{iou[key]:.3f}" for key in ("face_hair", "face", "hair", "mean", "not_background"))

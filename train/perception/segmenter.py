@@ -8,29 +8,50 @@ non-commercial research; so are weights trained on it.
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
-from curate.faces.segment import FORMAT, digest
+from curate.faces.segment import FORMAT, digest, read_weights
 from curate.program import run
 from manifests.landmarks import MASK_CLASSES
 from manifests.output import atomic, remove_partials_of
-from train.perception.recipe import LICENCE, SPEC, Phase
+from train.perception.recipe import LICENCE, SPEC
 from train.perception.training import SegmenterOptions, train
 
 
-def export(checkpoint: Path, path: Path, phases: Sequence[Phase]) -> None:
-    """Write the averaged weights of a checkpoint as float16 safetensors, with all that is needed to use them."""
+def export(checkpoint: Path, path: Path, options: SegmenterOptions, share: float = 1.0) -> None:
+    """Write the averaged weights of a checkpoint as float16 safetensors, with all that is needed to use them.
+
+    Args:
+        checkpoint: of the run.
+        path: of the new file.
+        options: of the run.
+        share: of the trained weights, 0 to 1; the rest is that of the weights from which the run started. A fine-tuned
+            network is linearly connected to its start, and in between keeps the accuracy of both (Wortsman et al. 2022,
+            arxiv.org/abs/2109.01903).
+    """
     state = torch.load(checkpoint, weights_only=True)
+    average = state["average"]
+    if share < 1:
+        if options.start is None:
+            raise ValueError(f"share={share}: a run from random weights has no weights to blend with")
+        start, _ = read_weights(options.start)
+        average = {
+            name: torch.lerp(start[name].float(), tensor, share) if tensor.is_floating_point() else tensor
+            for name, tensor in average.items()
+        }
     tensors = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in state["average"].items()
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous() for name, tensor in average.items()
     }
-    training = {"data": "CelebAMask-HQ, 900 photos", "images_seen": state["images"], "phases": phases}
+    training = {
+        "data": "CelebAMask-HQ, 900 photos",
+        "images_seen": state["images"],
+        "phases": options.phases,
+        "share": share,
+    }
     metadata = {
         "format": FORMAT,
         "spec": SPEC.to_json(),
@@ -58,6 +79,7 @@ def _train_and_export() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with images/*.jpg and masks/*.png")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: last.pt, log.jsonl")
     parser.add_argument("--export", type=Path, help="safetensors file to write the averaged weights to")
+    parser.add_argument("--share", type=float, default=1.0, help="of the trained weights in the export, beside --start")
     parser.add_argument("--images", type=int, default=default.images, help="images to train on in all")
     parser.add_argument("--warmup", type=int, default=default.warmup, help="images of linear warm-up")
     parser.add_argument("--batch", type=int, default=default.batch, help="images of a step")
@@ -75,7 +97,7 @@ def _train_and_export() -> None:
     options = SegmenterOptions(**{field.name: getattr(arguments, field.name) for field in fields(SegmenterOptions)})
     train(options)
     if arguments.export:
-        export(options.checkpoint, arguments.export, options.phases)
+        export(options.checkpoint, arguments.export, options, arguments.share)
 
 
 if __name__ == "__main__":

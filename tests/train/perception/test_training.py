@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from curate.faces.segment import CLASSES, read_weights
-from train.perception.recipe import FINE_TUNING, FROM_SCRATCH
+from train.perception.recipe import FINE_TUNING
 from train.perception.segmenter import export
 from train.perception.training import SegmenterOptions, train
 
@@ -25,7 +25,8 @@ def test_a_run_continues_is_exported_and_starts_another(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [4, 4, 8, 8]
     assert all(np.isfinite(line["loss"]) for line in lines if "loss" in line)
-    export(tmp_path / "run" / "last.pt", tmp_path / "segmenter.safetensors", FROM_SCRATCH)
+    options = SegmenterOptions(tmp_path, tmp_path / "run")
+    export(options.checkpoint, tmp_path / "segmenter.safetensors", options)
     _, metadata = read_weights(tmp_path / "segmenter.safetensors")
     assert "research use only" in metadata["licence"]
 
@@ -37,3 +38,7 @@ def test_a_run_continues_is_exported_and_starts_another(tmp_path: Path) -> None:
     first, second = (torch.load(tmp_path / run / "last.pt", weights_only=True) for run in ("run", "tuned"))
     name = "segmentation_head.0.weight"
     assert torch.allclose(first["average"][name], second["average"][name], atol=0.01)  # not from random weights
+    export(tuned.checkpoint, tmp_path / "blend.safetensors", tuned, share=0.25)
+    blend, _ = read_weights(tmp_path / "blend.safetensors")
+    between = torch.lerp(first["average"][name], second["average"][name], 0.25)
+    assert torch.allclose(blend[name].float(), between, atol=1e-3)
