@@ -64,7 +64,7 @@ def saved(width: int, height: int, format: str, mode: str = "RGB", **options: ob
 def jpegs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     sizes = {7000: (17, 60, 400), 5000: (40,), 4000: (62,), 3000: (110,), 2000: (250,), 1000: (880,), 500: (882,)}
     for side, scans in ((side, scans) for side, counts in sizes.items() for scans in counts):
-        for channels in (1, 3):
+        for channels in (1, 3, 4):
             name = f"{scans} scans of {side}x{side}x{channels}"
             yield name, partial(bombs.jpeg_of_scans, side, scans * (1 if channels == 1 else 2), channels)
     small = saved(16, 16, "JPEG")
@@ -104,11 +104,11 @@ def pngs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     raw = bombs.png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(10**7), 9))
     xmp = bombs.png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(10**7), 9))
     for name, chunk in (("texts", text), ("raw profiles", raw), ("XMP packets", xmp)):
-        for count in (1, 100, 3000):
+        for count in (1, 10, 100, 3000):
             yield f"{count} {name} of 10 MB", partial(lambda c, n: bombs.png(8, 8, *[c] * n), chunk, count)
     profile = bombs.png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**8), 9))
     yield "colour profile of 100 MB", lambda: bombs.png(8, 8, profile)
-    for count in (10**4, 10**5, 10**6):
+    for count in (10**4, 60_000, 10**5, 10**6):
         chunks = bombs.png_chunk(b"prVt", b"") * count
         yield f"{count:,} chunks", partial(lambda c: bombs.png(8, 8, c), chunks)
         yield (
@@ -164,8 +164,9 @@ def tiffs() -> Iterator[tuple[str, Callable[[], bytes]]]:
         )
         yield f"{name}, 49 MP", partial(bombs.tiff_photo, 7000, 7000, pixels, code)
     for compression in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "group4", "lzma", "zstd"):
-        mode = "1" if compression == "group4" else "RGB"
-        yield f"{compression} by Pillow, 25 MP", partial(saved, 5000, 5000, "TIFF", mode, compression=compression)
+        for mode in ("1",) if compression == "group4" else ("RGB", "L"):
+            name = f"{compression} by Pillow, {mode} of 25 MP"
+            yield name, partial(saved, 5000, 5000, "TIFF", mode, compression=compression)
     for count in (1000, 10**5, 10**6):
         strips = {"t273": ("I", [-1] * count), "t279": ("I", [3] * count), "t278": ("I", [1])}
         yield f"{count:,} strips of one pixel", partial(bombs.tiff_photo, 1, count, bytes(3), **strips)

@@ -106,8 +106,9 @@ def _check_work(data: bytes, header: _Header, max_pixels: int) -> None:
     """Raise DecodeError where the scans of a small file would take seconds, or its coefficients too much memory."""
     if _exceeds_memory(header, max_pixels):
         raise DecodeError(f"too many pixels: {header.width}x{header.height}, progressive")
-    # Cheap, and never less than the number of scans: thumbnails have scans too.
-    if data.count(b"\xff\xda", header.scan) <= MAX_SCANS:
+    # Of a baseline file whose first scan holds all channels, the decoder reads no other. The count is cheap, and never
+    # less than the number of scans: thumbnails have scans too.
+    if header.single_scan or data.count(b"\xff\xda", header.scan) <= MAX_SCANS:
         return
     scans = _count_scans(data, header.scan)
     if scans > MAX_SCANS and scans * header.width * header.height > MAX_SCANNED_PIXELS:

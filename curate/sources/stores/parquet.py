@@ -80,7 +80,7 @@ class ParquetStore(ArchiveStore):
                 with pq.ParquetFile(path) as file:
                     yield from self._rows(file, number, first)
                     first += file.metadata.num_rows
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 detail = (str(error).splitlines() or ["damaged"])[0]
                 raise SourceError(f"{path} cannot be read as Parquet ({detail}): fetch it again") from error
 

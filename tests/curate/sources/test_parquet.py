@@ -110,3 +110,11 @@ def test_the_split_is_that_of_the_name_of_the_file(tmp_path: Path, name: str, sp
     source = open_source("folder", tmp_path)
     assert source.identities() == ["anna", "bo"]
     assert {entry.split for key in source.identities() for entry in source.entries(key)} == {split}
+
+
+def test_text_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    texts = pa.array([b"\xea\x00", b"b"]).view(pa.string())
+    images = pa.array([{"bytes": b"\xff\xd8"}] * 2)
+    pq.write_table(pa.table({"image": images, "label": texts}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        open_source("folder", tmp_path / "a.parquet")
