@@ -47,7 +47,8 @@ def test_broken_files_and_photos_without_a_face_are_found_without_dropping_clean
 
 
 def test_verdicts_follow_reasons(manifest: pd.DataFrame) -> None:
-    assert ((manifest.verdict == "drop") == (manifest.reasons.str.len() > 0)).all()
+    assert ((manifest.verdict != "keep") == (manifest.reasons.str.len() > 0)).all()
+    assert (manifest.keep == (manifest.verdict == "keep")).all()
     assert set(manifest.verdict_source) == {"policy"}
 
 
