@@ -30,15 +30,16 @@ def serve() -> None:
         os.dup2(nowhere, standard)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rasters.on_size = lambda width, height: _limit_cpu(CPU_SECONDS + CPU_SECONDS_PER_PIXEL * width * height)
-    idle_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    statistics = Path("/proc/self/statm")  # Linux; elsewhere memory has no limit
+    idle_bytes = int(statistics.read_text().split()[0]) * resource.getpagesize() if statistics.exists() else None
     while True:
         head = requests.read(REQUEST.size)
         if len(head) < REQUEST.size:
             return
         size, max_pixels, shrink = REQUEST.unpack(head)
         data = requests.read(size)
-        limit = idle_bytes + size + MEMORY_BYTES + MEMORY_PER_PIXEL * max_pixels
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        if idle_bytes is not None:
+            _limit_memory(idle_bytes + size + MEMORY_BYTES + MEMORY_PER_PIXEL * max_pixels)
         _limit_cpu(CPU_SECONDS)
         try:
             with decoder_errors():
@@ -54,6 +55,13 @@ def serve() -> None:
             answers.write(BLOCK.pack(memoryview(block).nbytes))
             answers.write(block)
         answers.flush()
+
+
+def _limit_memory(limit: int) -> None:
+    """Limit the addresses of this process, in bytes, within the limit that it has been given."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    largest = 1 << 62 if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_AS, (min(limit, largest), hard))
 
 
 def _limit_cpu(seconds: float) -> None:

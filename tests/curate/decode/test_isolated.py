@@ -95,3 +95,8 @@ def test_an_idle_process_that_was_killed_is_replaced(photo: Image.Image) -> None
     decode(save(photo, "PNG"), isolated=True)
     os.kill(isolated._idle[0]._process.pid, signal.SIGKILL)
     assert decode(save(photo, "PNG"), isolated=True).width == photo.width
+
+
+def test_any_limit_on_pixels(photo: Image.Image) -> None:
+    for max_pixels in (10**12, 10**30):
+        assert decode(save(photo, "TIFF"), max_pixels=max_pixels).width == photo.width
