@@ -35,6 +35,8 @@ BENCHMARKS = {
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
     "damaged documents": ["bench.integrity", "documents"],
+    "hostile files": ["bench.hostile"],
+    "fuzzing": ["bench.fuzz", "--seconds", "120"],
     "field": ["bench.field"],
     "field, RecordIO pack": ["bench.field", "--pack", "1000"],
 }
