@@ -80,7 +80,8 @@ class SharpFaces:
             self.counts.small += 1
             return None
         crops = face.crop([photo], TEMPLATE)
-        labels = self.segmenter.label_maps(crops).cpu()
+        inside = torch.from_numpy(align.inside_mask(matrices, TEMPLATE.size, [photo.shape[:2]]))
+        labels = self.segmenter.label_maps(crops).cpu() * inside  # background outside the photo, as in a measurement
         points = align.transform_points(face.landmarks, matrices)
         if self.calibration is not None:
             landmarks = torch.from_numpy(points).float()

@@ -152,10 +152,10 @@ class Swapper:
         template, device = self.generator.template, self.generator.device
         photo_sizes = np.array([photo.shape[:2] for photo in photos], np.int64)[faces.photo[rows]]
         crops = faces.take(rows).crop(photos, template, device)
-        labels = self.segmenter.label_maps(crops)
+        inside = torch.from_numpy(inside_photo(matrices[rows], template.size[0], photo_sizes)).to(device)
+        labels = self.segmenter.label_maps(crops) * inside  # class 0, background, outside the photo, as in training
         # All faces of a photo divide it among themselves, also those that are not swapped.
         nearest = torch.from_numpy(nearest_face(faces.photo, matrices, template)[rows]).to(device)
-        inside = torch.from_numpy(inside_photo(matrices[rows], template.size[0], photo_sizes)).to(device)
         mask = binary_mask(labels, self.mask) & nearest & inside
         features = _FEATURES.to(device)[labels.long()]
         enough = (features & nearest & inside).float().mean((1, 2)) >= _MIN_FEATURE_SHARE
