@@ -36,7 +36,7 @@ from train.config import Recipe
 
 COLUMNS = ["image_id", "identity", "split", "verdict", "reasons", "error", "format", "turn", "person_group"]
 ROUTINE = re.compile(
-    r"models:|from |\d[\d,]* photos (of \d|without )|measured |compared |decided |keep |\s+\d+ +\w+$|"
+    r"models:|from |\d[\d,]* photos (of \d|without )|measured |compared |decided |keep |photos to review |\s+\d+ +\w+$|"
     r"manifest:|report:|.*%\||.* on (cpu|cuda)\S*, source:|\d+ frames,|\d+ swapped|.*see .*report\.csv|/"
 )
 """Lines that every run prints."""
@@ -249,7 +249,10 @@ def print_cases(names: list[str]) -> None:
 
 def _summary(outcome: Outcome) -> str:
     reasons = ", ".join(f"{count} `{reason}`" for reason, count in outcome.reasons.most_common())
-    kept = f"{outcome.kept} kept, {len(outcome.rows) - outcome.kept} dropped" + (f" ({reasons})" if reasons else "")
+    review = sum(row["verdict"] == "review" for row in outcome.rows)
+    dropped = len(outcome.rows) - outcome.kept - review
+    verdicts = f"{outcome.kept} kept, " + f"{review} to review, " * (review > 0) + f"{dropped} dropped"
+    kept = verdicts + (f" ({reasons})" if reasons else "")
     files = ", ".join(name if len(name) < 40 else f"{name[:3]}...{name[-8:]}" for name in outcome.files)
     return f"exit code {outcome.code}: {kept if outcome.rows else files or 'nothing written'}"
 
