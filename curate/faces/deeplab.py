@@ -9,16 +9,42 @@ stride 16, deep stem), by which the committed weights were trained. Importing th
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.errors import ModelError
+from manifests.records import InvalidRecordError, Limits, parse_record
 
 _SKIP_CHANNELS = 48  # of the high-resolution features in the decoder, as in the paper
 _DROPOUT = 0.1
+
+
+Size = Annotated[int, Limits(low=1, high=4096)]
+
+
+@dataclass(frozen=True)
+class _EncoderOptions:
+    """`encoder_options` of a weights file."""
+
+    channels: tuple[Size, Size, Size, Size]
+    stem_type: str
+    stem_width: Size
+
+
+@dataclass(frozen=True)
+class _RecordedSpec:
+    """The architecture as a weights file records it."""
+
+    encoder: str
+    encoder_options: _EncoderOptions
+    decoder_channels: Size
+    atrous_rates: tuple[Size, Size, Size]
+    size: Size
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -45,22 +71,24 @@ class DeepLabSpec:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parse the record of a weights file. Raises ModelError for another architecture."""
-        record = json.loads(text)
         try:
-            encoder = record["encoder"], record["encoder_options"]["stem_type"]
-            if encoder != ("resnet18", "deep"):
-                raise ModelError(f"encoder {encoder[0]!r} with stem {encoder[1]!r} is not 'resnet18' with stem 'deep'")
-            return cls(
-                tuple(record["encoder_options"]["channels"]),
-                record["encoder_options"]["stem_width"],
-                record["decoder_channels"],
-                tuple(record["atrous_rates"]),
-                record["size"],
-                tuple(record["mean"]),
-                tuple(record["std"]),
+            record = parse_record(text, _RecordedSpec)
+        except InvalidRecordError as error:
+            raise ModelError(f"the recorded architecture is not valid: {error}") from error
+        options = record.encoder_options
+        if (record.encoder, options.stem_type) != ("resnet18", "deep"):
+            raise ModelError(
+                f"encoder {record.encoder!r} with stem {options.stem_type!r} is not 'resnet18' with stem 'deep'"
             )
-        except KeyError as error:
-            raise ModelError(f"the recorded architecture lacks {error}") from error
+        return cls(
+            options.channels,
+            options.stem_width,
+            record.decoder_channels,
+            record.atrous_rates,
+            record.size,
+            record.mean,
+            record.std,
+        )
 
     def to_json(self) -> str:
         """Format for a weights file; the inverse of `from_json`."""

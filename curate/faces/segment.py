@@ -7,7 +7,6 @@ Figures, licence and limits of the weights are in `curate/weights/segmenter.md`.
 import contextlib
 import hashlib
 import itertools
-import json
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -24,6 +23,7 @@ from curate.faces.deeplab import DeepLabSpec, DeepLabV3Plus
 from curate.faces.weights import SEGMENTER, file_sha256, locate
 from manifests.input import readable
 from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
+from manifests.records import InvalidRecordError, parse_record
 
 CLASSES = MASK_CLASSES
 FORMAT = "swapset-segmenter-1"
@@ -69,7 +69,7 @@ class Segmenter(nn.Module):
         path = path or locate(SEGMENTER)
         tensors, record = read_weights(path)
         try:
-            spec = DeepLabSpec.from_json(record["spec"])
+            spec = DeepLabSpec.from_json(record.get("spec", ""))
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         network = DeepLabV3Plus(spec, len(CLASSES))
@@ -77,7 +77,7 @@ class Segmenter(nn.Module):
             network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         except RuntimeError as error:
             raise ModelError(f"{path}: the tensors do not fit the recorded architecture: {error}") from error
-        return cls(network.requires_grad_(False), spec, record["licence"]).to(device)
+        return cls(network.requires_grad_(False), spec, record.get("licence", "")).to(device)
 
     @torch.inference_mode()
     def label_maps(self, crops: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{path} is not a safetensors file ({error}); reinstall swapset") from error
     if record.get("format") != FORMAT:
         raise ModelError(f"{path}: format is {record.get('format')!r}, not {FORMAT!r}; not a Swapset segmenter")
-    if json.loads(record["classes"]) != list(CLASSES):
+    if _classes(record) != list(CLASSES):
         raise ModelError(f"{path}: its classes are not the 19 of manifests.landmarks.MASK_CLASSES, in that order")
     sha256 = digest(tensors)
     if sha256 != record.get("sha256"):
@@ -144,6 +144,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             "reinstall swapset"
         )
     return tensors, record
+
+
+def _classes(record: dict[str, str]) -> list[str]:
+    """The classes that a weights file records; none where they are no list of names."""
+    try:
+        return parse_record(record.get("classes", ""), list[str])
+    except InvalidRecordError:
+        return []
 
 
 def fingerprint() -> str:
