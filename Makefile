@@ -26,7 +26,7 @@ bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
 	$(RUN) python -m bench
 
 fuzz: setup  ## two minutes of mutated files of every kind; finds in build/fuzz
-	$(RUN) python -m bench.fuzz --seconds 120
+	OMP_NUM_THREADS=1 $(RUN) python -m bench.fuzz --seconds 120
 
 wheel-test: setup  ## the built wheel works in an empty environment
 	rm -rf build/wheel && $(UV) build --wheel --out-dir build/wheel

@@ -25,6 +25,7 @@ from bench.fuzz_targets import TARGETS, Target
 
 CPU_SECONDS, MEMORY_MB = 2.0, 500
 _HARD_CPU_SECONDS = 20
+_HARD_SECONDS = 120  # of a process that waits for ever
 _HARD_MEMORY = 6 << 30  # bytes of addresses: the libraries alone take 3 GB
 _BATCH = 100
 _INTERESTING = (
@@ -124,6 +125,7 @@ def _child(writer: int, name: str, target: Target, seeds: list[bytes], seed: int
                 path = folder / target.name
                 path.write_bytes(case_data(name, seed, case, seeds))
                 signal.setitimer(signal.ITIMER_PROF, _HARD_CPU_SECONDS)
+                signal.setitimer(signal.ITIMER_REAL, _HARD_SECONDS)
                 pipe.write(pickle.dumps(_read(target, path)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,12 +15,18 @@ from bench.fuzz_targets import TARGETS, Target
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds_are_read_and_mutated_files_are_no_finds(name: str, tmp_path: Path) -> None:
-    target, seeds = TARGETS[name], TARGETS[name].seeds()
-    (tmp_path / target.name).write_bytes(seeds[0])
-    target.read(tmp_path / target.name)
-    done, _, finds = run_batch(name, target, seeds, 5, range(12))
-    assert (done, finds) == (12, [])
+def test_seeds_are_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / TARGETS[name].name
+    path.write_bytes(TARGETS[name].seeds()[0])
+    TARGETS[name].read(path)
+
+
+def test_mutated_files_are_no_finds(tmp_path: Path) -> None:
+    # A program of its own: it forks, which only a process without other threads does safely.
+    command = [sys.executable, "-m", "bench.fuzz", "--cases", "12", "--seed", "5", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    assert f"{12 * len(TARGETS)} cases, 0 finds" in done.stdout
 
 
 def crash(path: Path) -> None:
