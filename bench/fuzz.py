@@ -26,7 +26,7 @@ from bench.fuzz_targets import TARGETS, Target
 CPU_SECONDS, MEMORY_MB = 2.0, 500
 _HARD_CPU_SECONDS = 20
 _HARD_SECONDS = 120  # of a process that waits for ever
-_HARD_MEMORY = 6 << 30  # bytes of addresses: the libraries alone take 3 GB
+_HARD_MEMORY = 3 << 30  # bytes of addresses more than the process has, with its libraries
 _BATCH = 100
 _INTERESTING = (
     b"\0",
@@ -119,7 +119,8 @@ def _child(writer: int, name: str, target: Target, seeds: list[bytes], seed: int
     """Read the files and send a reason, or "", for each. Ends the process."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (_HARD_MEMORY, _HARD_MEMORY))
+        addresses = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + _HARD_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
         with open(writer, "wb", buffering=0) as pipe:
             for case in cases:
                 path = folder / target.name
