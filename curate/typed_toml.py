@@ -222,9 +222,16 @@ def _problem(entry: "Field[Any]", value: object) -> str:
     integer = isinstance(default, int)
     if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
         return f"{name} = {value!r} must be {'an integer' if integer else 'a number'}"
-    if math.isfinite(value) and entry.metadata["low"] <= value <= entry.metadata["high"]:
+    if _is_finite(value) and entry.metadata["low"] <= value <= entry.metadata["high"]:
         return ""
     return f"{name} = {value} is out of range; set it to {_accepted(entry)} {entry.metadata['unit']}".rstrip()
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of float64
+        return False
 
 
 def _accepted(entry: "Field[Any]") -> str:

@@ -74,6 +74,7 @@ def test_extends_is_relative_to_the_file(ovens: Presets[Oven]) -> None:
         ("heet = 5", "my.toml: unknown key 'heet'; did you mean 'heat'?"),
         ("zzz = 1", "my.toml: unknown key 'zzz'; known keys: extends, heat, minutes, fan, rack, note, light"),
         ("heat = 300", "my.toml: heat = 300 is out of range; set it to 50 to 250 degrees"),
+        ("heat = 1" + "0" * 400, "is out of range"),
         ("heat = nan", "my.toml: heat = nan is out of range"),
         ('heat = "high"', "my.toml: heat = 'high' must be a number"),
         ("heat = true", "my.toml: heat = True must be a number"),

@@ -42,7 +42,8 @@ class ZipStore(ArchiveStore):
         end = self.root.stat().st_size
         offsets, sizes, methods, checksums = array("q"), array("q"), array("B"), array("L")
         for info in self._directory():
-            listed = None if info.is_dir() else self._visible_path(_name(info))
+            name = _name(info)  # may be empty in a damaged zip, for which `info.is_dir()` raises IndexError
+            listed = None if name.endswith("/") else self._visible_path(name)
             if listed is not None:
                 path, outside = listed
                 yield Member(path, len(offsets), info.file_size, _mtime_ns(info), _refusal(info, end, outside), outside)

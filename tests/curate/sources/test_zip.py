@@ -140,6 +140,15 @@ def test_a_zip_that_changed_is_not_read(tmp_path: Path) -> None:
         source.read(entry)
 
 
+def test_a_member_without_a_name_is_not_a_photo(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "set.zip", "al/1.jpg", "al/2.jpg")
+    data = bytearray(path.read_bytes())
+    directory = data.rindex(b"al/2.jpg") - 46
+    data[directory + 28 : directory + 34] = struct.pack("<HHH", 0, 0, 8)  # sizes of name, extra field and comment
+    path.write_bytes(data)
+    assert listed(open_source("folder", path)) == {"al": ["al/1.jpg"]}
+
+
 def test_an_empty_zip(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is empty: expected one folder"):
         open_source("folder", make_zip(tmp_path / "set.zip"))
