@@ -4,6 +4,7 @@ import hashlib
 import os
 import traceback
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,14 +57,15 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def steps_of_writing(step: int, end: Callable[[], NoReturn]) -> tuple[Callable[..., Any], Callable[..., None]]:
-    """Replacements of `_new_partial` and `_rename` of `manifests.output` that call `end` at a step of writing."""
-    steps = 0
+    """Replacements of `_new_partial` and `_rename` of `manifests.output` that call `end` at a step of writing.
+
+    They may be called in several threads: each step has a number of its own (`next` of a `count` is atomic).
+    """
+    steps = count(1)
     create, rename = _CREATE, _RENAME
 
     def reached() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps == step
+        return next(steps) == step
 
     def create_and_end(path: Path) -> tuple[Path, int, list[Path]]:
         created = create(path)

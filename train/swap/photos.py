@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from threading import Lock
@@ -182,7 +182,9 @@ class PhotoSwapper:
         """Mark, encode and write a batch. swapped: of the items with a photo."""
         results = iter(swapped)
         pixels = [next(results, None) if item.photo else None for item in batch]
-        return list(self._threads.map(self._write, batch, pixels))
+        writes = [self._threads.submit(self._write, *work) for work in zip(batch, pixels, strict=True)]
+        wait(writes)  # no thread writes on where one failed and the run ends
+        return [write.result() for write in writes]
 
     def _write(self, item: _Item, swapped: SwappedPhoto | None) -> Outcome:
         if item.outcome is not None:
