@@ -38,7 +38,7 @@ from train.data.loader import Batch
 from train.data.pairs import Kind
 from train.ema import ema_decay, update_ema
 from train.networks.conditioning import identity_conditioning
-from train.objective import target_input
+from train.objectives.adversary import target_input
 from train.training import Training
 
 TEMPLATE = TEMPLATES["simswap-224"]
@@ -194,6 +194,7 @@ def make_batch(recipe: Recipe, embedder: Embedder, index: int, kind: Kind) -> Ba
         target=target,
         latents=latents,
         same_person=torch.full((len(paths),), kind == "same"),
+        points=torch.from_numpy(points.astype(np.float32)),
         matrices=matrices,
         masks=torch.ones(len(paths), 1, recipe.size, recipe.size, dtype=torch.uint8),
         source=source,

@@ -123,6 +123,12 @@ class Recipe(TypedToml):
         10.0, 0, 1e6, "weight of |fake - target| where source and target are one person; more keeps more of the target"
     )
     structure: float = number(1.0, 0, 1e6, "people: weight of 1 - SSIM; more gives sharper edges")
+    features: float = number(
+        4.0, 0, 100, "people: additional weight of eyes and mouth in the reconstruction; more draws them more precisely"
+    )
+    consistency: float = number(
+        0.5, 0, 1e6, "people: weight of the distance between the codes of target and swap; more keeps its expression"
+    )
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
     )

@@ -25,7 +25,7 @@ from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import Latents, latent_centre, read_latents
 from train.data.loader import Batch, PairLoader
 from train.data.pairs import PairRows, PairSampler
-from train.data.people import few_photos, mean_latents, select_people
+from train.data.people import few_photos, mean_latents, select_people, spreads
 from train.errors import RecipeError
 from train.loop import run_loop
 from train.networks.conditioning import identity_conditioning
@@ -184,7 +184,8 @@ def _start(
     if isinstance(networks.generator, PeopleGenerator):
         means = mean_latents(photos, latents, networks.generator.names)
         people = torch.from_numpy(means).to(processes.device)
-        networks.generator.set_people(people, identity_conditioning(people, networks.centre))
+        usual = torch.from_numpy(spreads(photos, latents, means, centre.numpy()))
+        networks.generator.set_people(people, identity_conditioning(people, networks.centre), usual)
         # Each photo has its person's latent, whatever the embedder made of the photo itself.
         latents = means[photos.person].astype(np.float16)
     training = Training(networks, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)

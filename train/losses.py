@@ -45,9 +45,14 @@ def embed(embedder: Embedder, rgb01: Tensor, matrices: Tensor) -> Tensor:
 
 
 def identity_loss(
-    embedder: Embedder, fake_rgb01: Tensor, matrices: Tensor, source_latent: Tensor, centre: Tensor | None = None
+    embedder: Embedder,
+    fake_rgb01: Tensor,
+    matrices: Tensor,
+    source_latent: Tensor,
+    centre: Tensor | None = None,
+    sufficient: Tensor | None = None,
 ) -> Tensor:
-    """1 - cos(embedding of the fake, latent of the source), mean over the batch.
+    """max(0, 1 - cos(embedding of the fake, latent of the source) - sufficient), mean over the batch.
 
     Args:
         embedder: the embedder of the latents.
@@ -56,11 +61,13 @@ def identity_loss(
         source_latent: (N, D), of unit norm.
         centre: (D,), the latent centre, subtracted from both; it separates people where an embedder maps all of them
             into one corner of the sphere (dlib's).
+        sufficient: (N,), distances below which there is no loss; None for 0.
     """
     fake, source = embed(embedder, fake_rgb01, matrices), source_latent.float()
     if centre is not None:
         fake, source = fake - centre, source - centre
-    return (1 - F.cosine_similarity(fake, source)).mean()
+    distance = 1 - F.cosine_similarity(fake, source)  # (N,)
+    return (distance if sufficient is None else F.relu(distance - sufficient)).mean()
 
 
 def reconstruction(fake: Tensor, target: Tensor, same_person: Tensor) -> Tensor:

@@ -24,7 +24,9 @@ from train.data.pairs import Kind
 from train.ema import ema_decay, update_ema
 from train.loss_log import LossLog
 from train.networks.convolutions import LatentLinear
-from train.objective import Loss, build_objective, swap
+from train.objectives.build import build_objective
+from train.objectives.objective import Loss
+from train.objectives.swap import swap
 from train.processes import Processes
 
 

@@ -115,6 +115,8 @@ def test_identity_loss_is_a_cosine_distance_on_the_aligned_chip(embedder: Embedd
     torch.testing.assert_close(latents.norm(dim=1), torch.ones(2))
     assert losses.identity_loss(embedder, fake, matrices, latents).item() == pytest.approx(0, abs=1e-5)
     assert losses.identity_loss(embedder, fake, matrices, -latents).item() == pytest.approx(2, abs=1e-5)
+    sufficient = torch.tensor([1.5, 3.0])
+    assert losses.identity_loss(embedder, fake, matrices, -latents, None, sufficient).item() == pytest.approx(0.25)
     centre = latents.mean(0)
     # Relative to their mean, two embeddings are opposite, however similar they are.
     assert losses.identity_loss(embedder, fake, matrices, latents.flip(0), centre).item() == pytest.approx(2, abs=1e-3)

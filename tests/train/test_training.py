@@ -15,7 +15,8 @@ from train.ema import ema_decay, update_ema
 from train.errors import CheckpointError, DivergedError
 from train.fit import FitPlan
 from train.networks.simswap import SimSwapGenerator
-from train.objective import DiffusionObjective, Loss
+from train.objectives.diffusion import DiffusionObjective
+from train.objectives.objective import Loss
 from train.trained import load_network
 from train.training import batch_kinds
 

@@ -13,8 +13,11 @@ from torch import Tensor
 _ROTATION, _SCALE, _SHIFT = 0.07, 0.03, 0.02
 """Deviations of the common similarity: rotation in radians, logarithm of the scale, shift in sides of the crop."""
 
-_GAIN, _CHANNEL_GAIN, _BRIGHTNESS = 0.06, 0.02, 0.02
-"""Deviations of the common change of colours: contrast, contrast of each channel, brightness in [0, 1]."""
+_GAIN, _CHANNEL_GAIN, _BRIGHTNESS, _SATURATION = 0.06, 0.02, 0.02, 0.2
+"""Deviations of the common change of colours: contrast, contrast of each channel, brightness in [0, 1], saturation."""
+
+_GREY = 0.05  # share of faces without colour, so that those of grey photos are drawn in grey
+_LUMA = (0.299, 0.587, 0.114)
 
 _KNOTS = 5  # per side of the grid on which the random field is drawn
 
@@ -56,6 +59,10 @@ def distort(rgb01: Tensor, masks: Tensor | None, warp: float) -> DistortedFaces:
 
     contrast = 1 + _GAIN * draw[:, 4:5] + _CHANNEL_GAIN * draw[:, 5:8]  # (B, 3)
     brightness = _BRIGHTNESS * torch.randn(count, 1, device=device)
+    saturation = 1 + _SATURATION * torch.randn(count, 1, 1, 1, device=device)
+    saturation = saturation.clamp(0) * (torch.rand(count, 1, 1, 1, device=device) >= _GREY)
+    luma = (rgb01 * rgb01.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    rgb01 = torch.lerp(luma, rgb01, saturation)
     relit = (rgb01 * contrast[..., None, None] + brightness[..., None, None]).clamp(0, 1)
     shown = torch.ones_like(rgb01[:, :1]) if masks is None else masks.to(rgb01.dtype)
     moved = _sample(torch.cat([relit, shown], 1), grid)
@@ -67,6 +74,17 @@ def _in_pixels(matrix: Tensor, side: int) -> Tensor:
     centre = (side - 1) / 2
     linear, shift = matrix[:, :, :2], matrix[:, :, 2] * (side / 2)
     return torch.cat([linear, (shift + centre - centre * linear.sum(2))[:, :, None]], 2)
+
+
+def transform(points: Tensor, matrices: Tensor) -> Tensor:
+    """Points (B, K, 2) moved by matrices (B, 2, 3)."""
+    return points @ matrices[:, :, :2].mT + matrices[:, None, :, 2]
+
+
+def invert(matrices: Tensor) -> Tensor:
+    """Matrices (B, 2, 3) of the inverse maps."""
+    linear = torch.linalg.inv(matrices[:, :, :2])
+    return torch.cat([linear, -linear @ matrices[:, :, 2:]], 2)
 
 
 def _sample(images: Tensor, grid: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class Batch:
         target: uint8 (B, 3, S, S), channels last in memory.
         latents: float32 (B, D) of the sources, unit norm.
         same_person: bool (B,).
+        points: float32 (B, 5, 2), landmarks on the target, px.
         matrices: float32 (B, 2, 3), target -> the embedder's chip.
         masks: uint8 (B, 1, S, S), 1 on the face; None without a mask kind.
         source: uint8 (B, 3, S, S); None unless the loader decodes sources.
@@ -44,6 +45,7 @@ class Batch:
     target: Tensor
     latents: Tensor
     same_person: Tensor
+    points: Tensor
     matrices: Tensor
     masks: Tensor | None
     source: Tensor | None
@@ -191,6 +193,7 @@ class PairLoader:
             target=_channels_first(target),
             latents=torch.nn.functional.normalize(torch.from_numpy(latents)),
             same_person=torch.from_numpy(faces.person[rows.targets] == faces.person[rows.sources]),
+            points=torch.from_numpy(points.astype(np.float32)),
             matrices=torch.from_numpy(matrices.astype(np.float32)),
             masks=None if masks is None else torch.from_numpy(masks)[:, None],
             source=_channels_first(self._reader.crops(rows.sources)) if self.sources else None,

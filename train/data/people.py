@@ -64,6 +64,25 @@ def mean_latents(faces: TrainingFaces, latents: Latents, people: Sequence[str]) 
     return np.stack(means)
 
 
+def spreads(
+    faces: TrainingFaces, latents: Latents, means: npt.NDArray[np.float32], centre: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the median cosine distance of each person's photos to the mean latent: float32 (P,).
+
+    The median, because a few photos of other persons do not move it.
+
+    Args:
+        faces: N faces of P people.
+        latents: (N, D).
+        means: (P, D), from `mean_latents`, in the order of `faces.people`.
+        centre: (D,), the latent centre, which is subtracted from both.
+    """
+    photos, people = np.asarray(latents, np.float32) - centre, means - centre
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    distance = 1 - (photos * people[faces.person]).sum(1) / np.linalg.norm(photos, axis=1)
+    return np.array([np.median(distance[faces.person == index]) for index in range(len(means))], np.float32)
+
+
 def few_photos(faces: TrainingFaces) -> str:
     """Return a line that names the people with less than `ADVISED_PHOTOS` photos; empty where there is none."""
     few = [f"{n} {c}" for n, c in zip(faces.people, faces.count.tolist(), strict=True) if c < ADVISED_PHOTOS]

@@ -90,7 +90,18 @@ class _Level(nn.Module):
 
 @register_generator(
     "people",
-    *("people", "bottleneck", "width", "half_size_images", "refine_images", "warp", "structure", "anonymity"),
+    *(
+        "people",
+        "bottleneck",
+        "width",
+        "half_size_images",
+        "refine_images",
+        "warp",
+        "structure",
+        "anonymity",
+        "features",
+        "consistency",
+    ),
 )
 class PeopleGenerator(FaceGenerator):
     """Encoder at half the resolution, code, and a decoder with one level for each doubling of the resolution.
@@ -111,6 +122,7 @@ class PeopleGenerator(FaceGenerator):
     names: tuple[str, ...]
     latents: Tensor
     conditions: Tensor
+    spreads: Tensor
     multiple_of = 16
 
     def __init__(
@@ -144,16 +156,25 @@ class PeopleGenerator(FaceGenerator):
         self.levels = nn.ModuleList(
             _Level(widths[max(0, index - 1)], channels) for index, channels in enumerate(widths)
         )
-        # The adversary of the code, which is trained with it (train/people_objective.py) and not used in swaps.
+        # The adversary of the code, which is trained with it (train/objectives/people.py) and not used in swaps.
         self.classifier = nn.Sequential(
             nn.Linear(bottleneck, 128), nn.LeakyReLU(_SLOPE), nn.Linear(128, len(self.names))
         )
         # latents: (P, D) mean latents of the people; conditions: the same as a swap's second input.
         self.register_buffer("latents", torch.zeros(len(self.names), latent_dim))
         self.register_buffer("conditions", torch.zeros(len(self.names), latent_dim))
+        # spreads: (P,) distances of a person's photos to the mean latent, at which the identity loss ends.
+        self.register_buffer("spreads", torch.zeros(len(self.names)))
 
-    def set_people(self, latents: Tensor, conditions: Tensor) -> None:
-        """Set the people's mean latents, (P, D) of unit norm, and the same after `identity_conditioning`."""
+    def set_people(self, latents: Tensor, conditions: Tensor, spreads: Tensor) -> None:
+        """Set the people's latents.
+
+        Args:
+            latents: (P, D), the mean latent of each person, of unit norm.
+            conditions: (P, D), the same after `identity_conditioning`.
+            spreads: (P,), the usual cosine distance between a photo of the person and the mean latent.
+        """
+        self.spreads.copy_(spreads)
         self.latents.copy_(latents)
         self.conditions.copy_(conditions)
 

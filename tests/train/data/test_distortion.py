@@ -2,7 +2,7 @@
 
 import torch
 
-from train.data.distortion import compose, distort
+from train.data.distortion import compose, distort, invert, transform
 
 
 def faces(count: int = 3, size: int = 48) -> torch.Tensor:
@@ -49,3 +49,11 @@ def test_matrices_are_composed_from_right_to_left() -> None:
     through = outer[0, :, :2] @ (inner[0, :, :2] @ x + inner[0, :, 2]) + outer[0, :, 2]
     both = compose(outer, inner)[0]
     assert torch.allclose(both[:, :2] @ x + both[:, 2], through, atol=1e-6)
+
+
+def test_the_inverse_moves_points_back() -> None:
+    matrices = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(1))
+    points = torch.tensor([[[1.0, 2.0], [-3.0, 0.5]]]).expand(2, -1, -1)
+    moved = transform(points, matrices)
+    assert torch.allclose(moved[0, 1], matrices[0, :, :2] @ points[0, 1] + matrices[0, :, 2])
+    assert torch.allclose(transform(moved, invert(matrices)), points, atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from manifests.errors import DatasetError
 from tests.train.judge.test_pairs import faces_of
 from train.data.faces import TrainingFaces
-from train.data.people import few_photos, mean_latents, select_people
+from train.data.people import few_photos, mean_latents, select_people, spreads
 
 
 def test_named_people_are_taken_whatever_their_number_of_photos(faces: TrainingFaces) -> None:
@@ -54,6 +54,19 @@ def test_mean_latents_have_unit_norm_in_the_order_of_the_names(faces: TrainingFa
     assert np.allclose(means[1], [0.5] * 4 + [0] * 12)
     with pytest.raises(DatasetError, match="every photo of 'eve' is held out: lower held_out_photos"):
         mean_latents(faces, latents, ["ann", "eve"])
+
+
+def test_the_spread_is_the_median_distance_from_the_mean_latent(faces: TrainingFaces) -> None:
+    latents = np.repeat(np.eye(16, dtype=np.float16)[:1], len(faces), 0)
+    first = np.flatnonzero(faces.person == 0)
+    latents[first[0]] = np.eye(16)[1]  # a photo of another person
+    means = np.repeat(np.eye(16, dtype=np.float32)[:1], len(faces.people), 0)
+    centre = np.zeros(16, np.float32)
+    assert np.allclose(spreads(faces, latents, means, centre), 0, atol=1e-6)
+    centre[1] = 0.5
+    latents[first] = np.eye(16)[2]
+    # cos((e2 - e1 / 2), (e0 - e1 / 2)) = 1/4 / (5/4)
+    assert np.allclose(spreads(faces, latents, means, centre)[0], 0.8)
 
 
 def test_held_out_photos_are_a_share_of_each_persons() -> None:

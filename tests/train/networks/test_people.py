@@ -16,7 +16,7 @@ def generator(**changes: object) -> PeopleGenerator:
     small = {"people": "ann, bob, cid", "size": 64, "width": 4, "half_size_images": 10, "refine_images": 20}
     network = build_generator(load_recipe("people", **small | changes), 3)
     assert isinstance(network, PeopleGenerator)
-    network.set_people(torch.eye(3), torch.eye(3))
+    network.set_people(torch.eye(3), torch.eye(3), torch.zeros(3))
     network.set_progress(100)
     return network.eval()
 

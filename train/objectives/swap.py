@@ -1,0 +1,51 @@
+"""The objective of generators that swap in one pass (Chen et al. 2020, SimSwap)."""
+
+import torch
+from torch import Tensor
+
+from train import losses, mask_schedule
+from train.build import Networks
+from train.data.loader import Batch
+from train.networks.conditioning import identity_conditioning
+from train.networks.face_generator import FaceGenerator
+from train.objectives.adversary import Adversary, target_input
+from train.objectives.objective import Loss
+
+
+def swap(networks: Networks, generator: FaceGenerator, batch: Batch, a: float) -> Tensor:
+    """The batch's targets with the identities of its sources: (B, 3, S, S) in the generator's io space."""
+    target = target_input(networks, batch)
+    condition = identity_conditioning(batch.latents, networks.centre)
+    masks = batch.masks.to(target.dtype) if batch.masks is not None and networks.recipe.masked == "input" else None
+    return mask_schedule.generate(generator, target, condition, masks, a)
+
+
+class SwapObjective:
+    """L_G = lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id + lambda_rec L_rec (Chen et al. 2020, eq. 10)."""
+
+    def __init__(self, networks: Networks) -> None:
+        self.networks, self.recipe = networks, networks.recipe
+        self.adversary = Adversary(networks)
+
+    def generator_loss(self, batch: Batch, a: float) -> Loss:
+        n, visible = self.networks, self.adversary.visible
+        target = target_input(n, batch)
+        fake = swap(n, n.generator, batch, a)
+        total, terms = self.adversary.generator_terms(visible(target, batch, a), visible(fake, batch, a))
+        identity = losses.identity_loss(n.embedder, n.generator.to_rgb01(fake), batch.matrices, batch.latents, n.centre)
+        total = total + self.recipe.identity * identity
+        terms["identity"] = identity.detach()
+        if batch.kind == "same":
+            # Not masked: the background is to be reconstructed too.
+            distance = losses.reconstruction(fake, target, batch.same_person)
+            total = total + self.recipe.reconstruction * distance
+            terms["reconstruction"] = distance.detach()
+        return Loss(total, terms, fake.detach())
+
+    def discriminator_loss(self, batch: Batch, a: float, fake: Tensor | None = None) -> Loss:
+        visible = self.adversary.visible
+        target = target_input(self.networks, batch)
+        if fake is None:
+            with torch.no_grad():
+                fake = swap(self.networks, self.networks.generator, batch, a)
+        return self.adversary.discriminator_loss(visible(target, batch, a), visible(fake, batch, a), fake)
