@@ -12,6 +12,7 @@ from curate.commands.options import (
     Device,
     Identities,
     ModelsOption,
+    OptionalSource,
     PolicyOption,
     Root,
     Source,
@@ -66,9 +67,13 @@ def calibrate(
 class EvaluateOptions(SourceOptions):
     """The options of `curate evaluate`."""
 
-    out: Annotated[Path | None, typer.Option(help="Folder of measurements and results. Default: evaluated/SOURCE.")] = (
-        None
-    )
+    source: OptionalSource = None  # type: ignore[assignment]
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of measurements and results. Default: evaluated/SOURCE, or evaluated/ and the dataset's name."
+        ),
+    ] = None
 
 
 @with_options
@@ -79,6 +84,15 @@ def evaluate(
     faults: Annotated[
         str, typer.Option(help="Faults to plant. other_person alone needs no new photos to be measured.")
     ] = "other_person,blurred,duplicates",
+    discard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Instead of planting: drop the photos of this curated dataset by every score, at random and by an "
+            "oracle, and count the false non-matches that are left. Takes no SOURCE.",
+        ),
+    ] = None,
+    fmr: Annotated[float, typer.Option(help="False match rate at which --discard counts false non-matches.")] = 0.001,
     kinds: Annotated[bool, typer.Option("--kinds", help="Print one row for each way of planting a fault.")] = False,
     policy: PolicyOption = "default",
     calibration: CalibrationOption = None,
@@ -89,8 +103,16 @@ def evaluate(
     the share of good photos lost, with 95% intervals, and writes them to OUT/evaluation.parquet. Photos are measured
     once; other rates, seeds or policies then take seconds. ROOT is only read.
 
-    Example: curate evaluate folder --root photos --limit 2000
+    With --discard DATASET it shows instead that what is dropped is what hurts: error-versus-discard curves, printed and
+    written to OUT/discard.parquet and OUT/discard.svg. No truth is needed but the identities of the dataset.
+
+    Example: curate evaluate folder --root photos --limit 2000; curate evaluate --discard curated/folder
     """
+    if discard is not None:
+        _evaluate_discard(discard, options, policy, calibration, fmr)
+        return
+    if options.source is None:
+        raise typer.BadParameter("give the layout of a folder of photos, or --discard DATASET", param_hint="SOURCE")
     try:
         shares = tuple(float(rate) for rate in rates.split(","))
     except ValueError as error:
@@ -115,6 +137,31 @@ def evaluate(
     evaluation = run(plan(request, listener), listener)
     print("\n".join(render(evaluation.table, kinds)))
     print(f"\nevaluation: {evaluation.path}")
+
+
+def _evaluate_discard(
+    dataset: Path, options: EvaluateOptions, policy: str, calibration: Path | None, fmr: float
+) -> None:
+    if options.source is not None:
+        raise typer.BadParameter(
+            f"{options.source!r} is not needed: --discard reads a curated dataset", param_hint="SOURCE"
+        )
+    from curate.evaluate.discard import DiscardRequest, run
+    from curate.evaluate.discard_text import render
+
+    try:
+        request = DiscardRequest(
+            dataset=dataset,
+            out=options.out or Path("evaluated") / dataset.resolve().name,
+            policy=policy_of(policy),
+            calibration=calibration_of(calibration),
+            fmr=fmr,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fmr") from error
+    discarded = run(request, ProgressBar())
+    print("\n".join(render(discarded)))
+    print(f"\ncurves: {discarded.path}\nplot:   {discarded.plot}")
 
 
 def demo(

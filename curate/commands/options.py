@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from curate.sources import Source as PhotoSource
 
 
-def check_layout(name: str) -> str:
-    """Return `name` if a layout is called so; else a usage error."""
-    if name not in LAYOUTS:
+def check_layout(name: str | None) -> str | None:
+    """Return `name` if a layout is called so, or where it is not given; else a usage error."""
+    if name is not None and name not in LAYOUTS:
         raise typer.BadParameter(f"no layout is called {name!r}; choose {', '.join(LAYOUTS)}", param_hint="SOURCE")
     return name
 
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        callback=check_layout,
-        help="Directory layout of the photos: "
-        + "; ".join(f"{name} ({layout.summary})" for name, layout in LAYOUTS.items()),
-    ),
-]
+_SOURCE = typer.Argument(
+    callback=check_layout,
+    help="Directory layout of the photos: "
+    + "; ".join(f"{name} ({layout.summary})" for name, layout in LAYOUTS.items()),
+)
+Source = Annotated[str, _SOURCE]
+OptionalSource = Annotated[str | None, _SOURCE]
 Root = Annotated[
     Path | None,
     typer.Option(
