@@ -28,6 +28,7 @@ from bench.photos import data
 from curate.decide.policy import Policy
 from curate.decode import DecodeError, Pixels, decode
 from curate.measure.damage import photo_damage
+from curate.measure.inputs import PhotoInputs
 
 COLLECTIONS = {
     "celebs-color": "*/*.jpg",
@@ -81,7 +82,7 @@ def shifted_sample(collection: str, pattern: str, count: int, offset: float) -> 
 
 def is_damaged(pixels: Pixels) -> bool:
     """Whether the default policy calls the whole photo damaged."""
-    policy, columns = Policy(), photo_damage(pixels)
+    policy, columns = Policy(), photo_damage(pixels, PhotoInputs(pixels).luma)
     return columns["corruption"] > policy.max_corruption or columns["flat_rows"] > policy.max_flat_rows
 
 

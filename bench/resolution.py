@@ -27,8 +27,9 @@ from PIL import Image
 from bench.photos import data, spread
 from curate.decode import Pixels, decode
 from curate.evaluate import degradations
+from curate.measure.inputs import PhotoInputs
 from curate.measure.resolution import features, photo_resolution, resolution
-from curate.measure.spectrum import luma, spectrum
+from curate.measure.spectrum import spectrum
 
 COLLECTIONS = {"celebamask": "images/*.jpg", "celebs-color": "*/*.jpg", "web-raw": "*/*.jpg", "lfw-gray": "*/*.jpg",
                "unlabelled": "*.jpg", "celebs-112": "*/*.jpg"}  # fmt: skip
@@ -94,7 +95,7 @@ def versions(count: int) -> list[Version]:
             for sharp, base in bases:
                 first = len(made)
                 for pixels, *how in versions_of(base, random):
-                    values = spectrum(luma(pixels))
+                    values = spectrum(PhotoInputs(pixels).luma)
                     if values is not None:
                         made.append(Version(values, collection, held_out, sharp, *how, first))
     return made
@@ -215,7 +216,7 @@ def time_of(count: int) -> None:
     times = []
     for photo in photos * 5:
         start = time.thread_time()
-        photo_resolution(photo)
+        photo_resolution(PhotoInputs(photo).luma)
         times.append(time.thread_time() - start)
     print(f"\nCPU ms a photo of 512 px: median {np.median(times) * 1e3:.2f}, least {min(times) * 1e3:.2f}")
 

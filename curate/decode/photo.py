@@ -120,7 +120,9 @@ def _to_decoded(raster: Raster, background: Colour) -> Decoded:
         pixels, note = to_srgb(pixels, raster.profile)
         notes += [note] if note else []
     if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+        import cv2  # not imported by the isolated processes, which only read rasters
+
+        pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_GRAY2RGB), np.uint8)
     elif pixels.shape[2] == 4:
         if pixels[..., 3].min() < 255:
             notes.append("alpha flattened")

@@ -4,6 +4,8 @@ Block artefacts and torn blocks are measured on the photo as decoded, where the 
 A photo that was resized after the damage shows it in `flat_fraction` at most.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +50,42 @@ BLACK, WHITE = 16, 239
 """Constant areas count between these levels only: black bars and white backgrounds are no damage."""
 
 
-def photo_damage(pixels: Pixels) -> dict[str, float]:
+_SUM = np.tile(np.eye(3, dtype=np.float32), (GRID, 1))
+"""Matrix (GRID * 3, 3) that sums the channels of GRID pixels."""
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The lines of a photo along one axis.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), a view with the lines as its first axis.
+        luma: uint8 (H, W), C-contiguous, of `pixels`.
+        horizontal: whether the lines are the photo's rows.
+    """
+
+    pixels: Pixels
+    luma: npt.NDArray[np.uint8]
+    horizontal: bool
+
+    def sums(self, lines: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        """Sums along the edges of lines, 8 px each: int32 (L, W / 8, 3)."""
+        width = self.pixels.shape[1] // GRID * GRID
+        if self.horizontal:
+            along = self.pixels[lines, :width].reshape(-1, 3 * GRID).astype(np.float32) @ _SUM
+            return along.reshape(len(lines), -1, 3).astype(np.int32)
+        # Blocks of rows are summed as they lie in memory, then the few columns are taken.
+        rows = self.pixels.transpose(1, 0, 2)[:width].reshape(width // GRID, GRID, -1)
+        summed = np.add.reduce(rows, axis=1, dtype=np.uint16).reshape(width // GRID, -1, 3)
+        return np.asarray(summed[:, lines].transpose(1, 0, 2), np.int32)
+
+
+def photo_damage(pixels: Pixels, luma: npt.NDArray[np.uint8]) -> dict[str, float]:
     """Measure the damage of one photo.
 
     Args:
         pixels: uint8 (H, W, 3) RGB at the size of the file.
+        luma: uint8 (H, W) of it.
 
     Returns:
         - `blockiness`: mean step in luma across the lines of the 8 px grid over the mean step across the lines of the
@@ -63,22 +96,21 @@ def photo_damage(pixels: Pixels) -> dict[str, float]:
           colour of whole runs of blocks. 0 below MIN_TORN_EDGES torn edges.
         - `flat_rows`: see `flat_rows`.
     """
-    luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    # Lines of the grid are rows; once for each axis.
-    axes = [(pixels, luma, True), (_transposed(pixels), _transposed(luma), False)]
+    transposed = np.asarray(cv2.transpose(luma), np.uint8)
+    axes = [_Axis(pixels, luma, True), _Axis(pixels.transpose(1, 0, 2), transposed, False)]
     return {
-        "blockiness": _blockiness([luma for _, luma, _ in axes]),
+        "blockiness": _blockiness([axis.luma for axis in axes]),
         "corruption": _corruption(axes),
         "flat_rows": flat_rows(pixels),
     }
 
 
-def _corruption(axes: list[tuple[Pixels, npt.NDArray[np.uint8], bool]]) -> float:
-    torn = sum(_torn_edges(*axis, GRID) for axis in axes)
+def _corruption(axes: list[_Axis]) -> float:
+    torn = _torn_edges(axes, GRID, MIN_TORN_EDGES)
     if torn < MIN_TORN_EDGES:
         return 0.0
-    torn -= sum(_torn_edges(*axis, GRID + GRID // 2) for axis in axes)
-    edges = sum(len(_lines(image, GRID)) * (image.shape[1] // GRID) for image, _, _ in axes)
+    torn -= _torn_edges(axes, GRID + GRID // 2)
+    edges = sum(len(_lines(axis.luma, GRID)) * (axis.luma.shape[1] // GRID) for axis in axes)
     return lower_bound(torn, edges) if torn >= MIN_TORN_EDGES else 0.0
 
 
@@ -90,10 +122,6 @@ def lower_bound(count: int, total: int) -> float:
     share = count / total
     margin = CONFIDENCE_Z * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     return float((share + z2 / (2 * total) - margin) / (1 + z2 / total))
-
-
-def _transposed(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.transpose(image), np.uint8)
 
 
 def _lines(image: npt.NDArray[np.uint8], start: int) -> npt.NDArray[np.intp]:
@@ -111,7 +139,7 @@ def _blockiness(lumas: list[npt.NDArray[np.uint8]]) -> float:
     return max(0.0, means[0] / (means[1] + 0.1) - 1)
 
 
-def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], horizontal: bool, start: int) -> int:
+def _torn_edges(axes: list[_Axis], start: int, at_least: int = 1) -> int:
     """Count the 8 px edges across which the colour steps by TORN_STEP levels beyond the texture on either side.
 
     The step is the difference of the means along the edge; the texture twice the mean absolute difference of
@@ -119,29 +147,50 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], horiz
     out: that is where a border, a padding or a ground begins. So are borders of pictures (MAX_SHARE).
 
     Args:
-        image: uint8 (H, W, 3), transposed for the vertical lines.
-        luma: uint8 (H, W) of it.
-        horizontal: whether the image's rows are the photo's.
-        start: first row of the grid.
+        axes: both axes of the photo.
+        start: first line of the grid.
+        at_least: the count is 0 where there are fewer.
     """
-    lines, width = _lines(image, start), image.shape[1] // GRID
+    # Along one edge a torn step has one sign, so that means along it are compared first: few edges remain, mostly none.
+    steps = [_steps(axis, start) for axis in axes]
+    edges = [np.nonzero(step[..., 0] + step[..., 1] + step[..., 2] > TORN_STEP) for step in steps]
+    if sum(len(line) for line, _ in edges) < at_least:
+        return 0
+    torn = [_torn_among(axis, start, step, edge) for axis, step, edge in zip(axes, steps, edges, strict=True)]
+    if sum(int(flags.sum()) for flags in torn) < at_least:
+        return 0
+    return sum(_without_borders(axis, start, flags) for axis, flags in zip(axes, torn, strict=True))
+
+
+def _steps(axis: _Axis, start: int) -> Floats:
+    """Difference of the means along each edge, absolute, in whole levels: (lines, width / GRID, 3)."""
+    lines, width = _lines(axis.luma, start), axis.luma.shape[1] // GRID
     if not len(lines) or not width:
-        return 0
-    # Along one edge a torn step has one sign, so that means along it are compared first: few edges remain.
-    steps = cv2.subtract(image[lines, : width * GRID], image[lines - 1, : width * GRID], dtype=cv2.CV_16S)
-    steps = np.abs(cv2.resize(steps, (width, len(lines)), interpolation=cv2.INTER_AREA))  # (lines, width, 3)
-    line, column = np.nonzero(steps[..., 0] + steps[..., 1] + steps[..., 2] > TORN_STEP)
-    if not len(line):
-        return 0
-    around = lines[line][:, None, None] + np.array([-2, -1, 0, 1])[:, None]  # (edges, 4, 1)
-    pixels = image[around, column[:, None, None] * GRID + np.arange(GRID)].astype(np.int16)  # (edges, 4, 8, 3)
+        return np.zeros((len(lines), width, 3), np.float32)
+    sums = axis.sums(np.concatenate([lines, lines - 1]))
+    return np.asarray(np.rint(np.abs(sums[: len(lines)] - sums[len(lines) :]).astype(np.float32) / GRID), np.float32)
+
+
+def _torn_among(
+    axis: _Axis, start: int, steps: Floats, edges: tuple[npt.NDArray[np.intp], ...]
+) -> npt.NDArray[np.bool_]:
+    """Find the torn edges among those with a sufficient step: bool (lines, width / GRID)."""
+    line, column = edges
+    is_torn = np.zeros(steps.shape[:2], bool)
+    around = _lines(axis.luma, start)[line][:, None, None] + np.array([-2, -1, 0, 1])[:, None]  # (edges, 4, 1)
+    pixels = axis.pixels[around, column[:, None, None] * GRID + np.arange(GRID)].astype(np.int16)  # (edges, 4, 8, 3)
     texture = np.maximum(*(np.abs(pixels[:, k + 1] - pixels[:, k]).mean(1) for k in (0, 2)))
     excess = (steps[line, column] - 2 * texture).clip(0).sum(1)
-    is_torn = np.zeros((len(lines), width), bool)
     is_torn[line, column] = excess > TORN_STEP
+    return is_torn
+
+
+def _without_borders(axis: _Axis, start: int, is_torn: npt.NDArray[np.bool_]) -> int:
+    """Count torn edges (lines, width / GRID), less those of borders and of lines beside a flat one."""
+    lines, width = _lines(axis.luma, start), is_torn.shape[1]
     counts = is_torn.sum(1)
     is_border = counts > MAX_SHARE * width
-    if horizontal:
+    if axis.horizontal and width:
         side = max(1, round(SIDE_SHARE * width))
         is_border &= np.minimum(is_torn[:, :side].mean(1), is_torn[:, -side:].mean(1)) >= MIN_SIDE_SHARE
         # Two lines on either side: the coder's units are 8 or 16 px high.
@@ -150,7 +199,7 @@ def _torn_edges(image: npt.NDArray[np.uint8], luma: npt.NDArray[np.uint8], horiz
     torn_lines = np.flatnonzero(counts)
     is_left_out = is_border[torn_lines]
     for rows in (lines[torn_lines] - 1, lines[torn_lines]):
-        levels = luma[rows].astype(np.float32)
+        levels = axis.luma[rows].astype(np.float32)
         is_left_out |= np.abs(levels - np.median(levels, axis=1, keepdims=True)).mean(1) < FLAT_LINE
     return int(counts[torn_lines][~is_left_out].sum())
 
@@ -162,7 +211,7 @@ def flat_rows(pixels: Pixels) -> float:
     another one between them. `pixels`: uint8 (H, W, 3).
     """
     height = pixels.shape[0]
-    colour = pixels[-1].mean(0)
+    colour = np.asarray(cv2.mean(pixels[-1:])[:3])
     if colour.max() < BLACK or colour.min() > WHITE:
         return 0.0
     for count in range(height):

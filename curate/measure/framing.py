@@ -4,9 +4,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode import Pixels
-from curate.measure.spectrum import luma
-
 Gray = npt.NDArray[np.uint8]
 
 FLAT_DEVIATION = 3.0
@@ -33,8 +30,8 @@ _MIN_AGREEMENT = 0.35
 _LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 
 
-def photo_framing(pixels: Pixels) -> dict[str, float | bytes]:
-    """Measure a photo, uint8 (H, W, 3) RGB.
+def photo_framing(luma: Gray) -> dict[str, float | bytes]:
+    """Measure the luma of a photo, uint8 (H, W).
 
     Returns:
         - `border`: share of the photo's area in rows and columns of one colour at its sides, 0-1.
@@ -42,11 +39,10 @@ def photo_framing(pixels: Pixels) -> dict[str, float | bytes]:
           differ in the cells where one of them is drawn over.
         - `quantisation`: see `quantisation`.
     """
-    gray = luma(pixels)
     return {
-        "border": 1 - gray[_content(gray)].size / gray.size,
-        "edge_grid": edge_grid(gray),
-        "quantisation": quantisation(gray),
+        "border": 1 - luma[_content(luma)].size / luma.size,
+        "edge_grid": edge_grid(luma),
+        "quantisation": quantisation(luma),
     }
 
 
@@ -72,9 +68,9 @@ def edge_grid(gray: Gray) -> bytes:
     """Root mean square of the gradient, less what coding leaves, in GRID x GRID cells of luma uint8 (H, W)."""
     shrinks = min(gray.shape) > _GRID_SIDE
     square = cv2.resize(gray, (_GRID_SIDE, _GRID_SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    smooth = cv2.GaussianBlur(square, (0, 0), 0.8).astype(np.float32)
-    gradient = cv2.max(*(np.abs(cv2.Sobel(smooth, cv2.CV_32F, dx, dy, scale=1 / 8)) for dx, dy in ((1, 0), (0, 1))))
-    strength = np.maximum(gradient - _EDGE_FLOOR, 0)
+    smooth = cv2.GaussianBlur(square, (0, 0), 0.8)
+    steps = cv2.max(*(np.abs(cv2.Sobel(smooth, cv2.CV_16S, dx, dy)) for dx, dy in ((1, 0), (0, 1))))
+    strength = np.maximum(steps.astype(np.float32) / 8 - _EDGE_FLOOR, 0)
     cells = np.sqrt(cv2.resize(strength * strength, (GRID, GRID), interpolation=cv2.INTER_AREA))
     return bytes(np.clip(np.rint(cells * _GRID_STEPS), 0, 255).astype(np.uint8))
 
@@ -119,14 +115,13 @@ def quantisation(gray: Gray) -> float:
     blocks = gray[: height * _BLOCK, : width * _BLOCK].reshape(height, _BLOCK, width, _BLOCK).transpose(0, 2, 1, 3)
     blocks = blocks.reshape(-1, _BLOCK, _BLOCK) if height * width <= _MAX_BLOCKS else _thinned(blocks)
     coefficients = np.abs(blocks.reshape(len(blocks), -1).astype(np.float32) @ _DCT)
-    steps = []
-    for column in coefficients.T:
-        bins = np.minimum(column * _BINS, 256 * _BINS - 1).astype(np.int64)
-        histogram = np.bincount(bins, minlength=256 * _BINS).astype(np.float32)
-        count = _COUNTED @ histogram
-        fits = np.flatnonzero((count >= _MIN_COEFFICIENTS) & (_COSINES @ histogram > _MIN_AGREEMENT * count))
-        steps.append(fits[-1] + 2 if len(fits) else 1)
-    return float(np.median(steps))
+    frequencies, levels = coefficients.shape[1], 256 * _BINS
+    bins = np.minimum(coefficients * _BINS, levels - 1).astype(np.int64) + levels * np.arange(frequencies)
+    histograms = np.bincount(bins.ravel(), minlength=levels * frequencies).reshape(-1, levels).astype(np.float32)
+    counts = histograms @ _COUNTED.T  # (frequencies, steps)
+    fits = (counts >= _MIN_COEFFICIENTS) & (histograms @ _COSINES.T > _MIN_AGREEMENT * counts)
+    largest = [steps[-1] + 2 if len(steps := np.flatnonzero(row)) else 1 for row in fits]
+    return float(np.median(largest))
 
 
 def _thinned(blocks: Gray) -> Gray:

@@ -6,15 +6,13 @@ hexadecimal text of `imagehash`. The hash of the mirrored photo needs no second 
 horizontal frequency.
 """
 
-import math
-
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from curate.decode import Pixels
 from curate.measure.luma import luma
 
 SIDE = 32
@@ -22,12 +20,17 @@ SIDE = 32
 FREQUENCIES = 8
 """Lowest frequencies kept along each axis."""
 
+Gray = npt.NDArray[np.uint8]
 
-def photo_hash(pixels: Pixels) -> dict[str, str]:
-    """Hash a photo, uint8 (H, W, 3) RGB of any size: `phash`, and `phash_mirror` of its mirror image; 16 hex digits."""
-    spectrum = _spectrum(torch.from_numpy(thumbnail(pixels))[None])
-    plain, mirrored = (f"{int(_bits(version).numpy()[0]):016x}" for version in (spectrum, _mirrored(spectrum)))
-    return {"phash": plain, "phash_mirror": mirrored}
+# X_k = 2 sum_n x_n cos(pi k (2n + 1) / 2N), as a matrix (8, 32).
+_COSINES = 2 * np.cos(np.pi / (2 * SIDE) * np.arange(FREQUENCIES)[:, None] * (2 * np.arange(SIDE) + 1))
+_MIRROR = np.where(np.arange(FREQUENCIES) % 2, -1.0, 1.0)
+
+
+def photo_hash(luma: Gray) -> dict[str, str]:
+    """Hash the luma of a photo, uint8 (H, W) of any size: `phash`, and `phash_mirror` of its mirror image, in hex."""
+    spectrum = _COSINES @ thumbnail(luma).astype(np.float64) @ _COSINES.T
+    return {"phash": _hex_digits(spectrum), "phash_mirror": _hex_digits(spectrum * _MIRROR)}
 
 
 def face_hash(crops: Tensor) -> dict[str, Tensor]:
@@ -40,26 +43,23 @@ def face_hash(crops: Tensor) -> dict[str, Tensor]:
     return {"face_phash": _bits(_spectrum(small))}
 
 
-def thumbnail(pixels: Pixels) -> Pixels:
-    """Resize a photo, uint8 (H, W, 3) RGB, to uint8 (32, 32) grey; every pixel of the photo contributes."""
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    interpolation = cv2.INTER_AREA if min(gray.shape) >= SIDE else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+def thumbnail(luma: Gray) -> Gray:
+    """Resize the luma of a photo, uint8 (H, W), to uint8 (32, 32); every pixel of the photo contributes."""
+    interpolation = cv2.INTER_AREA if min(luma.shape) >= SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(luma, (SIDE, SIDE), interpolation=interpolation), np.uint8)
 
 
 def _spectrum(gray: Tensor) -> Tensor:
     """Grey (N, 32, 32) -> its lowest 8 x 8 DCT-II coefficients, float64 (N, 8, 8)."""
-    # X_k = 2 sum_n x_n cos(pi k (2n + 1) / 2N)
-    n = torch.arange(SIDE, device=gray.device, dtype=torch.float64)
-    k = torch.arange(FREQUENCIES, device=gray.device, dtype=torch.float64)
-    cosines = 2 * torch.cos(math.pi / (2 * SIDE) * k[:, None] * (2 * n + 1))  # (8, 32)
+    cosines = torch.from_numpy(_COSINES).to(gray.device)
     return cosines @ gray.double() @ cosines.T
 
 
-def _mirrored(spectrum: Tensor) -> Tensor:
-    sign = torch.ones(FREQUENCIES, device=spectrum.device, dtype=spectrum.dtype)
-    sign[1::2] = -1
-    return spectrum * sign
+def _hex_digits(spectrum: npt.NDArray[np.float64]) -> str:
+    """Spectrum (8, 8) -> the 16 digits of `_bits`."""
+    flat = spectrum.ravel()
+    is_set = flat > np.partition(flat, (31, 32))[31:33].mean()
+    return np.packbits(is_set).tobytes().hex()
 
 
 def _bits(spectrum: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""The inputs that a face measure can take, computed once a batch."""
+"""The inputs that a measure can take, computed once a photo or once a batch of faces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,6 +19,32 @@ from manifests.landmarks import Template
 
 MEASURED_SIDE = 224
 """Side of the crops that measures are taken on, px: one size, so that numbers compare between templates."""
+
+
+@dataclass(frozen=True)
+class PhotoInputs:
+    """One decoded photo. An entry of MEASURES names the attributes that its function takes.
+
+    Attributes:
+        pixels: uint8 (H, W, 3) RGB.
+    """
+
+    pixels: Pixels
+
+    @property
+    def width(self) -> int:
+        """Width, px."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height, px."""
+        return int(self.pixels.shape[0])
+
+    @cached_property
+    def luma(self) -> Pixels:
+        """Luma by ITU-R BT.601, rounded, uint8 (H, W)."""
+        return np.asarray(cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 @dataclass(frozen=True)

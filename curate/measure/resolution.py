@@ -12,8 +12,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode import Pixels
-from curate.measure.spectrum import FREQUENCIES, luma, spectrum
+from curate.measure.spectrum import FREQUENCIES, Gray, spectrum
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,9 +23,9 @@ NOISE_FREQUENCIES = (3, 5, 8, 11, 15)
 """Places of the frequencies at which the network sees the flat tiles: the noise floor."""
 
 
-def photo_resolution(pixels: Pixels) -> dict[str, float]:
-    """Measure `resolution` of a photo, uint8 (H, W, 3) RGB: 0-1, NaN where a side is shorter than 32 px."""
-    values = spectrum(luma(pixels))
+def photo_resolution(luma: Gray) -> dict[str, float]:
+    """Measure `resolution` of a photo's luma, uint8 (H, W): 0-1, NaN where a side is shorter than 32 px."""
+    values = spectrum(luma)
     return {"resolution": float("nan") if values is None else resolution(values)}
 
 

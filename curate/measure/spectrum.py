@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode import Pixels
-
 Floats = npt.NDArray[np.float32]
 Gray = npt.NDArray[np.uint8]
 
@@ -70,11 +68,6 @@ def spectrum(gray: Gray) -> Floats | None:
     return np.concatenate([*(np.log10(power + SPECTRUM_FLOOR) for power in powers), [lines]]).astype(np.float32)
 
 
-def luma(pixels: Pixels) -> Gray:
-    """uint8 (H, W, 3) RGB -> uint8 (H, W)."""
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def _tile_sums(image: Gray, step: int, grid: tuple[int, ...]) -> npt.NDArray[np.int32]:
     """Sums of an image (H - 1, W - 1) over TILE - 1 px squares, `step` px apart."""
     total = cv2.integral(image)
@@ -86,14 +79,16 @@ def _tile_sums(image: Gray, step: int, grid: tuple[int, ...]) -> npt.NDArray[np.
 
 def _median_power(tiles: Gray, chosen: npt.NDArray[np.intp]) -> Floats:
     """Power (FREQUENCIES,) of the chosen tiles of a (rows, columns, TILE, TILE) grid."""
-    part = tiles[chosen // tiles.shape[1], chosen % tiles.shape[1]].astype(np.float32)
-    powers = []
-    for image in (part, part.transpose(0, 2, 1)):
-        lines = image.reshape(len(part), TILE // _AVERAGED, _AVERAGED, TILE).mean(2)
-        lines -= lines.mean(2, keepdims=True)
-        waves = (lines.reshape(-1, TILE) @ _WAVES).reshape(len(part), TILE // _AVERAGED, 2, FREQUENCIES)
-        powers.append((waves**2).sum(2).mean(1))
-    return np.asarray(np.median(np.concatenate(powers), axis=0), np.float32)
+    part = tiles[chosen // tiles.shape[1], chosen % tiles.shape[1]].astype(np.uint16)
+    sums = part[:, ::_AVERAGED], part[:, :, ::_AVERAGED].transpose(0, 2, 1)
+    for k in range(1, _AVERAGED):
+        sums = sums[0] + part[:, k::_AVERAGED], sums[1] + part[:, :, k::_AVERAGED].transpose(0, 2, 1)
+    lines = np.concatenate(sums).astype(np.float32) / _AVERAGED  # (2 tiles, TILE / _AVERAGED, TILE)
+    lines -= lines.mean(2, keepdims=True)
+    waves = lines.reshape(-1, TILE) @ _WAVES
+    waves *= waves
+    power = (waves[:, :FREQUENCIES] + waves[:, FREQUENCIES:]).reshape(len(lines), -1, FREQUENCIES).mean(1)
+    return np.asarray(np.median(power, axis=0), np.float32)
 
 
 def _repeated(steps: npt.NDArray[np.generic]) -> float:

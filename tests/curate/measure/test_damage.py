@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from curate.evaluate import degradations
-from curate.measure.damage import flat_fraction, flat_rows, lower_bound, photo_damage
-from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch
+from curate.measure.damage import flat_fraction, flat_rows, lower_bound
+from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch, damage_of
 
 
 def torn(photo: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def torn(photo: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("photo", [ASTRONAUT_PHOTO, GROUP_PHOTO], ids=["astronaut", "group"])
 def test_torn_blocks_are_corruption_and_jpeg_20_is_not(photo: np.ndarray) -> None:
     clean, coded, damaged = (
-        photo_damage(version)["corruption"] for version in (photo, degradations.jpeg(photo, 20), torn(photo))
+        damage_of(version)["corruption"] for version in (photo, degradations.jpeg(photo, 20), torn(photo))
     )
     assert max(clean, coded) < 0.002
     assert damaged > 0.003
@@ -39,7 +39,7 @@ def test_borders_pillars_and_gutters_are_not_corruption(width: int, colour: tupl
     beside = np.concatenate([photo, photo[::-1, ::-1]], 1)
     above = np.concatenate([photo, photo[::-1, ::-1]], 0)
     for version in (framed, pillared, collage, beside, above):
-        assert photo_damage(degradations.jpeg(version, 90))["corruption"] == 0
+        assert damage_of(degradations.jpeg(version, 90))["corruption"] == 0
 
 
 def test_a_few_torn_edges_are_not_corruption_however_small_the_photo() -> None:
@@ -49,7 +49,7 @@ def test_a_few_torn_edges_are_not_corruption_however_small_the_photo() -> None:
     for count in (4, 5):
         torn_blocks = thumbnail.copy()
         torn_blocks[56:, : 8 * count] += 60  # count edges above, one beside
-        values.append(photo_damage(torn_blocks)["corruption"])
+        values.append(damage_of(torn_blocks)["corruption"])
     assert values[0] == 0 < values[1]
 
 
@@ -61,20 +61,20 @@ def test_the_lower_bound_of_a_share_approaches_it_with_more_evidence() -> None:
 
 
 def test_blockiness_rises_as_quality_falls() -> None:
-    values = [photo_damage(degradations.jpeg(ASTRONAUT_PHOTO, q))["blockiness"] for q in (95, 50, 20, 10)]
-    assert photo_damage(ASTRONAUT_PHOTO)["blockiness"] < 0.05
+    values = [damage_of(degradations.jpeg(ASTRONAUT_PHOTO, q))["blockiness"] for q in (95, 50, 20, 10)]
+    assert damage_of(ASTRONAUT_PHOTO)["blockiness"] < 0.05
     assert (np.diff(values) > 0).all()
     assert values[2] > 0.3
 
 
 def test_blocks_off_the_grid_do_not_count() -> None:
     coded = degradations.jpeg(ASTRONAUT_PHOTO, 10)[4:, 4:]
-    assert photo_damage(coded)["blockiness"] == 0
+    assert damage_of(coded)["blockiness"] == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 300, 3), (300, 7, 3), (12, 12, 3)])
 def test_photos_smaller_than_two_blocks_are_measured(shape: tuple[int, int, int]) -> None:
-    columns = photo_damage(np.full(shape, 77, np.uint8))
+    columns = damage_of(np.full(shape, 77, np.uint8))
     assert columns == {"blockiness": 0, "corruption": 0, "flat_rows": 1}
 
 
@@ -87,7 +87,7 @@ def test_flat_rows_are_undecoded_and_black_bars_are_not(start: int, level: int, 
 
 def test_a_ground_above_and_below_the_photo_is_not_undecoded() -> None:
     story = cv2.copyMakeBorder(ASTRONAUT_PHOTO, 300, 300, 40, 40, cv2.BORDER_CONSTANT, value=(230, 120, 160))
-    assert photo_damage(story) == pytest.approx({"blockiness": 0, "corruption": 0, "flat_rows": 0}, abs=0.1)
+    assert damage_of(story) == pytest.approx({"blockiness": 0, "corruption": 0, "flat_rows": 0}, abs=0.1)
     assert flat_rows(story) == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from curate.evaluate.degradations import jpeg, smaller
 from curate.measure.resolution import photo_resolution
 from curate.measure.spectrum import spectrum
-from tests.samples.measured_faces import ASTRONAUT_PHOTO, GROUP_PHOTO
+from tests.samples.measured_faces import ASTRONAUT_PHOTO, GROUP_PHOTO, luma
 
 SHARP = {"astronaut": smaller(ASTRONAUT_PHOTO, 2), "group": smaller(GROUP_PHOTO, 3)}
 KERNELS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC,
@@ -15,7 +15,7 @@ KERNELS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic"
 
 
 def resolution(photo: np.ndarray) -> float:
-    return photo_resolution(photo)["resolution"]
+    return photo_resolution(luma(photo))["resolution"]
 
 
 @pytest.mark.parametrize("name", SHARP)
