@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from curate.errors import DecodeError
 from curate.lineage import is_made_from, measured_inputs, require_current
 from curate.listener import SILENT, Listener, progress
+from curate.measure.settings import ALIGNED
 from curate.overrides import FILE_NAME, read_overrides
 from curate.sources import Entry, open_source
 from manifests.errors import DamagedError, DatasetError, SwapsetError
@@ -98,7 +99,11 @@ def measure_command(dataset: Dataset) -> str:
     """Return the command that measures the damaged shards of a dataset again, with the options that it records."""
     source, settings = dataset.info.source, dataset.info.settings
     words = ["curate", "measure", source.kind, "--root", source.root or ".", "--out", str(dataset.path), "--verify"]
-    options = {"--identities": source.identities, "--limit": source.limit, "--template": settings.template}
+    options = {
+        "--identities": source.identities,
+        "--limit": source.limit,
+    }
+    options["--template"] = ALIGNED if settings.aligned else settings.template
     options["--max-pixels"] = settings.max_pixels
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     return shlex.join(words)

@@ -79,11 +79,13 @@ class SettingsRecord:
         template: name of the crops' template, a key of `landmarks.TEMPLATES`.
         max_pixels: pixel limit of a photo.
         revision: of the measuring code.
+        aligned: whether the photos were crops of the template already, and are stored without resampling.
     """
 
     template: Annotated[str, Limits(choices=tuple(TEMPLATES))]
     max_pixels: Annotated[int, Limits(low=1)] | None = None
     revision: int | None = None
+    aligned: bool = False
 
 
 @dataclass(frozen=True)

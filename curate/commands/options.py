@@ -85,7 +85,12 @@ Buckets = Annotated[
     ),
 ]
 TemplateOption = Annotated[
-    str, typer.Option(help="Alignment of the crops: simswap-224 (for training), arcface-112 or ffhq-512.")
+    str | None,
+    typer.Option(
+        help="Alignment of the crops: simswap-224 (for training), arcface-112 or ffhq-512; aligned for 112 px photos "
+        "that are crops of arcface-112 already, which are stored as they are. Default: that of OUT; for a new dataset "
+        "aligned where a sample of the photos is, else simswap-224."
+    ),
 ]
 MaxPixels = Annotated[
     int, typer.Option(min=1, help="Decode JPEGs with more pixels scaled down, and no other photos; protects memory.")
@@ -137,7 +142,7 @@ class SourceOptions:
     models: ModelsOption = None
     embedder: EmbedderOption = None
     detection: Detection = "coarse"
-    template: TemplateOption = "simswap-224"
+    template: TemplateOption = None
     device: Device = None
     workers: Workers = None
     limit: Limit = None

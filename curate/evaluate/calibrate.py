@@ -8,7 +8,7 @@ from curate.evaluate.sharp_faces import SharpFaceCounts, SharpFaces, sample_phot
 from curate.faces.models import check_device, load_detector, resolve
 from curate.faces.segment import Segmenter
 from curate.listener import SILENT, Listener, progress
-from curate.measure.measure import check_apart
+from curate.measure.existing import check_apart
 from curate.measure.sharpness import BlurCalibration, load_calibration
 from curate.sources import open_source
 from manifests.output import atomic, remove_partials_of

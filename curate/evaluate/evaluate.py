@@ -32,7 +32,9 @@ from curate.evaluate.planting import (
 from curate.evaluate.verdicts import DrawDecider
 from curate.listener import SILENT, Listener, progress
 from curate.measure import measure
+from curate.measure.existing import check_apart
 from curate.measure.measure import MeasurePlan, MeasureRequest
+from curate.measure.settings import ALIGNED
 from curate.measure.sharpness import BlurCalibration
 from curate.relate.relate import default_settings
 from curate.sources import open_source
@@ -107,7 +109,7 @@ def plan(request: EvaluateRequest, listener: Listener = SILENT) -> EvaluatePlan:
 
     Raises OutputError where OUT is inside ROOT, and as `curate.measure.plan`.
     """
-    measure.check_apart(request.measure.root, request.measure.out)
+    check_apart(request.measure.root, request.measure.out)
     source = replace(request.measure, out=request.measure.out / "untouched")
     # The planted photos are measured with the models of the untouched ones, also if others are installed meanwhile.
     source = source.with_models(source.choose_models())
@@ -197,7 +199,9 @@ def _with_versions(
     files = [file for file in (*blurs.values(), *copies.values()) if file.kind != SAME_BYTES]
     position: dict[str, int] = {}
     if files:
-        planted = _measure_files(files, request.measure, listener)
+        settings = collection.datasets[0].info.settings
+        source = replace(request.measure, template=ALIGNED if settings.aligned else settings.template)
+        planted = _measure_files(files, source, listener)
         position = {name: collection.untouched + at for at, name in enumerate(planted.image_id.tolist())}
         collection = collection.with_planted(planted, {file.name: f"{file.image_id} ({file.kind})" for file in files})
     for files_of, photo, kind in (
@@ -211,7 +215,7 @@ def _with_versions(
 
 
 def _measure_files(files: list[PlantedFile], source: MeasureRequest, listener: Listener) -> MeasuredCollection:
-    """Write the planted files that are missing, and measure them with the models of the source."""
+    """Write the planted files that are missing, and measure them with the models and template of the source."""
     folder = source.out / "planted"
     with progress(listener, "planting", len(files)) as advance:
         photos = open_source(source.layout, source.root, source.identities)

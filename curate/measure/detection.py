@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
+from curate.measure.aligned import at_template
 from curate.measure.photos import Photo
 from curate.measure.supplied import MISMATCH, ROTATED, FolderCheck, implausible, matches, supplied_points
 from curate.measure.turned import search_turned
@@ -29,7 +30,9 @@ class Detections:
     rejections: list[str | None]
 
 
-def detect_faces(photos: Sequence[Photo], detector: Detector, check: FolderCheck | None = None) -> Detections:
+def detect_faces(
+    photos: Sequence[Photo], detector: Detector, check: FolderCheck | None = None, *, aligned: bool = False
+) -> Detections:
     """Return the faces of a batch, in the order of the photos; photos with an error have none.
 
     Landmarks of the source replace detection where they fit the photo and its folder (see `supplied.py`); they never
@@ -39,6 +42,7 @@ def detect_faces(photos: Sequence[Photo], detector: Detector, check: FolderCheck
         photos: the batch.
         detector: finds the faces of all other photos, and of the sample of each folder.
         check: the state of the folders that earlier batches of the shard began.
+        aligned: whether the photos are crops of a template already, see `aligned.py`.
     """
     check = check or FolderCheck()
     rejections: list[str | None] = [None] * len(photos)
@@ -81,7 +85,9 @@ def detect_faces(photos: Sequence[Photo], detector: Detector, check: FolderCheck
         position = np.zeros(len(photos), np.int64)
         position[rest] = np.arange(len(rest))
         upright = upright.take(np.argsort(upright.photo, kind="stable")).with_photos(position)
-        turned, turns[rest] = search_turned(_images(photos, rest), upright, detector)
+        images = _images(photos, rest)
+        known = at_template(upright, images) if aligned else None
+        turned, turns[rest] = search_turned(images, upright, detector, known)
         upright = turned.with_photos(rest)
     faces = Faces.concat([upright, *(supplied[index].with_photos([index]) for index in used)])
     return Detections(faces.take(np.argsort(faces.photo, kind="stable")), turns, rejections)

@@ -5,16 +5,20 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.durations import format_duration
 from curate.engines import ENGINES, Engine, open_engine
-from curate.errors import DatasetError, OutputError, SourceError
-from curate.faces.models import check_device, describe, identify, resolve
+from curate.errors import SourceError
+from curate.faces.models import check_device, describe, identify, load_detector, resolve
 from curate.listener import SILENT, Listener, progress
+from curate.measure.aligned import TEMPLATE as ALIGNED_TEMPLATE
+from curate.measure.aligned import is_aligned
+from curate.measure.existing import check_apart, check_same_source, recorded
 from curate.measure.findings import findings
-from curate.measure.settings import REVISION, MeasureSettings
+from curate.measure.settings import ALIGNED, CROP_TEMPLATES, REVISION, MeasureSettings
 from curate.measure.shards import (
     MeasureJob,
     Shard,
@@ -31,19 +35,14 @@ from curate.sources.layouts.folder import resolve_identities
 from curate.sources.layouts.listing import is_no_identity
 from curate.sources.system_files import SYSTEM_KINDS
 from manifests.layout import (
-    INFO,
     ChoiceRecord,
     DatasetInfo,
     ModelsRecord,
     SettingsRecord,
     SourceRecord,
-    read_info,
     write_info,
 )
 from manifests.output import OutputLock, remove_partials
-
-CROP_TEMPLATES = ("simswap-224", "arcface-112", "ffhq-512")
-"""Alignment templates of crops. The segmenter is trained on crops of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,9 @@ class MeasureRequest:
             new dataset.
         embedder: Checkpoint of a face embedder that replaces the one of `models`.
         detection: Mode of the built-in detector, "coarse" or "full".
-        template: Alignment of the crops, one of CROP_TEMPLATES.
+        template: Alignment of the crops, one of CROP_TEMPLATES, or ALIGNED for photos that are crops of arcface-112
+            already. None: that of the dataset in OUT; of a new dataset, ALIGNED where a sample of the photos is, else
+            simswap-224.
         max_pixels: Photos with more pixels are not decoded.
         device: "cpu", "cuda" or "cuda:N". None: "cuda" where available.
         workers: Worker processes. None: one per core, or one on a GPU.
@@ -80,7 +81,7 @@ class MeasureRequest:
     models: str | None = None
     embedder: Path | None = None
     detection: str = "coarse"
-    template: str = CROP_TEMPLATES[0]
+    template: str | None = None
     max_pixels: int = 50_000_000
     device: str | None = None
     workers: int | None = None
@@ -91,14 +92,16 @@ class MeasureRequest:
     identities: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("layout", LAYOUTS), ("template", CROP_TEMPLATES), ("engine", ENGINES)):
+        templates = (*CROP_TEMPLATES, ALIGNED, None)
+        for name, allowed in (("layout", LAYOUTS), ("template", templates), ("engine", ENGINES)):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose {', '.join(filter(None, allowed))}")
 
     def choose_models(self) -> ChoiceRecord:
         """Resolve `models`, `embedder` and `detection`. Raises ModelError."""
-        recorded = recorded_choice(self.out) if self.models is None and self.embedder is None else None
-        return recorded or resolve(self.models or "auto", self.embedder, self.detection)
+        existing = recorded(self.out) if self.models is None and self.embedder is None else None
+        choice = existing.models.choice if existing else None
+        return choice or resolve(self.models or "auto", self.embedder, self.detection)
 
     def with_models(self, choice: ChoiceRecord) -> "MeasureRequest":
         """Copy the request with `models`, `embedder` and `detection` set to a resolved choice."""
@@ -177,13 +180,21 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
 
     identities = _limited(source, request.limit)
     models = identify(choice)
-    existing = read_info(request.out) if (request.out / INFO).exists() else None
+    existing = recorded(request.out)
     if existing is not None:
-        _check_same_source(existing, request)
+        check_same_source(existing, request.out, request.layout, request.root, request.identities)
         buckets = existing.buckets
     else:
         buckets = request.buckets or choose_buckets(sum(len(source.entries(identity)) for identity in identities))
     workers, threads = _share_cores(request.workers, device, buckets)
+    settings = _settings(
+        request, existing, lambda: is_aligned(source, identities, lambda: load_detector(choice, device))
+    )
+    if settings.aligned and (existing is None or not existing.settings.aligned):
+        listener.note(
+            "the photos are 112 px crops aligned to arcface-112: stored as they are, without resampling; "
+            "--template simswap-224 with another --out aligns them anew"
+        )
     job = MeasureJob(
         layout=request.layout,
         root=request.root,
@@ -191,7 +202,7 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
         out=request.out,
         buckets=buckets,
         choice=choice,
-        settings=MeasureSettings(template=request.template, max_pixels=request.max_pixels),
+        settings=settings,
         device=device,
         threads=threads,
         embedder_id=models.embedder.embedder_id,
@@ -270,22 +281,6 @@ def _isolated(shard: Shard) -> Shard:
     return replace(shard, isolated=True)
 
 
-def check_apart(root: Path, out: Path) -> None:
-    """Raise OutputError where OUT is ROOT or inside it: nothing is ever written into a source."""
-    source, target = root.resolve(), out.resolve()
-    if target == source or source in target.parents:
-        raise OutputError(
-            f"--out {out} lies inside --root {root}: nothing is written into a source; choose another --out"
-        )
-
-
-def recorded_choice(out: Path) -> ChoiceRecord | None:
-    """Return the models with which the dataset in OUT was created; None where there is no dataset."""
-    if not (out / INFO).exists():
-        return None
-    return read_info(out).models.choice
-
-
 def _limited(source: Source, limit: int | None) -> list[str]:
     """List the source's identities, the first ones that have `limit` photos together where a limit is given."""
     identities = source.identities()
@@ -300,25 +295,18 @@ def _limited(source: Source, limit: int | None) -> list[str]:
     return limited
 
 
-def _check_same_source(info: DatasetInfo, request: MeasureRequest) -> None:
-    if info.parts:
-        raise DatasetError(f"{request.out} is a merged dataset: measure its parts, then merge them again")
-    layout, root = info.source.kind, str(info.source.root)
-    another_root = root != str(request.root.resolve()) and Path(root).exists()
-    if layout != request.layout or another_root:
-        raise OutputError(
-            f"{request.out} holds {layout} {root}, not {request.layout} {request.root}: choose another --out"
-        )
-    recorded, given = info.source.identities, resolve_identities(request.identities)
-    if recorded != given:
-        raise OutputError(
-            f"{request.out} was created {_with_identities(recorded)}, not {_with_identities(given)}: "
-            "use the same --identities, or choose another --out"
-        )
-
-
-def _with_identities(value: str | None) -> str:
-    return "without --identities" if value is None else f"with --identities {value}"
+def _settings(
+    request: MeasureRequest, existing: DatasetInfo | None, sample_is_aligned: Callable[[], bool]
+) -> MeasureSettings:
+    """Resolve the template of a request. `existing`: the dataset in OUT."""
+    template, aligned = request.template, request.template == ALIGNED
+    if template is None and existing is not None:
+        template, aligned = existing.template, existing.settings.aligned
+    elif template is None:
+        aligned = sample_is_aligned()
+    if template in (None, ALIGNED):
+        template = ALIGNED_TEMPLATE.name if aligned else CROP_TEMPLATES[0]
+    return MeasureSettings(template, request.max_pixels, aligned)
 
 
 def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord, ignored: dict[str, int]) -> DatasetInfo:
@@ -326,7 +314,7 @@ def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord, ig
         source=SourceRecord(
             request.layout, str(request.root.resolve()), request.limit, ignored=ignored, identities=job.identities
         ),
-        settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION),
+        settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION, job.settings.aligned),
         models=models,
         buckets=job.buckets,
     )

@@ -16,6 +16,7 @@ from curate.decode import Pixels
 from curate.faces import align
 from curate.faces.faces import Faces
 from curate.faces.models import Models
+from curate.measure.aligned import moved_to_template
 from curate.measure.detection import detect_faces
 from curate.measure.encoding import encode_crops, encode_label_maps
 from curate.measure.inputs import FaceInputs
@@ -53,6 +54,7 @@ class Pipeline:
     ) -> None:
         self.models = models
         self.template = TEMPLATES[settings.template]
+        self.aligned = settings.aligned
         self.measures = measures
         self.calibration = load_calibration()
         self.pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="decode")
@@ -71,8 +73,10 @@ class Pipeline:
             torch.OutOfMemoryError: the device's memory does not hold the batch.
         """
         images = [photo.decoded.pixels if photo.decoded else _NO_PIXELS for photo in photos]
-        detections = detect_faces(photos, self.models.detector, check)
+        detections = detect_faces(photos, self.models.detector, check, aligned=self.aligned)
         faces = detections.faces.alignable()
+        if self.aligned:
+            faces = moved_to_template(faces, images)
         if not len(faces):
             return MeasuredBatch.without_faces(photos, detections, self.models.embedder.dim)
         matrices = faces.matrices(self.template)

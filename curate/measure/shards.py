@@ -123,7 +123,7 @@ def list_shards(source: Source, identities: Iterable[str], job: MeasureJob, mode
         members[bucket_of(identity, job.buckets)].append(identity)
     inputs = {
         "schema": SCHEMA_VERSION,
-        "settings": asdict(job.settings),
+        "settings": job.settings.fingerprint_values(),
         "revision": REVISION,
         "measures": versions(),
         "detector": models.detector,

@@ -32,13 +32,16 @@ _PROMISING_SHARE = 0.95  # of the confident score, below which a turned face is 
 _MAX_DOUBT = 0.6  # of 1 - score as stored: the largest 1 - score of a face found in another orientation
 
 
-def search_turned(photos: Sequence[Pixels], faces: Faces, detector: Detector) -> tuple[Faces, npt.NDArray[np.int16]]:
+def search_turned(
+    photos: Sequence[Pixels], faces: Faces, detector: Detector, upright: npt.NDArray[np.bool_] | None = None
+) -> tuple[Faces, npt.NDArray[np.int16]]:
     """Search the photos without a confident face in other orientations.
 
     Args:
         photos: uint8 (H, W, 3) RGB, upright as stored.
         faces: what `detector` found on them.
         detector: called on all views at once, then on the photos with a promising one.
+        upright: bool (F,), faces that are known to be upright; their photos are not searched. None: no face.
 
     Returns:
         Faces with those of turned photos replaced, in px of the photos as given, and for each photo the degrees by
@@ -55,7 +58,10 @@ def search_turned(photos: Sequence[Pixels], faces: Faces, detector: Detector) ->
     likely = _LIKELY_SHARE * detector.confident_score
     views: list[Pixels] = []
     searched: list[tuple[int, int]] = []  # index of the photo, quarter
-    for index in np.flatnonzero(scores < detector.confident_score).tolist():
+    doubtful = scores < detector.confident_score
+    if upright is not None:
+        doubtful[faces.photo[upright]] = False
+    for index in np.flatnonzero(doubtful).tolist():
         is_face = scores[index] >= low
         quarters = _likely_quarters(rolls[index]) if scores[index] >= likely else QUARTERS
         view = _view(photos[index], boxes[index] if is_face else None)
