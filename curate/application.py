@@ -5,7 +5,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 
 import typer
 
-from curate.commands import cleaning, evaluating, models, results
+from curate.commands import cleaning, evaluating, models, results, selecting
 
 EXIT_CODES = {
     0: "done",
@@ -40,6 +40,7 @@ export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_i
 for command in (
     cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, evaluating.calibrate,
     evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert, results.merge,
+    selecting.select,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(results.export_hf)

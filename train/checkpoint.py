@@ -8,7 +8,7 @@ import json
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,12 +37,14 @@ class RunFacts:
         policy_hash: of the policy that decided the dataset; None where it has none.
         embedder_id: the embedder of the latents.
         latent_dim: dimension of the latents.
+        selection: digest of the photos that were selected for training; None for all kept ones.
     """
 
     recipe: Recipe
     policy_hash: str | None
     embedder_id: str
     latent_dim: int
+    selection: str | None = field(default=None, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -17,6 +17,7 @@ from manifests.errors import OutputError
 from manifests.layout import DatasetInfo
 from manifests.output import OutputLock
 from manifests.reader import Dataset
+from manifests.selection import Selection, read_selection
 from train import checkpoint, complexity
 from train.build import build_discriminator, build_generator, build_networks
 from train.checkpoint import RunFacts
@@ -50,6 +51,7 @@ class FitRequest:
         deterministic: the same numbers in every run with as many threads; CPU only.
         compile: compile the networks with torch.compile.
         bfloat16: autocast to bfloat16; None enables it on a GPU.
+        selection: file that lists the photos to train on (`manifests.selection`); None for all kept ones.
     """
 
     data: Path
@@ -60,6 +62,7 @@ class FitRequest:
     deterministic: bool = False
     compile: bool = False
     bfloat16: bool | None = None
+    selection: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,26 @@ class FitPlan:
     dataset: Dataset
     photos: TrainingFaces
     embedder: Embedder
+    selection: Selection | None = None
 
     @property
     def facts(self) -> RunFacts:
         """What the run's folder and its checkpoints record of the training."""
-        return RunFacts(self.request.recipe, self.dataset.policy_hash(), self.embedder.embedder_id, self.embedder.dim)
+        return RunFacts(
+            self.request.recipe,
+            self.dataset.policy_hash(),
+            self.embedder.embedder_id,
+            self.embedder.dim,
+            selection=self.selection.digest if self.selection else None,
+        )
 
 
 def plan(request: FitRequest) -> FitPlan:
     """Check everything that can be checked before anything is written.
 
     Raises:
-        DatasetError: not a dataset, no photo kept, another template, a missing shard, a person who is not in it.
+        DatasetError: not a dataset, no photo kept, another template, a missing shard, a person who is not in it, a
+            selection of photos that are not kept.
         ModelError: the embedder is not on this machine.
         RecipeError: the recipe cannot be compiled.
     """
@@ -90,13 +101,14 @@ def plan(request: FitRequest) -> FitPlan:
             "gradient_penalty differentiates twice, which torch.compile cannot: leave out --compile, or set it to 0"
         )
     dataset = Dataset.open(request.data)
-    photos = read_training_faces(dataset, request.recipe.template)
+    selection = read_selection(request.selection) if request.selection else None
+    photos = read_training_faces(dataset, request.recipe.template, selection)
     if request.recipe.generator == "people":
         photos = select_people(photos, parse_people(request.recipe.people))
         # The names are part of what is trained, so they are recorded with the recipe.
         request = replace(request, recipe=replace(request.recipe, people=", ".join(photos.people)))
     embedder = _embedder(dataset, request.recipe.embedder)
-    return FitPlan(request, dataset, photos, embedder)
+    return FitPlan(request, dataset, photos, embedder, selection)
 
 
 def describe(planned: FitPlan) -> list[str]:
@@ -113,6 +125,7 @@ def describe(planned: FitPlan) -> list[str]:
     return [
         *(f"{key.name:<21} {key.value:<14} {key.meaning}" for key in recipe.describe()),
         "",
+        *([f"selection      {planned.selection.path}"] if planned.selection else []),
         f"data           {len(photos) - int(held_out.sum()):,} photos of {people:,} people, {planned.dataset.path}",
         f"held out       {int(held_out.sum()):,} photos of {len(np.unique(photos.person[held_out])):,} people",
         f"embedder       {planned.embedder.name}, {planned.embedder.dim} numbers, id {planned.embedder.embedder_id}",

@@ -22,6 +22,7 @@ class RecordedRun:
     policy_hash: str | None
     embedder_id: str
     latent_dim: int
+    selection: str | None = None
 
 
 def record_run(out: Path, facts: RunFacts) -> None:
@@ -43,7 +44,7 @@ def record_run(out: Path, facts: RunFacts) -> None:
 
 def recorded_run(facts: RunFacts) -> RecordedRun:
     """Return the facts of a checkpoint in the form in which `require_same` compares them."""
-    return RecordedRun(asdict(facts.recipe), facts.policy_hash, facts.embedder_id, facts.latent_dim)
+    return RecordedRun(asdict(facts.recipe), facts.policy_hash, facts.embedder_id, facts.latent_dim, facts.selection)
 
 
 def require_same(facts: RunFacts, recorded: RecordedRun, path: Path) -> None:
@@ -58,6 +59,14 @@ def require_same(facts: RunFacts, recorded: RecordedRun, path: Path) -> None:
         raise CheckpointError(
             f"{path} is of a training on data of another policy ({recorded.policy_hash}, here {facts.policy_hash}): "
             "decide by that policy again, or choose another --out"
+        )
+    if recorded.selection != facts.selection:
+        recorded_one, this = (
+            digest[:12] if digest else "all kept photos" for digest in (recorded.selection, facts.selection)
+        )
+        raise CheckpointError(
+            f"{path} is of a training on other photos (--selection: {recorded_one}, here {this}): give the same "
+            "selection, or choose another --out"
         )
     if recorded.embedder_id != facts.embedder_id:
         raise CheckpointError(

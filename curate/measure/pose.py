@@ -59,7 +59,14 @@ def pose(points: Tensor) -> dict[str, Tensor]:
 
 
 def fit_rotation(points: Tensor) -> Tensor:
-    """Fit the rotation of the mean face, float64 (N, 3, 3), to points (N, 5, 2); scale, shift and smile are free.
+    """Fit the rotation of the mean face, float64 (N, 3, 3), to points (N, 5, 2); see `fit_face`."""
+    return fit_face(points)[0]
+
+
+def fit_face(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit the mean face to points (N, 5, 2): rotation float64 (N, 3, 3) and smile (N,), in standard deviations.
+
+    Scale and shift are free.
 
     Minimises |points - projection|^2 / NOISE^2 + smile^2, the projection being orthographic and the smile a standard
     normal variable, by damped Gauss-Newton steps that start from a face without a smile in the rotation nearest to the
@@ -91,7 +98,7 @@ def fit_rotation(points: Tensor) -> Tensor:
         rotation = _rotation_by(step[:, :3]) @ rotation
         scale = scale * torch.exp(step[:, 3].clamp(-1, 1))
         smiles = smiles + step[:, 4]
-    return torch.where(finite[:, None, None], rotation, torch.nan)
+    return torch.where(finite[:, None, None], rotation, torch.nan), torch.where(finite, smiles, torch.nan)
 
 
 def _nearest_rotation(camera: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Write the report of a decided dataset."""
 
-from importlib.resources import files
 from pathlib import Path, PurePath
 
 from curate.decide.footer import applied_policy, limit_groups, stored_findings
@@ -8,6 +7,7 @@ from curate.decide.rules import RULES
 from curate.lineage import require_current
 from curate.report import doubts, sheets, summary
 from curate.report.charts import histogram_svg
+from curate.report.pages import render
 from curate.report.persons import mixed_identities
 from curate.report.pictures import PictureFolder
 from manifests.errors import DatasetError
@@ -45,17 +45,15 @@ def run(dataset: Path) -> Path:
 
 def _page(dataset: Dataset, folder: Path) -> str:
     """The page as HTML; its tables are written into `folder`, its pictures into `folder/pictures`."""
-    import jinja2
-
     manifest = dataset.manifest(list(dict.fromkeys((*summary.COLUMNS, *sheets.COLUMNS, *doubts.COLUMNS))))
     metadata = footer(dataset.path / MANIFEST) or {}
     policy = applied_policy(metadata)
     numbers = summary.summarise(manifest, policy)
     doubtful, mixed = doubts.find_doubts(manifest, policy), mixed_identities(manifest)
     doubts.write_tables(folder, manifest, doubtful, mixed)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files("curate.report") / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "curate.report",
+        "page.html",
         numbers=numbers,
         findings=stored_findings(metadata),
         mixed=mixed,

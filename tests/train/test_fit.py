@@ -127,6 +127,19 @@ def test_another_recipe_policy_or_embedder_is_refused(planned: FitPlan, tmp_path
         run(with_recipe(planned, tmp_path, images=4))
 
 
+def test_a_selection_is_trained_on_and_belongs_to_the_run(planned: FitPlan, tmp_path: Path) -> None:
+    ids = [face_id.rsplit("#", 1)[0] for face_id in planned.photos.face_id]
+    listed = tmp_path / "selection.txt"
+    listed.write_text("\n".join(ids[::2]))
+    request = with_recipe(planned, tmp_path / "run", images=4).request
+    selected = fit.plan(replace(request, selection=listed))
+    assert sorted(face_id.rsplit("#", 1)[0] for face_id in selected.photos.face_id) == sorted(ids[::2])
+    assert f"selection      {listed}" in fit.describe(selected)
+    run(selected)
+    with pytest.raises(CheckpointError, match=r"other photos \(--selection: [0-9a-f]{12}, here all kept photos\)"):
+        run(fit.plan(request))
+
+
 def test_a_damaged_checkpoint_stops_the_run_with_the_next_step(planned: FitPlan, tmp_path: Path) -> None:
     run(with_recipe(planned, tmp_path, images=8))
     newest = checkpoint.path_of(tmp_path / "checkpoints", 8)

@@ -33,6 +33,12 @@ def fit(
             help="Recipe people: names to train on, separated by commas. Default: everyone with at least 20 photos."
         ),
     ] = None,
+    selection: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train on these photos only: selection.csv of `curate select`, or one image_id a line (.txt)."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of images to train on in all. Default: the recipe's.")
@@ -103,6 +109,7 @@ def fit(
                 deterministic=deterministic,
                 compile=compile,
                 bfloat16=_BFLOAT16[precision],
+                selection=selection,
             )
             planned = plan(request)
         if dry_run:

@@ -18,13 +18,14 @@ from manifests.errors import DatasetError
 from manifests.landmarks import TEMPLATES, Template
 from manifests.reader import Dataset
 from manifests.schema import BOX, LANDMARKS, NO_IDENTITY
+from manifests.selection import Selection
 
 Indices = npt.NDArray[np.int64]
 Matrices = npt.NDArray[np.float64]
 
 _COLUMNS = [
-    "identity", "face_id", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length", "mask_crc",
-    *BOX, *LANDMARKS,
+    "image_id", "identity", "face_id", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length",
+    "mask_crc", *BOX, *LANDMARKS,
 ]  # fmt: skip
 _FIT_BATCH = 1 << 16
 
@@ -106,12 +107,12 @@ class TrainingFaces:
         return np.asarray(of_people | of_photos, bool)
 
 
-def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
-    """Read the face of every photo that the policy uses for training (column keep).
+def read_training_faces(dataset: Dataset, template: str, selection: Selection | None = None) -> TrainingFaces:
+    """Read the face of every photo that the policy uses for training (column keep), or of those of a selection.
 
     Raises:
         DatasetError: the manifest is out of date, no photo is kept, the crops are aligned to another template, or a
-            shard is missing.
+            shard is missing, or a selected photo is not kept.
     """
     if dataset.info.template != template:
         raise DatasetError(
@@ -127,6 +128,8 @@ def read_training_faces(dataset: Dataset, template: str) -> TrainingFaces:
             f"{dataset.path}: no photo with a face is kept, there is nothing to train on: see the reasons with "
             f"`curate inspect {dataset.path}`, then decide by a milder policy"
         )
+    if selection:
+        rows = selection.rows_of(rows)
     rows = _with_separate_identities(rows)
     # Sorted by person, and within a person by location, so that neighbours are read together.
     rows = rows.sort_by([("identity", "ascending"), ("shard", "ascending"), ("crop_offset", "ascending")])
