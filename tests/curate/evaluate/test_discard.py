@@ -15,7 +15,7 @@ from tests.conftest import Cleaned, run_curate
 
 PEOPLE, PHOTOS = 6, 20
 IDENTITY = np.repeat(np.arange(PEOPLE), PHOTOS)
-BAD = np.arange(PEOPLE) * PHOTOS  # the first photo of each person shows somebody else
+BAD = np.arange(PEOPLE) * PHOTOS  # the first photo of each person shows another one
 
 
 def pairs() -> Pairs:
