@@ -36,11 +36,11 @@ class Networks:
 def build_generator(recipe: Recipe, latent_dim: int) -> FaceGenerator:
     """The recipe's generator for latents of that dimension.
 
-    The recipe keys that it accepts are passed by name, and the size to those that have such a parameter.
+    The recipe keys that it accepts are passed by name, and size and images to those that have such parameters.
     """
     entry = generator_entry(recipe.generator)
     parameters = inspect.signature(entry.network).parameters
-    options = {key: getattr(recipe, key) for key in sorted(entry.keys | {"size"}) if key in parameters}
+    options = {key: getattr(recipe, key) for key in sorted(entry.keys | {"size", "images"}) if key in parameters}
     return entry.network(latent_dim, **options)
 
 

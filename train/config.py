@@ -16,10 +16,12 @@ from train.errors import RecipeError
 
 @dataclass(frozen=True)
 class Recipe(TypedToml):
-    """Settings of a training. The defaults are the recipe `baseline`: SimSwap at 224 px as published.
+    """Settings of a training. The defaults are the recipe `baseline`: SimSwap at 224 px as in its paper's code.
 
-    One setting differs from the published code: D is trained on the fakes of G's own step. `discriminator_batch =
-    "fresh"` generates new ones, as published.
+    That is Adam with 2e-4 and momentum .5, identity weight 20, RGB in [0, 1] and two PatchGANs. Two settings differ: D
+    is trained on the fakes of G's own step (`discriminator_batch = "fresh"` generates new ones), and the gradient
+    penalty of weight 1e-5, which the paper has and its code has not, is 0. The recipe `later-code` has the settings of
+    the training code that was published later.
 
     Raises RecipeError for a value of another type, out of range, or in conflict with another key.
     """
@@ -62,7 +64,7 @@ class Recipe(TypedToml):
     convolution: str = choice(
         "standard",
         ("standard", "separable", "modulated", "dynamic"),
-        "convolutions of the encoder and the decoder (compact: of the decoder)",
+        "convolutions of the encoder and the decoder",
     )
     variant: str = choice(
         "224",
@@ -79,8 +81,8 @@ class Recipe(TypedToml):
     identity_map: int = number(
         0, 0, 256, "channels of a map, linear in the latent, that is added in the decoder; 0, as published, has none"
     )
-    images_per_block: int = number(
-        0, 0, 10**12, "progressive: open one more block every so many images and freeze the earlier ones; 0 opens all"
+    block_share: float = number(
+        0.0, 0, 1, "progressive: open one more block after each such share of images, freeze earlier ones; 0 opens all"
     )
     condition_shrink: int = number(
         1, 1, 64, "diffusion: average the condition over such blocks to hide its identity; 1 hides nothing", "px"
@@ -114,7 +116,7 @@ class Recipe(TypedToml):
     # Losses
     adversarial: float = number(1.0, 0, 1e6, "weight of -mean D(fake); more gives sharper images and less stability")
     identity: float = number(
-        30.0, 0, 1e6, "weight of 1 - cos(embedding of the fake, latent); more keeps less of the target"
+        20.0, 0, 1e6, "weight of 1 - cos(embedding of the fake, latent); more keeps less of the target"
     )
     feature_matching: float = number(
         10.0, 0, 1e6, "weight of weak feature matching; more keeps more of the target's attributes"
@@ -132,7 +134,7 @@ class Recipe(TypedToml):
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
     )
-    noise: float = number(10.0, 0, 1e6, "diffusion: weight of the squared error of the predicted noise")
+    velocity: float = number(10.0, 0, 1e6, "diffusion: weight of the squared error of the predicted velocity")
     gradient_penalty: float = number(
         0.0, 0, 1e6, "weight of the gradient penalty on D between real and fake; stabilises and slows D; 0 is none"
     )
@@ -148,12 +150,12 @@ class Recipe(TypedToml):
         ("same", "fresh"),
         "training data of D: batch and fakes of G's update, or a fresh batch, as published",
     )
-    learning_rate: float = number(4e-4, 0, 1, "of Adam, for both networks; larger learns faster and may diverge")
+    learning_rate: float = number(2e-4, 0, 1, "of Adam, for both networks; larger learns faster and may diverge")
     latent_rate: float = number(
         1.0, 0, 1000, "factor on the learning rate of layers that read the latent, whose components are small"
     )
-    beta1: float = number(0.0, 0, 0.9999, "of Adam: momentum")
-    beta2: float = number(0.99, 0, 0.99999, "of Adam: average of squared gradients")
+    beta1: float = number(0.5, 0, 0.9999, "of Adam: momentum")
+    beta2: float = number(0.999, 0, 0.99999, "of Adam: average of squared gradients")
     ema_images: int = number(
         10_000, 0, 1e9, "half-life of the generator's moving average; longer is smoother and lags more", "images"
     )
@@ -166,7 +168,8 @@ class Recipe(TypedToml):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        conflicts = [*self._size_conflicts(), *self._mask_conflicts(), *self._generator_conflicts()]
+        conflicts = [*self._size_conflicts(), *self._mask_conflicts(), *self._discriminator_conflicts()]
+        conflicts += self._generator_conflicts()
         if conflicts:
             raise RecipeError(conflicts[0])
 
@@ -183,9 +186,9 @@ class Recipe(TypedToml):
         return self.adversarial > 0 or self.feature_matching > 0
 
     @property
-    def alpha_follows_images(self) -> bool:
-        """Whether `images` changes what a step computes: the mask's weight is a function of its share."""
-        return self.mask != "none" and self.generator != "people"
+    def follows_images(self) -> bool:
+        """Whether `images` changes what a step computes: the mask's weight or the open blocks follow its share."""
+        return self.block_share > 0 or (self.mask != "none" and self.generator != "people")
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Keys that keep this recipe from continuing a training with the values `other`, as "key: other, here own".
@@ -194,7 +197,7 @@ class Recipe(TypedToml):
         """
         own = asdict(self)
         ignored = {entry.name for entry in fields(self) if not entry.metadata.get("affects_result", True)}
-        if not self.alpha_follows_images:
+        if not self.follows_images:
             ignored.add("images")
         names = [name for name in dict.fromkeys([*own, *other]) if name not in ignored]
         return [
@@ -222,6 +225,17 @@ class Recipe(TypedToml):
                 f'shrink = {self.shrink} would lose details, which only output = "change" keeps: set output'
             )
         return conflicts
+
+    def _discriminator_conflicts(self) -> list[str]:
+        if self.trains_discriminator:
+            return []
+        idle = {"gradient_penalty": 0.0, "discriminator_batch": "same"}
+        return [
+            f"{name} = {toml_literal(getattr(self, name))} has no effect without a discriminator: set adversarial or "
+            "feature_matching above 0, or remove it"
+            for name, default in idle.items()
+            if getattr(self, name) != default
+        ]
 
     def _mask_conflicts(self) -> list[str]:
         if self.masked == "input" and self.mask == "none":

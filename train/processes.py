@@ -1,8 +1,8 @@
 """One training on several processes, as `torchrun` starts them.
 
-Results do not depend on their number: a batch is computed in `accumulate` parts, each with batch statistics of its
-own; one process computes them in sequence, several divide them, and the mean of the gradients is the same. NCCL between
-GPUs, gloo otherwise.
+Results do not depend on their number, but for the order of sums: a batch is computed in `accumulate` parts, each with
+batch statistics of its own; one process computes them in sequence, several divide them, and the means of the gradients
+and of the generator's running statistics are the same. NCCL between GPUs, gloo otherwise.
 """
 
 import math

@@ -78,6 +78,7 @@ class Training:
             self.generator.compile()
             self.discriminator.compile()
         self.optimiser_g, self.optimiser_d = self._optimisers()
+        self._statistics = [buffer for name, buffer in self.generator.named_buffers() if "running_" in name]
         self.images = 0
         suffix = "" if self.processes.first else f"-{self.processes.number}"
         self.losses = LossLog(out / "diverged", suffix)
@@ -125,7 +126,7 @@ class Training:
 
         # theta_ema = beta theta_ema + (1 - beta) theta
         self.images += self.recipe.batch
-        self.processes.mean_([buffer for name, buffer in self.generator.named_buffers() if "running_" in name])
+        self.processes.mean_(self._statistics)
         update_ema(self.ema, self.generator, ema_decay(self.recipe.batch, self.images, self.recipe.ema_images))
 
         self.losses.add(names, torch.cat(values), used, self.images)
@@ -163,6 +164,9 @@ class Training:
     ) -> tuple[list[Tensor], list[str], Tensor]:
         """One optimiser step along the mean gradient over the parts of a batch, of all processes together.
 
+        Each part updates the generator's running statistics from where they are before the step, and their mean is
+        kept, as it is over the processes.
+
         Returns:
             The fakes of each part; names and values of the loss terms, those of all parts in sequence.
         """
@@ -170,6 +174,8 @@ class Training:
         fakes: list[Tensor] = []
         names: list[str] = []
         terms: list[Tensor] = []
+        before = [buffer.clone() for buffer in self._statistics]
+        sums = [torch.zeros_like(buffer) for buffer in self._statistics]
         for index, part in enumerate(parts):
             # Random numbers depend on the part alone, so that neither processes nor a resume change them.
             torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, 3, part.index]).generate_state(1)[0]))
@@ -179,6 +185,11 @@ class Training:
             fakes.append(loss.fake)
             names += loss.terms
             terms += loss.terms.values()
+            for total, buffer, start in zip(sums, self._statistics, before, strict=True):
+                total += buffer
+                buffer.copy_(start)
+        for total, buffer in zip(sums, self._statistics, strict=True):
+            buffer.copy_(total / len(parts))
         values = torch.stack(terms).float()
         gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
         self.processes.mean_([*gradients, values])

@@ -3,18 +3,45 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from train.build import build_generator
 from train.config import RECIPES, Recipe, load_recipe
 from train.errors import RecipeError
+from train.networks.simswap import SimSwapGenerator
 
 SHIPPED = (
-    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "modulated", "people", "progressive",
-    "seg-mask", "separable", "tiny",
+    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "later-code", "modulated", "people",
+    "progressive", "seg-mask", "separable", "tiny",
 )  # fmt: skip
 
 
 def test_all_recipes_ship() -> None:
     assert RECIPES.names() == SHIPPED
+
+
+def test_the_recipes_named_after_simswap_have_its_settings() -> None:
+    paper, later = load_recipe("baseline"), load_recipe("later-code")
+    assert (paper.learning_rate, paper.beta1, paper.beta2, paper.identity) == (2e-4, 0.5, 0.999, 20)
+    assert (paper.io_space, paper.discriminator_scales, paper.discriminator_width) == ("rgb01_tanh", 2, 64)
+    assert (later.learning_rate, later.beta1, later.beta2, later.identity) == (4e-4, 0, 0.99, 30)
+    assert (later.io_space, later.discriminator_batch) == ("imagenet", "fresh")
+    for recipe in (paper, later):
+        assert (recipe.blocks, recipe.width, recipe.feature_matching, recipe.reconstruction) == (9, 64, 10, 10)
+
+
+def test_the_blocks_of_progressive_open_in_equal_shares_of_any_training() -> None:
+    for images in (90_000, 14_400_000):
+        recipe = load_recipe("progressive", images=images)
+        assert recipe.follows_images
+        with torch.device("meta"):
+            network = build_generator(recipe, 512)
+        assert isinstance(network, SimSwapGenerator)
+        opened = []
+        for ninth in range(9):
+            network.set_progress((2 * ninth + 1) * images // 18)
+            opened.append(network.active_blocks)
+        assert opened == list(range(1, 10))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -44,6 +71,10 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
         ("shrink = 2", 'shrink = 2 would lose details, which only output = "change" keeps'),
         ("size = 64", "discriminator_scales = 2 needs crops of 96 px, and size is 64"),
         ("accumulate = 3", "batch = 16 cannot be divided into accumulate = 3 equal parts"),
+        (
+            "adversarial = 0\nfeature_matching = 0\ngradient_penalty = 1e-5",
+            "gradient_penalty = 1e-05 has no effect without a discriminator",
+        ),
         ('masked = "input"', 'masked = "input" needs a mask'),
         ('generator = "diffusion"', "either a teacher"),
         (

@@ -35,7 +35,7 @@ from train.trained import load_network
         {"convolution": "dynamic"},
         {"variant": "deep"},
         {"variant": "512"},
-        {"images_per_block": 8},
+        {"block_share": 0.5},
         {"generator": "compact", "convolution": "separable"},
         {"generator": "diffusion", "condition_shrink": 8, "same_person": 1.0},
         {"gradient_penalty": 1e-5, "accumulate": 2, "io_space": "imagenet"},

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from tests.conftest import ROOT, Cleaned
 from tests.samples.tiny_training import write_recipe
+from train import checkpoint
 from train.config import Recipe
 from train.errors import RecipeError
 from train.processes import divide_batch
@@ -56,9 +59,18 @@ def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Pat
     for line, expected in zip(by_two, by_one, strict=True):
         # Sums in another order, whose differences accumulate over the steps.
         assert line == pytest.approx(expected, rel=1e-2, abs=2e-3)
+    statistics = [_running_statistics(tmp_path / name) for name in ("one", "two")]
+    for name, buffer in statistics[0].items():
+        torch.testing.assert_close(statistics[1][name], buffer, rtol=0.02, atol=2e-3)
     # The identity loss differs from line to line by more than that.
     assert abs(by_two[0]["identity"] - by_two[1]["identity"]) > 0.01
     assert not list((tmp_path / "two").rglob("*.partial-*"))
+
+
+def _running_statistics(out: Path) -> dict[str, Tensor]:
+    newest = checkpoint.newest(out / "checkpoints")
+    assert newest is not None
+    return {name: t for name, t in checkpoint.read(newest).part("generator").items() if "running_" in name}
 
 
 def test_a_batch_is_divided_into_parts_that_the_processes_share_equally() -> None:

@@ -73,7 +73,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(planned: FitPlan, tmp_p
 
 
 def test_blocks_open_one_by_one_and_earlier_ones_freeze(planned: FitPlan, tmp_path: Path) -> None:
-    state, batches = training(with_recipe(planned, tmp_path, images_per_block=4), tmp_path)
+    state, batches = training(with_recipe(planned, tmp_path, block_share=4 / 24), tmp_path)
     assert isinstance(state.generator, SimSwapGenerator)
     assert state.generator.active_blocks == 1
     state.step(iter(batches[:2]))

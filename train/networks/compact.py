@@ -1,4 +1,4 @@
-"""A small generator of 2.8 G multiply-adds at 224 px.
+"""A small generator of 2.2 G multiply-adds at 224 px.
 
 Similar to SimSwap++ (Chen et al. 2024), whose code is not public: in place of AdaIN, which applies one function at all
 positions, identity is injected by a convolution that depends on the identity and on the position. The design of that
@@ -11,9 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.convolutions import CONVOLUTIONS, Conditioned, Kind, LatentLinear, down, stem, to_pixels, up
+from train.networks.convolutions import (
+    CONVOLUTIONS,
+    STYLE_SPREAD,
+    Conditioned,
+    Kind,
+    LatentLinear,
+    down,
+    stem,
+    to_pixels,
+    up,
+)
 from train.networks.face_generator import FaceGenerator, IoSpace, Output
-from train.networks.identity_injection import STYLE_SPREAD, instance_norm
+from train.networks.identity_injection import instance_norm
 from train.networks.registry import register_generator
 
 
@@ -62,7 +72,7 @@ class CompactBlock(Conditioned):
         return y
 
 
-@register_generator("compact", "blocks", "width", "convolution", "io_space", "output", "shrink")
+@register_generator("compact", "blocks", "width", "convolution", "io_space", "output", "shrink", "latent_rate")
 class CompactGenerator(FaceGenerator):
     """Encoder, compact blocks, decoder.
 
@@ -70,7 +80,7 @@ class CompactGenerator(FaceGenerator):
         latent_dim: D, dimension of the latents.
         blocks: number of compact blocks.
         width: channels after the first layer.
-        convolution: convolutions of the decoder; the encoder has standard ones.
+        convolution: convolutions of encoder and decoder.
         io_space, output, shrink: see `FaceGenerator`.
         code_dim: dimension of the identity code, a linear function of the latent, that the blocks read.
     """
@@ -94,7 +104,7 @@ class CompactGenerator(FaceGenerator):
         nn.init.normal_(self.code.weight)
         self.first_layer = stem(width)
         self.encoder = nn.ModuleList(
-            down(CONVOLUTIONS["standard"], narrow, wide, latent_dim) for narrow, wide in pairwise(widths)
+            down(CONVOLUTIONS[convolution], narrow, wide, latent_dim) for narrow, wide in pairwise(widths)
         )
         self.blocks = nn.ModuleList(CompactBlock(widths[-1], code_dim) for _ in range(blocks))
         self.decoder = nn.ModuleList(

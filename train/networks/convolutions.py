@@ -14,6 +14,13 @@ from torch.utils.checkpoint import checkpoint
 
 Kind = Literal["standard", "separable", "modulated", "dynamic"]
 
+STYLE_SPREAD = 0.25
+"""Standard deviation of a new layer's scale and shift over latents of unit norm.
+
+With the default initialisation of a linear layer it would be 0.6 / sqrt(D), 0.026 at D = 512, and the output of a new
+network would hardly depend on the identity.
+"""
+
 _SMALL = 0.1  # factor on the initial weights of a last layer, which then outputs about 0.03
 
 
@@ -72,6 +79,7 @@ class Modulated(Conditioned):
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
         self.style = LatentLinear(latent_dim, channels_in)
+        nn.init.normal_(self.style.weight, std=STYLE_SPREAD)
         nn.init.ones_(self.style.bias)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:

@@ -4,17 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.convolutions import Conditioned, LatentLinear, full_precision, is_channels_last
+from train.networks.convolutions import STYLE_SPREAD, Conditioned, LatentLinear, full_precision, is_channels_last
 
 EPSILON = 1e-8
 """Added to the variance in instance normalisation. It underflows in float16, hence float32 throughout."""
-
-STYLE_SPREAD = 0.25
-"""Standard deviation of a new block's scale and shift over latents of unit norm.
-
-With the default initialisation of a linear layer it would be 0.6 / sqrt(D), 0.026 at D = 512, and the output of a new
-network would hardly depend on the identity.
-"""
 
 
 def instance_norm(x: Tensor) -> Tensor:

@@ -12,16 +12,22 @@ For a photo x of a person with latent i:
   attributes and the wrong identity.
 - Without a trained generator, `condition_shrink` averages the condition over blocks of pixels, in training and in
   swaps: attributes survive, identity does not.
-- The autoencoder is trained by reconstruction and the adversary, the denoiser by noise prediction (Ho et al. 2020,
-  eq. 14, cosine schedule of Nichol and Dhariwal 2021). The noise loss has no gradient to the encoder, which could lower
-  it with codes that carry no information. Codes have unit variance by batch normalisation without parameters. The
-  decoder is trained on codes with a little noise, because sampled codes are inexact.
+- The autoencoder is trained by reconstruction and the adversary, the denoiser by predicting the velocity (Salimans and
+  Ho 2022, appendix D; cosine schedule of Nichol and Dhariwal 2021): an error of the velocity is at most as large in the
+  code, whereas one of predicted noise is 316 times as large at the noisy end, where sampling starts. The loss has no
+  gradient to the encoder, which could lower it with codes that carry no information. The decoder is trained on codes
+  with a little noise, because sampled codes are inexact.
+- Codes have unit variance by batch normalisation without parameters. All running statistics are those of truths.
+  Conditions and estimates, whose features differ from those of truths, are normalised by these statistics, in training
+  as in swaps.
 - Classifier-free guidance (Ho and Salimans 2021): a tenth of the identities are replaced by a learned null identity.
   `guidance` 1 does not use it and costs half.
 - Sampling is DDIM with eta = 0 (Song et al. 2021), a pure function of the initial noise. `forward` uses one fixed noise
   for all images, so that a swap does not depend on its batch and a video does not flicker.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -46,13 +52,13 @@ class DiffusionLosses(NamedTuple):
     """Results of one training pass.
 
     Attributes:
-        noise: scalar, mean squared error of the predicted noise.
+        velocity: scalar, mean squared error of the predicted velocity.
         decoded: (N, 3, S, S), the truth passed through the autoencoder, for reconstruction and the adversary.
         estimate: (N, 3, S, S), the face estimated by one denoising step, for the identity loss; None if not asked for.
         signal: (N,), alpha-bar of each image, the weight of its identity loss; 0 where the identity was dropped.
     """
 
-    noise: Tensor
+    velocity: Tensor
     decoded: Tensor
     estimate: Tensor | None
     signal: Tensor
@@ -67,7 +73,7 @@ def cosine_schedule(times: int = TIMES) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """Predicts the noise in a code from the condition's code, the time and the latent; codes are (N, c, h, w)."""
+    """Predicts the velocity of a noisy code from the condition's code, time and latent; codes are (N, c, h, w)."""
 
     def __init__(self, code_channels: int, width: int, blocks: int, latent_dim: int) -> None:
         super().__init__()
@@ -92,7 +98,9 @@ class Denoiser(nn.Module):
         return y.float()
 
 
-@register_generator("diffusion", "blocks", "width", "io_space", "condition_shrink", "teacher", "noise")
+@register_generator(
+    "diffusion", "blocks", "width", "io_space", "condition_shrink", "teacher", "velocity", "latent_rate"
+)
 class LatentDiffusion(FaceGenerator):
     """Autoencoder with a narrow code, and a denoiser (see the module's docstring).
 
@@ -151,12 +159,11 @@ class LatentDiffusion(FaceGenerator):
 
     def encode(self, image: Tensor) -> Tensor:
         """Image in the generator's space -> float32 code (N, c, S/8, S/8) of unit variance."""
-        code: Tensor = self.to_code(self._through(self.encoder, image))
-        return code.float()
+        return self._code(image)
 
     def decode(self, code: Tensor) -> Tensor:
         """Code -> image in the generator's space."""
-        return self._finish(self._through(self.decoder, self.from_code(code)))
+        return self._image(code)
 
     def losses(
         self,
@@ -179,38 +186,45 @@ class LatentDiffusion(FaceGenerator):
         code = self.encode(truth)
         decoded = self.decode(code + _DECODER_NOISE * _noise(code, random))
         with torch.no_grad():
-            condition_code = self.encode(self._coarsened(condition))
+            condition_code = self._code(self._coarsened(condition), fixed=True)
         clean, count = code.detach(), len(code)
         time = torch.randint(TIMES, (count,), generator=random, device="cpu").to(code.device)
         known = (torch.rand(count, generator=random, device="cpu") >= self.identity_dropout).to(code.device)
         signal = self.alpha_bar[time]
         alpha_bar = signal[:, None, None, None]
         noise = _noise(code, random)
-        # z_t = sqrt(alpha-bar) z_0 + sqrt(1 - alpha-bar) eps
+        # z_t = sqrt(alpha-bar) z_0 + sqrt(1 - alpha-bar) eps, v = sqrt(alpha-bar) eps - sqrt(1 - alpha-bar) z_0
         noisy = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
+        velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * clean
         predicted = self.denoiser(noisy, condition_code, time, latent, known)
-        image = self.decode(_clean(noisy, predicted, alpha_bar)) if estimate else None
-        return DiffusionLosses(F.mse_loss(predicted, noise), decoded, image, signal * known)
+        image = self._image(_clean(noisy, predicted, alpha_bar), fixed=True) if estimate else None
+        return DiffusionLosses(F.mse_loss(predicted, velocity), decoded, image, signal * known)
 
     def sample(
         self, target: Tensor, latent: Tensor, noise: Tensor, steps: int | None = None, guidance: float | None = None
     ) -> Tensor:
         """Swap by DDIM from `noise` (N or 1, c, S/8, S/8); images in the generator's io space."""
         self._check(target, latent)
+        return self.decode(self.sample_code(target, latent, noise, steps, guidance))
+
+    def sample_code(
+        self, target: Tensor, latent: Tensor, noise: Tensor, steps: int | None = None, guidance: float | None = None
+    ) -> Tensor:
+        """The code (N, c, S/8, S/8) of the swapped face."""
         steps = self.steps if steps is None else steps
         guidance = self.guidance if guidance is None else guidance
-        condition = self.encode(self._coarsened(target))
+        condition = self._code(self._coarsened(target), fixed=True)
         code = noise.to(condition).expand_as(condition)
         times = [round((TIMES - 1) * (1 - index / max(1, steps - 1))) for index in range(steps)]
         for index, time in enumerate(times):
             predicted = self._predict(code, condition, time, latent, guidance)
             clean = _clean(code, predicted, self.alpha_bar[time])
             if index == steps - 1:
-                return self.decode(clean)
+                return clean
             # z_s = sqrt(alpha-bar_s) z_0 + sqrt(1 - alpha-bar_s) eps, with eps recomputed from the clamped z_0
             now, following = self.alpha_bar[time], self.alpha_bar[times[index + 1]]
-            predicted = (code - now.sqrt() * clean) / (1 - now).sqrt()
-            code = following.sqrt() * clean + (1 - following).sqrt() * predicted
+            remaining = (code - now.sqrt() * clean) / (1 - now).sqrt()
+            code = following.sqrt() * clean + (1 - following).sqrt() * remaining
         raise ValueError(f"steps must be at least 1, got {steps}")
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
@@ -222,7 +236,7 @@ class LatentDiffusion(FaceGenerator):
         )
 
     def _predict(self, code: Tensor, condition: Tensor, time: int, latent: Tensor, guidance: float) -> Tensor:
-        """The noise in `code`: eps(null) + w (eps(latent) - eps(null)) with guidance w."""
+        """The velocity of `code`: v(null) + w (v(latent) - v(null)) with guidance w."""
         times = torch.full((len(code),), time, device=code.device)
         known = torch.ones(len(code), dtype=torch.bool, device=code.device)
         predicted: Tensor = self.denoiser(code, condition, times, latent, known)
@@ -239,18 +253,44 @@ class LatentDiffusion(FaceGenerator):
         small = F.interpolate(condition, [max(1, side // self.condition_shrink) for side in size], mode="area")
         return F.interpolate(small, size, mode="bilinear", align_corners=False)
 
-    def _through(self, stages: nn.ModuleList, x: Tensor) -> Tensor:
+    def _code(self, image: Tensor, *, fixed: bool = False) -> Tensor:
+        """Encode; `fixed` normalises by the running statistics and leaves them as they are."""
+        code: Tensor = self._stage(self.to_code, self._through(self.encoder, image, fixed), fixed)
+        return code.float()
+
+    def _image(self, code: Tensor, *, fixed: bool = False) -> Tensor:
+        """Decode; `fixed` as for `_code`."""
+        return self._finish(self._through(self.decoder, self.from_code(code), fixed))
+
+    def _through(self, stages: nn.ModuleList, x: Tensor, fixed: bool) -> Tensor:
         for stage in stages:
             if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(stage, x, use_reentrant=False)
+                x = checkpoint(self._stage, stage, x, fixed, use_reentrant=False)
             else:
-                x = stage(x)
+                x = self._stage(stage, x, fixed)
         return x
 
+    @staticmethod
+    def _stage(stage: nn.Module, x: Tensor, fixed: bool) -> Tensor:
+        with _running_statistics(stage, fixed):
+            y: Tensor = stage(x)
+        return y
 
-def _clean(noisy: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """z_0 = (z_t - sqrt(1 - alpha-bar) eps) / sqrt(alpha-bar), clamped."""
-    return ((noisy - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()).clamp(-_CODE_LIMIT, _CODE_LIMIT)
+
+@contextmanager
+def _running_statistics(stage: nn.Module, fixed: bool) -> Iterator[None]:
+    """With `fixed`, the batch normalisations of a stage use their running statistics, and do not update them."""
+    layers = [layer for layer in stage.modules() if fixed and isinstance(layer, nn.BatchNorm2d) and layer.training]
+    for layer in layers:
+        layer.eval()
+    yield
+    for layer in layers:
+        layer.train()
+
+
+def _clean(noisy: Tensor, velocity: Tensor, alpha_bar: Tensor) -> Tensor:
+    """z_0 = sqrt(alpha-bar) z_t - sqrt(1 - alpha-bar) v, clamped."""
+    return (alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * velocity).clamp(-_CODE_LIMIT, _CODE_LIMIT)
 
 
 def _noise(like: Tensor, random: torch.Generator | None) -> Tensor:

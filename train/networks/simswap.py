@@ -28,7 +28,8 @@ published 512 checkpoint."""
     "output",
     "shrink",
     "identity_map",
-    "images_per_block",
+    "block_share",
+    "latent_rate",
 )
 class SimSwapGenerator(FaceGenerator):
     """Encoder, AdaIN residual blocks, decoder; the defaults are the published network (55,051,779 parameters).
@@ -41,10 +42,11 @@ class SimSwapGenerator(FaceGenerator):
         variant: number of halvings.
         io_space, output, shrink: see `FaceGenerator`.
         identity_map: channels of an `IdentityMap` before the last stage of the decoder; 0, as published, has none.
-        images_per_block: progressive injection: training starts with one identity block, and one more is opened every
-            so many images, while the earlier ones and the encoder freeze. `set_progress` opens them; until its first
-            call, and with 0, all are open. Blocks after the first are initialised as the identity function, so that
-            opening one changes no output.
+        block_share: progressive injection: training starts with one identity block, and one more is opened after each
+            such share of its images, while the earlier ones and the encoder freeze. `set_progress` opens them; until
+            its first call, and with 0, all are open. Blocks after the first are initialised as the identity function,
+            so that opening one changes no output.
+        images: of the whole training, for `block_share`.
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class SimSwapGenerator(FaceGenerator):
         shrink: int = 1,
         *,
         identity_map: int = 0,
-        images_per_block: int = 0,
+        block_share: float = 0.0,
+        images: int = 0,
     ) -> None:
         super().__init__(latent_dim, io_space, output, shrink)
         require_known("convolution", convolution, tuple(CONVOLUTIONS))
@@ -86,10 +89,10 @@ class SimSwapGenerator(FaceGenerator):
         self.identity_map = IdentityMap(widths[1], latent_dim, identity_map) if identity_map else None
         self.last_layer = to_pixels(widths[0], small=output == "change")
 
-        self.images_per_block = images_per_block
+        self.images_per_block = max(1, round(block_share * images)) if block_share else 0
         self._active = blocks
         self._frozen = 0
-        if images_per_block:
+        if self.images_per_block:
             for block in self._blocks[1:]:
                 block.start_as_identity()
 
@@ -107,9 +110,9 @@ class SimSwapGenerator(FaceGenerator):
         return self._finish(self.last_layer(x, latent), target)
 
     def set_progress(self, images: int) -> None:
-        """Progressive injection: open `1 + images // images_per_block` blocks; only the newest of them learns.
+        """Progressive injection: open one more block for each `block_share`; only the newest of them learns.
 
-        When a block opens, the earlier ones and the encoder freeze. The founding report used 100k steps per block.
+        When a block opens, the earlier ones and the encoder freeze. The founding report used a ninth of its 900k steps.
         """
         if not self.images_per_block:
             return

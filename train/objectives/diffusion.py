@@ -15,7 +15,7 @@ from train.trained import TrainedGenerator
 
 
 class DiffusionObjective:
-    """L_G = lambda_noise L_noise + lambda_rec L_rec + lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id.
+    """L_G = lambda_v L_v + lambda_rec L_rec + lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id.
 
     Reconstruction and the adversary are computed on the truth passed through the autoencoder, the identity loss on the
     face estimated by one denoising step, weighted by the share of the signal that the noise left. The condition is the
@@ -35,8 +35,8 @@ class DiffusionObjective:
         passed = self.generator.losses(target, self.condition(target, batch), latent, estimate=bool(recipe.identity))
         distance = (passed.decoded - target).abs().mean()
         total, terms = self.adversary.generator_terms(visible(target, batch, a), visible(passed.decoded, batch, a))
-        total = total + recipe.noise * passed.noise + recipe.reconstruction * distance
-        terms |= {"noise": passed.noise.detach(), "reconstruction": distance.detach()}
+        total = total + recipe.velocity * passed.velocity + recipe.reconstruction * distance
+        terms |= {"velocity": passed.velocity.detach(), "reconstruction": distance.detach()}
         if passed.estimate is not None:
             faces = losses.embed(n.embedder, self.generator.to_rgb01(passed.estimate), batch.matrices)
             distances = 1 - F.cosine_similarity(faces - n.centre, batch.latents - n.centre)  # (B,)

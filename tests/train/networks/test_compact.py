@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from train.networks.compact import SpatiallyVarying
+from train.networks.compact import CompactGenerator, SpatiallyVarying
+from train.networks.convolutions import DepthwiseSeparable
 from train.networks.identity_injection import instance_norm
 
 
@@ -20,3 +21,10 @@ def test_the_spatially_varying_convolution_varies_in_space_and_with_the_person()
         inputs = torch.cat([plain[channel].flatten(1).T, torch.ones(36, 1)], 1)
         fitted = inputs @ torch.linalg.lstsq(inputs, change[channel].flatten()[:, None]).solution
         assert (fitted[:, 0] - change[channel].flatten()).abs().max() > 1e-3
+
+
+def test_encoder_and_decoder_have_the_convolutions_of_the_recipe() -> None:
+    for kind, count in (("separable", 6), ("standard", 0)):
+        with torch.device("meta"):
+            network = CompactGenerator(64, blocks=1, width=4, convolution=kind)  # type: ignore[arg-type]
+        assert sum(isinstance(layer, DepthwiseSeparable) for layer in network.modules()) == count

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from train.networks.convolutions import Dynamic, Modulated
+from train.networks.convolutions import STYLE_SPREAD, Dynamic, Modulated
 
 
 def test_dynamic_is_a_mixture_of_kernels_and_checkpointing_changes_nothing() -> None:
@@ -24,6 +24,14 @@ def test_dynamic_is_a_mixture_of_kernels_and_checkpointing_changes_nothing() -> 
     layer.checkpointing = False
     (stored,) = torch.autograd.grad(layer(x).square().sum(), layer.weight)
     torch.testing.assert_close(recomputed, stored)
+
+
+def test_a_new_modulated_convolution_depends_on_the_person_as_much_as_an_adain_block() -> None:
+    torch.manual_seed(6)
+    for dim in (128, 512):
+        scale = Modulated(64, 8, 1, latent_dim=dim).style(F.normalize(torch.randn(400, dim)))
+        assert abs(scale.std(0).mean().item() - STYLE_SPREAD) < 0.03
+        assert abs(scale.mean().item() - 1) < 0.03
 
 
 def test_modulated_equals_a_kernel_for_each_person() -> None:

@@ -29,6 +29,14 @@ def settled(**options: object) -> LatentDiffusion:
     return model.eval()
 
 
+def still(model: LatentDiffusion) -> LatentDiffusion:
+    """Its running statistics do not move, so that training passes can be compared."""
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 0.0
+    return model
+
+
 def seeded(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -48,38 +56,71 @@ def test_codes_are_narrow_and_of_unit_variance() -> None:
     torch.testing.assert_close(code.var((0, 2, 3), correction=0), torch.ones(2), atol=0.01, rtol=0)
 
 
-def test_perfect_noise_prediction_restores_the_truth() -> None:
+def test_perfect_prediction_restores_the_truth() -> None:
     """DDIM with an oracle for a denoiser ends on the truth, for any noise and number of steps."""
     model = tiny().eval()
     target, identity = faces()
     truth = torch.randn(2, 2, 4, 4).clamp(-3, 3)
 
     class Oracle(torch.nn.Module):
+        error = 0.0
+
         def forward(self, noisy: Tensor, condition: Tensor, time: Tensor, *_: Tensor) -> Tensor:
             alpha_bar = model.alpha_bar[time][:, None, None, None]
-            return (noisy - alpha_bar.sqrt() * truth) / (1 - alpha_bar).sqrt()
+            noise = (noisy - alpha_bar.sqrt() * truth) / (1 - alpha_bar).sqrt()
+            return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * truth + self.error * torch.randn_like(noise)
 
-    model.denoiser = Oracle()  # type: ignore[assignment]
+    oracle = Oracle()
+    model.denoiser = oracle  # type: ignore[assignment]
     with torch.no_grad():
         for steps in (1, 2, 7):
             image = model.sample(target, identity, torch.randn(2, 2, 4, 4), steps=steps)
             torch.testing.assert_close(image, model.decode(truth), atol=1e-3, rtol=0)
+        # An error of the prediction is not multiplied at the noisy end.
+        oracle.error = 0.1
+        for steps in (1, 2, 7):
+            code = model.sample_code(target, identity, torch.randn(2, 2, 4, 4), steps=steps)
+            assert (code - truth).std() < 0.15
 
 
-def test_the_noise_loss_is_the_squared_error_of_the_noise() -> None:
-    """A fresh denoiser outputs its last layer's bias; with a bias of zero the loss is the mean square of the noise."""
+def test_running_statistics_are_those_of_truths() -> None:
+    model, other = tiny(), tiny()
+    target, identity = faces(8)
+    model.losses(target, torch.zeros_like(target), identity, seeded(), estimate=True)
+    other.losses(target, 9 * target, -identity, seeded())
+    statistics = [{name: b for name, b in m.named_buffers() if "running" in name} for m in (model, other)]
+    assert all(torch.equal(b, statistics[1][name]) for name, b in statistics[0].items())
+    assert all(layer.training for layer in model.modules())
+    alone = tiny()
+    alone.encode(target)
+    assert torch.equal(alone.to_code[1].running_var, model.to_code[1].running_var)  # type: ignore[arg-type]
+
+
+def test_a_condition_has_one_code_in_training_and_in_swaps() -> None:
+    model = still(settled())
+    target, identity = faces()
+    conditions: list[Tensor] = []
+    model.denoiser.register_forward_hook(lambda module, inputs, output: conditions.append(inputs[1]))
+    with torch.no_grad():
+        model(target, identity)
+        model.train().losses(target, target, identity, seeded())
+    torch.testing.assert_close(conditions[0], conditions[-1])
+
+
+def test_the_loss_is_the_squared_error_of_the_velocity() -> None:
+    """A fresh denoiser outputs its last layer's bias; with a bias of zero the loss is the velocity's mean square, 1."""
     model = tiny()
     torch.nn.init.zeros_(model.denoiser.leave.bias)  # type: ignore[arg-type]
     target, identity = faces(16)
-    assert model.losses(target, target, identity, seeded()).noise.item() == pytest.approx(1, abs=0.15)
+    assert model.losses(target, target, identity, seeded()).velocity.item() == pytest.approx(1, abs=0.15)
 
 
 def test_training_is_repeatable_and_each_loss_has_gradients_in_its_part_only() -> None:
-    model = tiny()
+    model = still(tiny())
     target, identity = faces()
     torch.nn.init.normal_(model.denoiser.leave.weight)
     first, second = (model.losses(target, target.flip(3), identity, seeded(), estimate=True) for _ in range(2))
-    assert torch.equal(first.noise, second.noise)
+    assert torch.equal(first.velocity, second.velocity)
     assert first.estimate is not None
     assert first.estimate.shape == first.decoded.shape == target.shape
     assert first.signal.shape == (2,)
@@ -89,7 +130,7 @@ def test_training_is_repeatable_and_each_loss_has_gradients_in_its_part_only() -
         loss.backward(retain_graph=True)
         return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
 
-    assert reached(first.noise) == {"denoiser"}
+    assert reached(first.velocity) == {"denoiser"}
     assert reached((first.decoded - target).abs().mean()) == {"encoder", "to_code", "from_code", "decoder"}
     assert reached(first.estimate.square().mean()) == {"denoiser", "from_code", "decoder"}
 
@@ -108,13 +149,13 @@ def test_swapping_is_a_pure_function_that_depends_on_target_and_identity() -> No
 
 
 def test_dropped_identities_do_not_reach_the_denoiser_and_have_no_identity_loss() -> None:
-    model = tiny(identity_dropout=1.0)
+    model = still(tiny(identity_dropout=1.0))
     torch.nn.init.normal_(model.denoiser.leave.weight)
     target, identity = faces()
     first, second = (model.losses(target, target, latent, seeded()) for latent in (identity, -identity))
-    assert torch.equal(first.noise, second.noise)
+    assert torch.equal(first.velocity, second.velocity)
     assert not first.signal.any()
-    first.noise.backward()
+    first.velocity.backward()
     assert model.denoiser.null_identity.grad is not None
     assert model.denoiser.null_identity.grad.any()
 
@@ -150,7 +191,7 @@ def test_checkpointing_changes_memory_only() -> None:
     gradients = []
     for model in (stored, recomputed):
         losses = model.losses(target, target, identity, seeded())
-        (losses.noise + losses.decoded.square().mean()).backward()
+        (losses.velocity + losses.decoded.square().mean()).backward()
         gradients.append([p.grad for p in model.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
@@ -173,7 +214,7 @@ def test_a_few_steps_cost_no_more_than_the_blocks_they_replace() -> None:
 
 
 def test_it_learns() -> None:
-    """A hundred steps on two photos: the noise loss and the autoencoder's error fall."""
+    """A hundred steps on two photos: the velocity loss and the autoencoder's error fall."""
     model = tiny(width=8, denoiser_width=16)
     target, identity = faces()
     target = F.interpolate(target[:, :, ::8, ::8], (32, 32), mode="bilinear")
@@ -184,9 +225,9 @@ def test_it_learns() -> None:
         losses = model.losses(target, target, identity, random)
         error = (losses.decoded - target).abs().mean()
         adam.zero_grad()
-        (losses.noise + error).backward()
+        (losses.velocity + error).backward()
         adam.step()
-        history.append((losses.noise.item(), error.item()))
+        history.append((losses.velocity.item(), error.item()))
     start, end = (torch.tensor(part).mean(0) for part in (history[:15], history[-15:]))
     assert end[0] < 0.8 * start[0]
     assert end[1] < 0.6 * start[1]

@@ -53,17 +53,23 @@ def test_every_registered_generator_is_named_by_a_recipe(name: str) -> None:
     assert name in {load_recipe(recipe).generator for recipe in RECIPES.names()}
 
 
+PEOPLE = {"generator": "people", "same_person": 1.0, "size": 96, "discriminator_scales": 1}
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         ({"generator": "diffusion", "convolution": "dynamic"}, "convolution = 'dynamic' has no effect with generator"),
         ({"generator": "diffusion", "output": "change"}, "output = 'change' has no effect"),
         ({"generator": "compact", "identity_map": 4}, "identity_map = 4 has no effect with generator = 'compact'"),
-        ({"generator": "compact", "images_per_block": 9}, "images_per_block = 9 has no effect"),
+        ({"generator": "compact", "block_share": 0.5}, "block_share = 0.5 has no effect"),
         ({"generator": "compact", "variant": "deep"}, "variant = 'deep' has no effect"),
         ({"condition_shrink": 8}, "condition_shrink = 8 has no effect with generator = 'simswap'"),
         ({"teacher": "x.safetensors"}, "teacher = 'x.safetensors' has no effect"),
-        ({"noise": 1.0}, "noise = 1.0 has no effect"),
+        ({"features": 1.0}, "features = 1.0 has no effect with generator = 'simswap'"),
+        (PEOPLE | {"latent_rate": 10.0}, "latent_rate = 10.0 has no effect with generator = 'people'"),
+        (PEOPLE | {"convolution": "separable"}, "convolution = 'separable' has no effect"),
+        ({"velocity": 1.0}, "velocity = 1.0 has no effect"),
         ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion, people or simswap"),
     ],
 )

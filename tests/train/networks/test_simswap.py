@@ -126,7 +126,7 @@ def test_seven_tenths_of_the_cost_are_the_identity_blocks() -> None:
 
 
 def test_opening_a_block_changes_no_output_and_the_earlier_ones_freeze() -> None:
-    generator = simswap(blocks=3, images_per_block=100)
+    generator = simswap(blocks=3, block_share=0.25, images=400)
     target, latent = faces()
     generator.set_progress(0)
     before = generator.eval()(target, latent)
@@ -159,7 +159,7 @@ def test_all_blocks_learn_unless_frozen() -> None:
 
 @pytest.mark.parametrize(("images", "active"), [(0, 1), (99, 1), (100, 2), (250, 3), (9999, 3)])
 def test_one_more_block_is_open_every_so_many_images(images: int, active: int) -> None:
-    generator = simswap(blocks=3, images_per_block=100)
+    generator = simswap(blocks=3, block_share=0.25, images=400)
     generator.set_progress(images)
     assert generator.active_blocks == active
     frozen = [not any(p.requires_grad for p in block.parameters()) for block in generator.BottleNeck]
