@@ -5,7 +5,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 
 import typer
 
-from curate.commands import cleaning, evaluating, models, results, selecting
+from curate.commands import cleaning, evaluating, models, results, reviewing, selecting
 
 EXIT_CODES = {
     0: "done",
@@ -38,9 +38,9 @@ models_app = typer.Typer(help="List, download and verify networks.", no_args_is_
 export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
 
 for command in (
-    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, evaluating.calibrate,
-    evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert, results.merge,
-    selecting.select,
+    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, reviewing.review,
+    evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert,
+    results.merge, selecting.select,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(results.export_hf)

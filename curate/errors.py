@@ -11,6 +11,7 @@ __all__ = [
     "ChecksError",
     "DatasetError",
     "DecodeError",
+    "ExtraError",
     "ModelError",
     "OutputError",
     "PolicyError",
@@ -41,6 +42,12 @@ class ChecksError(SwapsetError):
     """With `--strict-checks`: a check found something off in the collection. The dataset is complete."""
 
     exit_code = 17
+
+
+class ExtraError(SwapsetError):
+    """A command needs packages of an extra that is not installed."""
+
+    exit_code = 2
 
 
 class DecodeError(SwapsetError):

@@ -1,4 +1,4 @@
-"""overrides.csv: what a person decided. `relate` and `decide` read it; it is created empty and never rewritten.
+"""overrides.csv: what a person decided, by hand or in the review page. `relate` and `decide` read it.
 
     image_id,verdict,note,identity,other
     n000002/0001_01.jpg,keep,profile view of the same person
@@ -12,7 +12,7 @@ Removing a line undoes it: the source, and what was measured, are not changed.
 
 import csv
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,9 @@ from manifests.schema import VERDICTS
 FILE_NAME = "overrides.csv"
 COLUMNS = ("image_id", "verdict", "note", "identity", "other")
 """Columns of the file; the first two must be there."""
+
+BOM = "\ufeff"
+"""Byte order mark, which spreadsheets write."""
 
 MOVE, NOT_DUPLICATE, SAME_PERSON, NOT_SAME_PERSON = "move", "not_duplicate", "same_person", "not_same_person"
 
@@ -104,31 +107,46 @@ def read_overrides(path: str | Path) -> Overrides:
     spreadsheets write, is accepted. A line may be repeated. Raises PolicyError with the line number for an unknown
     verdict, an empty cell that the verdict needs, contradicting lines, and a wrong header.
     """
+    return parse_overrides(read_text(path), path)
+
+
+def read_text(path: str | Path) -> str:
+    """Read a file of overrides as it is, with byte order mark and line breaks; empty where there is no file."""
     path = Path(path)
     if not path.exists():
-        return Overrides()
+        return ""
     try:
         with readable(path, PolicyError):
-            text = path.read_text(encoding="utf-8-sig")
+            return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+
+
+def parse_overrides(text: str, path: str | Path) -> Overrides:
+    """Parse the text of the file `path`, which messages name; errors as of `read_overrides`."""
     try:
-        (_, header), *rows = [*read_rows(text)] or [(1, [*COLUMNS])]
+        (_, header), *rows = [*read_rows(text.removeprefix(BOM))] or [(1, [*COLUMNS])]
     except csv.Error as error:
         raise PolicyError(f"{path}: not a CSV file ({error}); write one photo a line") from error
+    names = column_names(header, path)
+    overrides = Overrides()
+    for line, cells in rows:
+        if any(cell.strip() for cell in cells):
+            add_line(overrides, dict(zip(names, cells, strict=False)), f"{path}, line {line}", line)
+    return overrides
+
+
+def column_names(header: Sequence[str], path: str | Path) -> list[str]:
+    """Return the columns of a file from the cells of its first line. Raises PolicyError for another header."""
     header = [cell.strip() for cell in header]
     if header[:2] != [*COLUMNS[:2]] or not set(header) <= set(COLUMNS) or len(set(header)) < len(header):
         raise PolicyError(f"{path}, line 1: the header is {','.join(header)!r}; change it to {','.join(COLUMNS)!r}")
     # A file that was begun by an earlier version has three columns.
-    header += [name for name in COLUMNS if name not in header]
-    overrides = Overrides()
-    for line, cells in rows:
-        if any(cell.strip() for cell in cells):
-            _add(overrides, dict(zip(header, cells, strict=False)), f"{path}, line {line}", line)
-    return overrides
+    return header + [name for name in COLUMNS if name not in header]
 
 
-def _add(overrides: Overrides, cells: dict[str, str], place: str, line: int) -> None:
+def add_line(overrides: Overrides, cells: Mapping[str, str], place: str, line: int) -> None:
+    """Add the cells of a line, by column, to `overrides`. Raises PolicyError, which names `place`."""
     image_id, verdict = cells["image_id"], cells.get("verdict", "").strip().lower()
     if verdict not in _NEEDED and image_id:
         words = ", ".join(repr(word) for word in _NEEDED)
@@ -142,18 +160,18 @@ def _add(overrides: Overrides, cells: dict[str, str], place: str, line: int) -> 
     elif verdict == MOVE:
         _set(overrides, overrides.moved, image_id, identity, place, line)
     elif verdict == NOT_DUPLICATE:
-        overrides.not_duplicates.add(_pair(image_id, other))
+        overrides.not_duplicates.add(sorted_pair(image_id, other))
         overrides.lines.setdefault(image_id, line)
     elif verdict == SAME_PERSON:
         first, second = overrides.identity_of(identity), overrides.identity_of(other)
-        if _pair(identity, other) in overrides.not_same_person:
+        if sorted_pair(identity, other) in overrides.not_same_person:
             raise PolicyError(f"{place}: {identity} and {other} are not the same person in an earlier line; remove one")
         if first != second:
             overrides.joined[second] = first
     else:
         if overrides.identity_of(identity) == overrides.identity_of(other):
             raise PolicyError(f"{place}: {identity} and {other} are the same person in an earlier line; remove one")
-        overrides.not_same_person.add(_pair(identity, other))
+        overrides.not_same_person.add(sorted_pair(identity, other))
 
 
 def _set(overrides: Overrides, decisions: dict[str, str], image_id: str, decision: str, place: str, line: int) -> None:
@@ -168,7 +186,8 @@ def _set(overrides: Overrides, decisions: dict[str, str], image_id: str, decisio
     overrides.lines.setdefault(image_id, line)
 
 
-def _pair(first: str, second: str) -> Pair:
+def sorted_pair(first: str, second: str) -> Pair:
+    """Return two names in order, the form of `Overrides.not_same_person` and `Overrides.not_duplicates`."""
     return (first, second) if first < second else (second, first)
 
 

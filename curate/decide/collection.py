@@ -133,7 +133,11 @@ class DecidedCollection:
 
 
 def decide_collection(
-    parts: Sequence[Part], policy: Policy, overrides: Overrides | None = None, rules: Sequence[Rule] = RULES
+    parts: Sequence[Part],
+    policy: Policy,
+    overrides: Overrides | None = None,
+    rules: Sequence[Rule] = RULES,
+    limits: SharpnessLimits | None = None,
 ) -> DecidedCollection:
     """Decide all photos of a collection.
 
@@ -142,17 +146,19 @@ def decide_collection(
     `reasons` holds all that apply, in the order of `rules`, also where an override keeps the photo.
 
     Args:
-        parts: at least one; together, all photos of the collection.
+        parts: at least one; together, all photos of the collection, or whole duplicate groups of it with `limits`.
         policy: thresholds.
         overrides: human verdicts, which take precedence over the policy.
         rules: RULES, or a table with rules of your own.
+        limits: sharpness limits of the collection; None: they are computed from `parts`.
     """
     overrides, rules = overrides or Overrides(), tuple(rules)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        limits = fixed_limit(policy.min_sharpness)
-        if policy.adapt_sharpness:
-            scores, width, height = np.concatenate(list(pool.map(_sharpness, parts)), 1)
-            limits = collection_limits(scores, width, height, policy.min_sharpness)
+        if limits is None:
+            limits = fixed_limit(policy.min_sharpness)
+            if policy.adapt_sharpness:
+                scores, width, height = np.concatenate(list(pool.map(_sharpness, parts)), 1)
+                limits = collection_limits(scores, width, height, policy.min_sharpness)
         own = own_rules(rules)
         related = {column.name for column in (*RELATIONS, SHARPNESS_LIMIT)} - set(RANKING_COLUMNS)
         columns = {*RANKING_COLUMNS, *(name for rule in own for name in rule.columns if name not in related)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from curate.decide.check import Finding
 from curate.decide.rules import Policy
-from curate.decide.sharpness_limit import LimitGroup, SharpnessLimits
+from curate.decide.sharpness_limit import LimitGroup, SharpnessLimits, fixed_limit
 from curate.errors import PolicyError
 from manifests import layout
 from manifests.errors import DatasetError
@@ -40,15 +40,29 @@ def decision_footer(policy: Policy, limits: SharpnessLimits, calibration: "BlurC
     return footer
 
 
+def requested_policy(footer: dict[str, str]) -> Policy:
+    """Return the policy that a manifest was decided by. Raises DatasetError where the footer records none."""
+    try:
+        return parse_record(footer.get(layout.POLICY, ""), Policy)
+    except (InvalidRecordError, PolicyError) as error:
+        raise DatasetError(f"{layout.MANIFEST} records no policy ({error}): run `curate decide` again") from error
+
+
 def applied_policy(footer: dict[str, str]) -> Policy:
     """Return the policy that a manifest's verdicts come from, with the sharpness limit of its collection."""
+    policy = requested_policy(footer)
     try:
-        policy = parse_record(footer.get(layout.POLICY, ""), Policy)
         if layout.SHARPNESS_LIMIT in footer:
             policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
-    except (InvalidRecordError, ValueError, PolicyError) as error:
+    except (ValueError, PolicyError) as error:
         raise DatasetError(f"{layout.MANIFEST} records no policy ({error}): run `curate decide` again") from error
     return policy
+
+
+def applied_limits(footer: dict[str, str]) -> SharpnessLimits:
+    """Return the sharpness limits that a manifest was decided by. Raises DatasetError as `requested_policy` does."""
+    groups = limit_groups(footer)
+    return SharpnessLimits(groups) if groups else fixed_limit(requested_policy(footer).min_sharpness)
 
 
 def limit_groups(footer: dict[str, str]) -> tuple[LimitGroup, ...]:

@@ -1,0 +1,226 @@
+"""The log of decisions: a line of JSON for each action, on the disk before the action is acknowledged.
+
+`overrides.csv` is derived from the log. Who edits the file by hand, also while the page is open, changes what is
+decided: the difference becomes an entry of the log. A log that was cut off by a kill ends with its last whole line.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from curate.overrides import COLUMNS, FILE_NAME, read_text
+from curate.review.document import Document, Edit, rebased
+from manifests.errors import DatasetError
+from manifests.input import readable
+from manifests.output import atomic, writable
+from manifests.records import InvalidRecordError, parse_record
+
+FOLDER = "review"
+LOG = "decisions.jsonl"
+
+BEGUN, BY_HAND, UNDO = "begun", "by hand", "undo"
+"""Names of entries that are no action of the page."""
+
+
+NO_EDIT = Edit()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the log.
+
+    Attributes:
+        number: 1, 2, ...; 0 for the first line, and for a note that overrides.csv was written.
+        action: name, such as "drop".
+        by: the browser tab that acted; empty for entries that are no action of the page.
+        edit: the change of overrides.csv.
+        undoes: number of the entry that this one undoes.
+        photos: number of photos, for display.
+        text: of overrides.csv, in the first line and in those of changes by hand.
+        written: SHA-256 of overrides.csv, in a note that it was written.
+    """
+
+    number: int = 0
+    action: str = ""
+    by: str = ""
+    edit: Edit = NO_EDIT
+    undoes: int | None = None
+    photos: int = 0
+    text: str | None = None
+    written: str | None = None
+
+    def encoded(self) -> bytes:
+        """Return the line; values that are not set are left out."""
+        default = asdict(Entry())
+        values = {name: value for name, value in asdict(self).items() if value != default[name]}
+        if "edit" in values:
+            values["edit"] = {name: value for name, value in values["edit"].items() if value}
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+class DecisionLog:
+    """The log of one dataset, and the document that its entries give.
+
+    Attributes:
+        document: overrides.csv as the entries give it.
+        entries: all actions, in order; the entry with number n is `entries[n - 1]`.
+
+    Raises DatasetError where the log is damaged, PolicyError where overrides.csv is faulty, OutputError where the log
+    cannot be written.
+    """
+
+    def __init__(self, dataset: Path) -> None:
+        self.overrides_path = dataset / FILE_NAME
+        self.path = dataset / FOLDER / LOG
+        self.entries: list[Entry] = []
+        self._undone: set[int] = set()
+        self.document: Document
+        with writable(self.path):
+            self.path.parent.mkdir(exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._read()
+
+    def close(self) -> None:
+        """Write overrides.csv, and close the log."""
+        self.write_overrides()
+        os.close(self._file)
+
+    def add(self, action: str, edit: Edit, by: str = "", photos: int = 0, undoes: int | None = None) -> Entry:
+        """Record an action; it is on the disk when this returns."""
+        entry = Entry(len(self.entries) + 1, action, by, edit, undoes, photos)
+        self._append(entry)
+        self._apply(entry)
+        return entry
+
+    def last(self, by: str) -> Entry | None:
+        """Return the last action of a browser tab that is not undone; None where there is none."""
+        for entry in reversed(self.entries):
+            if entry.by == by and entry.action != UNDO and entry.number not in self._undone:
+                return entry
+        return None
+
+    def undo(self, entry: Entry, inverse: Edit) -> Entry:
+        """Record that an action is undone by the `inverse` of its edit."""
+        return self.add(UNDO, inverse, entry.by, entry.photos, entry.number)
+
+    def read_by_hand(self) -> Entry | None:
+        """Take over what a person changed in overrides.csv since it was written; None where nothing was.
+
+        A file that was removed is no change: it is written again. Raises PolicyError where the file is faulty.
+        """
+        if not self.overrides_path.exists():
+            return None
+        text = read_text(self.overrides_path)
+        if _digest(text) == self._written or text == self.document.text():
+            return None
+        hand = Document.parse(text, self.overrides_path)
+        document = rebased(self._base, self.document, hand)
+        entry = Entry(len(self.entries) + 1, BY_HAND, text=document.text())
+        self._append(entry)
+        self._apply(entry)
+        self._note_written(text, Document.parse(text, self.overrides_path))
+        return entry
+
+    def write_overrides(self) -> None:
+        """Write overrides.csv from the log, unless it is up to date. What was changed by hand is taken over before."""
+        self.read_by_hand()
+        text = self.document.text()
+        if _digest(text) == self._written and self.overrides_path.exists():
+            return
+        with atomic(self.overrides_path) as partial:
+            partial.write_bytes(text.encode())
+        self._note_written(text, Document.parse(text, self.overrides_path))
+
+    def _note_written(self, text: str, document: Document) -> None:
+        self._written, self._base = _digest(text), document
+        # Not synchronised: where the note is lost, the next run finds the state of the log that the file shows.
+        with writable(self.path):
+            os.write(self._file, Entry(written=self._written).encoded())
+
+    def _append(self, entry: Entry) -> None:
+        data = entry.encoded()
+        with writable(self.path):
+            size = os.fstat(self._file).st_size
+            try:
+                if os.write(self._file, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fdatasync(self._file)
+            except OSError:
+                # What is not acknowledged is not in the log either.
+                os.ftruncate(self._file, size)
+                raise
+
+    def _apply(self, entry: Entry) -> None:
+        if entry.text is None:
+            self.document.apply(entry.edit)
+        else:
+            self.document = Document.parse(entry.text, self.overrides_path)
+        self.entries.append(entry)
+        if entry.undoes is not None:
+            self._undone.add(entry.undoes)
+
+    def _read(self) -> None:
+        lines = self._whole_lines()
+        if not lines:
+            text = read_text(self.overrides_path) or f"{','.join(COLUMNS)}\n"
+            self.document = Document.parse(text, self.overrides_path)
+            text = self.document.text()
+            self._append(Entry(action=BEGUN, text=text))
+            self._written, self._base = "", Document.parse(text, self.overrides_path)
+            self.write_overrides()
+            return
+        entries = [self._entry(number, line) for number, line in enumerate(lines, 1)]
+        self._fold(entries)
+        self.write_overrides()
+
+    def _fold(self, entries: list[Entry]) -> None:
+        """Apply all entries; find the state of the log that overrides.csv shows, or was derived from."""
+        first, *others = entries
+        self.document = Document.parse(first.text or "", self.overrides_path)
+        text = first.text or ""
+        present = read_text(self.overrides_path)
+        notes = [place for place, entry in enumerate(others) if entry.written]
+        noted = notes[-1] if notes else -1
+        self._written, self._base = _digest(text), Document.parse(text, self.overrides_path)
+        for place, entry in enumerate(others):
+            if entry.number:
+                if entry.number != len(self.entries) + 1:
+                    raise self._damaged(place + 2, f"entry {entry.number} after {len(self.entries)}")
+                try:
+                    self._apply(entry)
+                except ValueError as error:
+                    raise self._damaged(place + 2, str(error)) from error
+            if place == noted or (place > noted and self.document.text() == present):
+                text = self.document.text()
+                self._written, self._base = _digest(text), Document.parse(text, self.overrides_path)
+
+    def _whole_lines(self) -> list[bytes]:
+        """The lines of the log; what was cut off at its end is removed."""
+        with readable(self.path):
+            data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with writable(self.path):
+                os.ftruncate(self._file, whole)
+        return data[:whole].splitlines()
+
+    def _entry(self, number: int, line: bytes) -> Entry:
+        try:
+            entry = parse_record(line.decode(), Entry)
+        except (InvalidRecordError, UnicodeDecodeError) as error:
+            raise self._damaged(number, str(error)) from error
+        if (entry.action == BEGUN) is not (number == 1):
+            raise self._damaged(number, "another entry was expected")
+        return entry
+
+    def _damaged(self, number: int, why: str) -> DatasetError:
+        return DatasetError(
+            f"{self.path}, line {number}: damaged ({why}); restore it, or remove it: {FILE_NAME} keeps what is decided"
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

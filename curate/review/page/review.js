@@ -1,0 +1,432 @@
+// The review page: what is shown, which photos are in focus or selected, and the keys.
+
+import { lasso } from "./lasso.js";
+import { get, listen, me, post, Refused } from "./server.js";
+import * as view from "./view.js";
+import { $, element } from "./view.js";
+
+let state = null; // the dataset, its counts and queues
+let queue = "doubtful";
+let screens = []; // [key, title, open] of the queue
+let at = -1; // place of the shown screen in `screens`
+let shown = null; // the shown screen
+let ahead = null; // promise of the next screen: { key, values }
+let tiles = []; // photos of the shown screen, in order
+let focus = 0; // place in `tiles`
+let anchor = 0; // where a range began
+const selected = new Set(); // rows
+let everything = false; // whether all photos of the queue are selected
+let target = null; // identity that was chosen to move to
+let busy = Promise.resolve(); // actions follow one another
+
+const focused = () => tiles[focus];
+const elementOf = (tile) => tile && document.querySelector(`.tile[data-row="${tile.row}"]`);
+const undecided = (tile) => (queue === "doubtful" ? tile.open : !tile.human && !tile.moved);
+const matchingTiles = () => (shown.kind === "pair" ? [] : shown.groups[0].photos);
+
+async function start() {
+  state = await get("state");
+  $("name").textContent = state.name;
+  document.title = `${state.name}: review`;
+  view.counts($("counts"), state.counts);
+  showProblem(state.problem);
+  showMenu();
+  const wanted = decodeURIComponent(location.hash.slice(1)) || "doubtful";
+  await openQueue(wanted);
+}
+
+function showMenu() {
+  $("queues").replaceChildren(...state.queues.map((entry) => element("li", {},
+    element("button", { type: "button", "aria-current": entry.name === queue ? "true" : null, onclick: () => openQueue(entry.name) },
+      element("span", { class: "label" }, entry.title), element("span", { class: "n" }, view.number(entry.count))))));
+}
+
+async function openQueue(name) {
+  let found;
+  try {
+    [found, state] = await Promise.all([get("queue", { queue: name }), get("state")]);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    $("filter-problem").textContent = error.message;
+    $("filter-problem").hidden = false;
+    return;
+  }
+  $("filter-problem").hidden = true;
+  queue = name;
+  screens = found;
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  $("side").classList.remove("shown");
+  showMenu();
+  const noun = { copies: "Groups of copies", pairs: "Pairs of folders" }[name] ?? "People";
+  $("list-title").textContent = `${noun} (${view.number(screens.length)})`;
+  $("screens").replaceChildren(...screens.slice(0, 2000).map(([key, title, open], place) => element("li", { "data-key": key },
+    element("button", { type: "button", onclick: () => show(place) },
+      element("span", { class: "label" }, title), element("span", { class: "n" }, view.number(open))))));
+  ahead = null;
+  if (screens.length) await show(0);
+  else showNothing();
+}
+
+function showNothing() {
+  [at, shown, tiles] = [-1, null, []];
+  selected.clear();
+  $("title").textContent = "Nothing left to decide here";
+  $("numbers").textContent = "";
+  $("balance").replaceChildren();
+  $("heads-section").hidden = true;
+  $("groups").replaceChildren(element("p", { class: "empty" }, "Choose another queue, or a filter on columns."));
+  $("focus").replaceChildren();
+  $("bar").replaceChildren();
+}
+
+const load = (place) => ({ key: screens[place][0], values: get("screen", { key: screens[place][0], queue }) });
+
+async function show(place, row = null) {
+  const [key] = screens[place];
+  const next = ahead?.key === key ? ahead : load(place);
+  const values = await next.values;
+  [at, shown, everything, target] = [place, values, false, null];
+  selected.clear();
+  tiles = values.groups.flatMap((group) => group.photos);
+  render();
+  const first = row === null ? tiles.findIndex(undecided) : tiles.findIndex((tile) => tile.row === row);
+  setFocus(Math.max(first, 0));
+  $("main").scrollTop = 0;
+  prefetch();
+}
+
+// The next screen and its pictures are loaded while this one is looked at.
+function prefetch() {
+  ahead = at + 1 < screens.length ? load(at + 1) : null;
+  ahead?.values.then((values) => {
+    for (const tile of values.groups[0].photos.slice(0, 24)) new Image().src = view.url(state.version, "crop", tile.row);
+  }, () => { ahead = null; });
+}
+
+function render() {
+  const list = $("screens").children;
+  document.querySelector("#screens [aria-current]")?.removeAttribute("aria-current");
+  list[at]?.firstChild.setAttribute("aria-current", "true");
+  list[at]?.scrollIntoView({ block: "nearest" });
+  $("title").textContent = shown.title;
+  showNumbers();
+  const person = shown.people[shown.identities[0]];
+  $("heads-section").hidden = shown.kind !== "person" || !person.heads.length;
+  $("heads").replaceChildren(...person.heads.map((head) => view.picture(state.version, head, `${person.name}, near the centroid`)));
+  const pair = shown.kind === "pair";
+  $("groups").className = { pair: "columns", copies: "copies" }[shown.kind] ?? "";
+  $("groups").replaceChildren(...shown.groups.filter((group) => group.photos.length).map((group, k) => {
+    const title = pair ? `${group.title} (${view.number(group.total)})` : headings()[k] + ` (${view.number(group.total)})`;
+    const more = group.total > group.photos.length ? `, ${group.photos.length} shown` : "";
+    const grid = element("div", { class: k && !pair ? "grid small" : "grid" }, ...group.photos.map((tile) => view.tileElement(state.version, tile)));
+    return element("section", {}, element("h2", {}, title + more), grid);
+  }));
+}
+
+function headings() {
+  if (shown.kind === "copies") return ["The same picture?"];
+  if (queue === "second") return ["Second person", "First person, and neither"];
+  if (queue === "doubtful") return ["Doubtful", "Others"];
+  return ["In this queue", "Others"];
+}
+
+function showNumbers() {
+  const total = shown.counts.reduce((sum, value) => sum + value, 0);
+  $("numbers").textContent = `${view.plural(total, "photo")} · keep ${shown.counts[0]} · review ${shown.counts[1]} · drop ${shown.counts[2]}`;
+  view.balance($("balance"), shown.counts);
+}
+
+function setFocus(place) {
+  elementOf(focused())?.classList.remove("current");
+  focus = Math.min(Math.max(place, 0), tiles.length - 1);
+  const made = elementOf(focused());
+  made?.classList.add("current");
+  made?.scrollIntoView({ block: "nearest" });
+  showFocused();
+}
+
+function suggestion() {
+  const code = target ?? focused()?.suggested ?? null;
+  return code === null ? null : shown.people[code] ?? null;
+}
+
+function showFocused() {
+  const tile = focused();
+  if (!tile) return;
+  const person = suggestion();
+  const chosen = everything ? "all photos of the queue" : selected.size ? view.plural(selected.size, "selected photo") : "";
+  const image = view.picture(state.version, tile.row, tile.name);
+  image.className = "large";
+  image.onclick = openLoupe;
+  $("focus").replaceChildren(
+    image,
+    element("p", { class: "path" }, tile.name),
+    element("p", { class: `verdict is-${tile.verdict}` }, view.verdictText(tile)),
+    element("ul", {}, ...tile.why.map((line) => element("li", {}, line))),
+    view.actions(shown.kind, act),
+    element("p", { class: "soft" }, chosen ? `Acts on ${chosen}` : ""),
+    ...(shown.kind === "person" ? moveChoice(person) : []),
+  );
+  $("bar").replaceChildren(
+    element("div", { class: "line" }, view.picture(state.version, tile.row), element("span", {}, chosen || tile.why.join(" · ") || tile.name)),
+    view.actions(shown.kind, act),
+  );
+}
+
+function moveChoice(person) {
+  const search = element("input", { id: "person", placeholder: "Move to another person", autocomplete: "off", spellcheck: "false" });
+  const results = element("div", {});
+  search.oninput = async () => {
+    const found = search.value ? await get("people", { text: search.value }) : [];
+    results.replaceChildren(...found.map((other) => view.personButton(state.version, other, "", false, () => {
+      shown.people[other.code] = other;
+      target = other.code;
+      search.blur();
+      showFocused();
+    })));
+  };
+  const shownPerson = person && view.personButton(state.version, person, target === null ? "May be" : "Move to", target !== null, () => act("move"));
+  return [...(shownPerson ? [shownPerson] : []), search, results];
+}
+
+// Actions: they happen at once; what the server has saved is then shown.
+
+function act(name) {
+  busy = busy.then(() => (name === "undo" ? undo() : decide(name))).catch(refused);
+  return busy;
+}
+
+async function decide(name) {
+  if (!shown) return;
+  if (name === "not_copy" || name === "apart") name = shown.kind === "pair" ? "apart" : "not_copy";
+  let rows = selected.size ? [...selected] : focused() ? [focused().row] : [];
+  if (name === "split" && queue === "second" && !selected.size) rows = matchingTiles().filter(undecided).map((tile) => tile.row);
+  const values = { action: name, rows, identity: shown.identities[0] };
+  if (everything) Object.assign(values, { rows: null, queue });
+  if (name === "move") values.other = target ?? focused()?.suggested ?? -1;
+  if (name === "join" || name === "apart") Object.assign(values, { rows: [], other: shown.identities[1] ?? -1 });
+  const change = await post("act", values);
+  const whole = everything;
+  selected.clear();
+  everything = false;
+  apply(change);
+  say(`${describe(change)} · U undoes`);
+  if (whole) return openQueue(queue);
+  await advance(shown.kind === "copies" || name === "join" || name === "apart");
+}
+
+// To the next photo to decide; after the last one, to the next screen.
+async function advance(settled) {
+  const after = tiles.findIndex((tile, place) => place >= focus && undecided(tile) && inQueue(tile));
+  const any = after >= 0 ? after : tiles.findIndex((tile) => undecided(tile) && inQueue(tile));
+  if (!settled && any >= 0) {
+    showLeft(false);
+    return setFocus(any);
+  }
+  showLeft(settled);
+  if (at + 1 < screens.length) return show(at + 1);
+  setFocus(focus);
+}
+
+// In the list of screens: how many photos are left of the shown one.
+function showLeft(settled) {
+  const entry = $("screens").children[at];
+  const left = settled ? 0 : matchingTiles().filter(undecided).length;
+  entry?.classList.toggle("done", !left);
+  if (entry) entry.querySelector(".n").textContent = left ? view.number(left) : "✓";
+}
+
+const inQueue = (tile) => matchingTiles().includes(tile);
+
+async function undo() {
+  const change = await post("undo", {});
+  apply(change);
+  say(describe(change));
+  const rows = new Set(change.rows);
+  const place = tiles.findIndex((tile) => rows.has(tile.row));
+  if (place >= 0) {
+    showLeft(false);
+    return setFocus(place);
+  }
+  const key = change.person && `person:${change.person.code}`;
+  const back = screens.findIndex(([known]) => known === key);
+  if (back < 0) return;
+  await show(back, change.rows[0]);
+  showLeft(false);
+}
+
+function describe(change) {
+  if (change.action === "by hand") return "changed by hand";
+  const verbs = { keep: "Kept", drop: "Dropped", move: "Moved", split: "Split off", reset: "Reset", undo: "Undone", not_copy: "Another picture" };
+  if (change.action === "join") return "One person";
+  if (change.action === "apart") return "Two persons";
+  const words = `${verbs[change.action] ?? change.action}: ${view.plural(change.photos, "photo")}`;
+  return ["move", "split"].includes(change.action) && change.person ? `${words} to ${change.person.name}` : words;
+}
+
+function apply(change) {
+  state.counts = change.counts;
+  view.counts($("counts"), change.counts);
+  ahead = null;
+  for (const fresh of change.tiles) {
+    const tile = tiles.find((known) => known.row === fresh.row);
+    if (!tile) continue;
+    const before = ["keep", "review", "drop"].indexOf(tile.verdict);
+    Object.assign(tile, { ...fresh, why: tile.why });
+    shown.counts[before] -= 1;
+    shown.counts[["keep", "review", "drop"].indexOf(tile.verdict)] += 1;
+    const made = elementOf(tile);
+    if (made) view.paintTile(made, tile);
+  }
+  if (shown) {
+    showNumbers();
+    paintSelection();
+    prefetch();
+  }
+}
+
+function refused(error) {
+  if (error instanceof Refused) return say(error.message, true);
+  if (error instanceof TypeError) return lost();
+  throw error;
+}
+
+let timer = 0;
+function say(text, isRefusal = false) {
+  $("toast").textContent = text;
+  $("toast").classList.toggle("refused", isRefusal);
+  $("toast").hidden = false;
+  clearTimeout(timer);
+  timer = setTimeout(() => { $("toast").hidden = true; }, isRefusal ? 6000 : 2500);
+}
+
+// Selection
+
+function select(rows, on = true) {
+  for (const row of rows) if (on) selected.add(row); else selected.delete(row);
+  everything = false;
+  paintSelection();
+}
+
+function paintSelection() {
+  for (const tile of tiles) elementOf(tile)?.classList.toggle("selected", everything || selected.has(tile.row));
+  showFocused();
+}
+
+function selectAll() {
+  const rows = (shown.kind === "pair" ? [] : matchingTiles()).map((tile) => tile.row);
+  if (rows.every((row) => selected.has(row)) && shown.kind === "person") {
+    everything = true;
+    say("All undecided photos of the queue are selected");
+  } else select(rows);
+  paintSelection();
+}
+
+function move(step, extend) {
+  if (!tiles.length) return;
+  if (extend && !selected.size) anchor = focus;
+  setFocus(focus + step);
+  if (!extend) { anchor = focus; return; }
+  selected.clear();
+  select(tiles.slice(Math.min(anchor, focus), Math.max(anchor, focus) + 1).map((tile) => tile.row));
+}
+
+// The step to the photo above or below, by where it is drawn.
+function vertical(direction) {
+  const box = elementOf(focused()).getBoundingClientRect();
+  let best = 0;
+  let distance = Infinity;
+  tiles.forEach((tile, place) => {
+    const other = elementOf(tile).getBoundingClientRect();
+    const down = direction * (other.top - box.top);
+    const far = down * 4 + Math.abs(other.left - box.left);
+    if (down > 8 && far < distance) [best, distance] = [place - focus, far];
+  });
+  return best;
+}
+
+// The photo at large
+
+async function openLoupe() {
+  const tile = focused();
+  if (!tile) return;
+  const photo = await get("photo", { row: tile.row });
+  $("loupe").replaceChildren(...view.loupe(state.version, photo, close));
+  $("loupe").hidden = false;
+}
+
+function close() {
+  if (!$("keys").hidden) $("keys").hidden = true;
+  else if (!$("loupe").hidden) $("loupe").hidden = true;
+  else { selected.clear(); everything = false; target = null; paintSelection(); }
+}
+
+function toggleHelp() {
+  $("keys").replaceChildren(view.help());
+  $("keys").hidden = !$("keys").hidden;
+}
+
+// Keys
+
+const step = (count, extend) => { move(count, extend); if (!$("loupe").hidden) openLoupe(); };
+const KEYS = {
+  k: () => act("keep"), d: () => act("drop"), m: () => act("move"), s: () => act("split"), r: () => act("reset"),
+  j: () => act("join"), x: () => act("apart"), u: () => act("undo"),
+  n: () => at + 1 < screens.length && show(at + 1), p: () => at > 0 && show(at - 1),
+  arrowright: (shift) => step(1, shift), arrowleft: (shift) => step(-1, shift),
+  arrowdown: (shift) => step(vertical(1), shift), arrowup: (shift) => step(vertical(-1), shift),
+  " ": () => focused() && select([focused().row], !selected.has(focused().row)),
+  enter: () => ($("loupe").hidden ? openLoupe() : close()), escape: close, "?": toggleHelp, "/": () => $("terms").focus(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("input")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const key = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && key === "a" && shown) selectAll();
+  else if (event.ctrlKey || event.metaKey || event.altKey || !(key in KEYS)) return;
+  else if (!event.repeat || key.startsWith("arrow")) KEYS[key](event.shiftKey);
+  event.preventDefault();
+});
+
+$("groups").addEventListener("click", (event) => {
+  const row = Number(event.target.closest(".tile")?.dataset.row ?? -1);
+  const place = tiles.findIndex((tile) => tile.row === row);
+  if (place < 0) return;
+  if (event.shiftKey) return move(place - focus, true);
+  setFocus(place);
+  if (event.ctrlKey || event.metaKey) select([row], !selected.has(row));
+  else openLoupe();
+});
+lasso($("main"), (rows) => select(rows));
+$("keys").onclick = toggleHelp;
+$("help").onclick = toggleHelp;
+$("undo").onclick = () => act("undo");
+$("next").onclick = () => KEYS.n();
+$("previous").onclick = () => KEYS.p();
+$("menu").onclick = () => $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("shown")));
+$("filter").onsubmit = (event) => {
+  event.preventDefault();
+  $("terms").blur();
+  openQueue($("terms").value ? `filter:${$("terms").value}` : "doubtful");
+};
+
+function showProblem(text) {
+  $("problem").textContent = text;
+  $("problem").hidden = !text;
+}
+
+const lost = () => showProblem("The server does not answer. What was shown as decided is saved; start `curate review` again.");
+
+listen(
+  (change) => {
+    if (change.by === me) return;
+    apply(change);
+    say(`${change.by ? "Another window" : "overrides.csv"}: ${describe(change)}`);
+  },
+  () => start().catch(lost),
+  lost,
+);
+start().catch(refused);

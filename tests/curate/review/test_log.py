@@ -1,0 +1,92 @@
+"""The log of decisions: nothing acknowledged is lost, and overrides.csv follows it and the hand."""
+
+from pathlib import Path
+
+import pytest
+
+from curate.errors import DatasetError, PolicyError
+from curate.review.log import BY_HAND, DecisionLog
+
+HEADER = "image_id,verdict,note,identity,other\n"
+
+
+def drop(log: DecisionLog, photo: str, by: str = "tab") -> None:
+    log.add("drop", log.document.edit([log.document.new_line(image_id=photo, verdict="drop")]), by, 1)
+
+
+def lines(folder: Path) -> list[str]:
+    return (folder / "overrides.csv").read_text().splitlines()[1:]
+
+
+def test_decisions_survive_without_overrides_csv(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    drop(log, "b.jpg")  # and the process is killed: the log is neither closed nor overrides.csv written
+    assert lines(tmp_path) == []
+    again = DecisionLog(tmp_path)
+    assert lines(tmp_path) == ["a.jpg,drop,,,", "b.jpg,drop,,,"]
+    assert [entry.number for entry in again.entries] == [1, 2]
+
+
+def test_a_line_that_was_cut_off_was_never_acknowledged(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    drop(log, "b.jpg")
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole[:-5])
+    assert [entry.photos for entry in DecisionLog(tmp_path).entries] == [1]
+    assert lines(tmp_path) == ["a.jpg,drop,,,"]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    log.close()
+    log.path.write_bytes(log.path.read_bytes().replace(b'"action":"drop"', b'"action":7', 1))
+    with pytest.raises(DatasetError, match=r"decisions.jsonl, line 3: damaged \(action is 7, expected text\); restore"):
+        DecisionLog(tmp_path)
+
+
+@pytest.mark.parametrize("while_open", [True, False])
+def test_what_is_edited_by_hand_is_kept(tmp_path: Path, while_open: bool) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    drop(log, "b.jpg")
+    log.write_overrides()
+    file = tmp_path / "overrides.csv"
+    file.write_text(HEADER + "\nb.jpg,keep,it is sharp,,\n")
+    if while_open:
+        drop(log, "c.jpg")
+        log.write_overrides()
+    else:
+        log = DecisionLog(tmp_path)
+        drop(log, "c.jpg")
+        log.write_overrides()
+    assert file.read_text() == HEADER + "\nb.jpg,keep,it is sharp,,\nc.jpg,drop,,,\n"
+    assert [entry.action for entry in log.entries].count(BY_HAND) == 1
+    assert DecisionLog(tmp_path).document.text() == file.read_text()
+
+
+def test_a_faulty_file_is_left_alone_and_decisions_go_on(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    file = tmp_path / "overrides.csv"
+    file.write_text(HEADER + "b.jpg,kep,,,\n")
+    drop(log, "a.jpg")
+    with pytest.raises(PolicyError, match=r"line 2: unknown verdict 'kep'"):
+        log.write_overrides()
+    assert lines(tmp_path) == ["b.jpg,kep,,,"]
+    file.write_text(HEADER + "b.jpg,keep,,,\n")
+    log.write_overrides()
+    assert lines(tmp_path) == ["b.jpg,keep,,,", "a.jpg,drop,,,"]
+
+
+def test_a_window_undoes_its_own_actions(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg", by="first")
+    drop(log, "b.jpg", by="second")
+    last = log.last("first")
+    assert last is not None
+    log.undo(last, log.document.inverse(last.edit))
+    log.write_overrides()
+    assert lines(tmp_path) == ["b.jpg,drop,,,"]
+    assert log.last("first") is None
