@@ -42,7 +42,7 @@ def planned(cleaned: Cleaned, tmp_path_factory: pytest.TempPathFactory) -> FitPl
 
 def test_losses_come_in_three_stages(planned: FitPlan, tmp_path: Path) -> None:
     rows = run(with_recipe(planned, tmp_path))
-    first = {"reconstruction", "structure", "classification"}
+    first = {"reconstruction", "structure", "classification", "recognisability"}
     refining = {"identity", "consistency", "adversarial", "feature_matching", "discriminator"}
     assert [set(losses(row)) for row in rows] == [first] * 5 + [first | refining]
     assert all(np.isfinite(value) for row in rows for value in row.values())

@@ -8,7 +8,7 @@ reconstructed with its own person's vector, and in a swap the vector is another 
 faces sharp, and an identity loss on swaps makes them more like the person.
 """
 
-from typing import Any
+import math
 
 import torch
 import torch.nn.functional as F
@@ -205,10 +205,20 @@ class PeopleGenerator(FaceGenerator):
         assert image is not None
         return image + 0.5
 
-    def classify(self, code: Tensor, anonymity: float) -> Tensor:
-        """Logits (N, P) of the people; the gradient to the codes is reversed and multiplied by `anonymity`."""
-        logits: Tensor = self.classifier(_ReversedGradient.apply(code, anonymity))
+    def classify(self, code: Tensor) -> Tensor:
+        """Logits (N, P) of the people, for training the classifier: without a gradient to the codes."""
+        logits: Tensor = self.classifier(code.detach().float())
         return logits
+
+    def recognisability(self, code: Tensor) -> Tensor:
+        """KL divergence of the classifier's guess from a uniform one, mean over codes; no gradient to the classifier.
+
+        A confusion loss (Tzeng et al. 2015, eq. 4). It is smallest where the classifier has no preference, whereas a
+        reversed gradient of its loss has no minimum, and drives codes far away when the classifier lags behind.
+        """
+        fixed = {name: parameter.detach() for name, parameter in self.classifier.named_parameters()}
+        logits: Tensor = torch.func.functional_call(self.classifier, fixed, (code.float(),))
+        return -logits.log_softmax(1).mean() - math.log(len(self.names))
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)
@@ -216,19 +226,6 @@ class PeopleGenerator(FaceGenerator):
         if image.shape[-1] != self.size:
             image = _double(image)
         return image.clamp(0, 1)
-
-
-class _ReversedGradient(torch.autograd.Function):
-    """The identity function, whose gradient is multiplied by -weight."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradients[0], None
 
 
 def _double(x: Tensor) -> Tensor:

@@ -17,19 +17,18 @@ _FEATURE_RADIUS = 0.06  # deviation of the bells around eyes and mouth, in sides
 
 
 class PeopleObjective:
-    """L_G = lambda_rec L_1 + lambda_struct L_ssim + L_class + r (lambda_adv L_adv + lambda_wfm L_wfm + L_swap).
+    """L_G = lambda_rec L_1 + lambda_struct L_ssim + L_class + lambda_anon L_anon + r (L_swap + L_sharp).
 
     All on distorted photos of each person. L_1 and L_ssim are weighted by the recipe's mask, the face fully and the
     rest a little, and by 1 + lambda_feat around eyes and mouth. L_class is the cross-entropy of a classifier of people
-    on the code. Its gradient is reversed and multiplied by lambda_anon before it reaches the encoder (Ganin et al.
-    2016): the classifier learns to recognise people, and the encoder to hide them.
+    on the code, which trains the classifier alone; L_anon trains the encoder to leave it without a preference.
 
     r rises from 0 to 1 when reconstruction has learned the faces (`FaceGenerator.refinement`). Its losses are computed
-    on faces pasted into their targets inside of the mask. The first half of the batch is swapped for them, and
-    L_swap = lambda_id L_id + lambda_con L_con is computed on that half: L_id is the distance to the person's mean
-    latent, as far as it exceeds that of the person's photos, L_con the squared distance between the codes of target and
-    swap, relative to the codes' variance. The distortion, which blurs reconstructions because the undistorted shape
-    cannot be known, fades out as r rises.
+    on faces pasted into their targets inside of the mask: L_sharp = lambda_adv L_adv + lambda_wfm L_wfm. The first half
+    of the batch is swapped for them, and L_swap = lambda_id L_id + lambda_con L_con is computed on that half: L_id is
+    the distance to the person's mean latent, as far as it exceeds that of the person's photos, L_con the squared
+    distance between the codes of target and swap, relative to the codes' variance. The distortion, which blurs
+    reconstructions because the undistorted shape cannot be known, fades out as r rises.
     """
 
     OUTSIDE = 0.1
@@ -51,7 +50,6 @@ class PeopleObjective:
         people = self._people(batch)
         code = generator.encode(faces.input)
         decoded = generator.decode(code, people)
-        guesses = generator.classify(code, recipe.anonymity)
         with torch.autocast(decoded.device.type, enabled=False):
             margin = F.max_pool2d(faces.masks, 2 * self.MARGIN + 1, 1, self.MARGIN)
             features = feature_map(transform(batch.points, invert(faces.matrices)), margin.shape[-1])
@@ -62,10 +60,12 @@ class PeopleObjective:
             terms = {
                 "reconstruction": losses.weighted_mean((decoded - target).abs(), weights),
                 "structure": losses.structure(decoded, target, weights),
-                "classification": F.cross_entropy(guesses.float(), people),
+                "classification": F.cross_entropy(generator.classify(code), people),
+                "recognisability": generator.recognisability(code),
             }
             total = recipe.reconstruction * terms["reconstruction"] + recipe.structure * terms["structure"]
-            total = total + terms["classification"] + self.CODE * code.float().square().mean()
+            total = total + terms["classification"] + recipe.anonymity * terms["recognisability"]
+            total = total + self.CODE * code.float().square().mean()
         if not generator.refinement:
             return Loss(total, {name: term.detach() for name, term in terms.items()}, decoded.detach())
         pasted = torch.lerp(faces.target, decoded, faces.masks)

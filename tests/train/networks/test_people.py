@@ -67,9 +67,24 @@ def test_the_last_level_is_added_after_half_size_images_and_the_refining_losses_
         assert network(faces(), torch.eye(3)[:2]).shape == (2, 3, 64, 64)
 
 
-def test_the_gradient_of_the_classifier_is_reversed_before_the_code() -> None:
+def test_the_classifier_learns_people_from_codes_and_the_encoder_to_leave_it_without_a_preference() -> None:
     network = generator()
     code = torch.randn(4, 96, requires_grad=True)
-    gradients = [torch.autograd.grad(network.classify(code, weight)[:, 0].sum(), code)[0] for weight in (-1.0, 0.5)]
-    assert gradients[0].abs().sum() > 0
-    assert torch.allclose(gradients[1], -0.5 * gradients[0])
+    weights = list(network.classifier.parameters())
+    network.classify(code).square().sum().backward()
+    assert code.grad is None
+    assert all(weight.grad is not None for weight in weights)
+
+    # Codes of an autocast encoder, outside of autocast.
+    assert network.classify(code.bfloat16()).dtype == network.recognisability(code.bfloat16()).dtype == torch.float32
+
+    network.zero_grad()
+    before = network.recognisability(code)
+    before.backward()
+    assert all(weight.grad is None for weight in weights)
+    assert code.grad is not None
+    assert network.recognisability(code - 0.1 * code.grad) < before
+    # The smallest value is 0: no guess is better than another.
+    torch.nn.init.zeros_(network.classifier[2].weight)  # type: ignore[arg-type]
+    torch.nn.init.zeros_(network.classifier[2].bias)  # type: ignore[arg-type]
+    assert network.recognisability(code).item() == pytest.approx(0, abs=1e-6)
