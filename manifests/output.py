@@ -93,8 +93,9 @@ def atomic(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """Context manager: yield an empty folder beside `path`; on exit it takes the place of `path`, an earlier folder.
+    Without `replace`, that one stays, and the new one is discarded.
 
     The two are exchanged in one step where the file system can (Linux: ext4, XFS, Btrfs, tmpfs); elsewhere a kill
     between two renames leaves no folder called `path`, and never a mixed one. All files are on the disk before.
@@ -113,7 +114,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield partial
         with writable(path):
             sync_file_system(partial)
-            _take_place(partial, path)
+            if replace:
+                _take_place(partial, path)
+            elif not path.is_dir():
+                _rename(partial, path)
             _sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

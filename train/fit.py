@@ -28,7 +28,7 @@ from train.data.loader import Batch, PairLoader
 from train.data.pairs import PairRows, PairSampler
 from train.data.people import few_photos, mean_latents, select_people, spreads
 from train.errors import RecipeError
-from train.loop import run_loop
+from train.loop import Interruptible, never_interrupted, run_loop
 from train.networks.conditioning import identity_conditioning
 from train.networks.people import PeopleGenerator, parse_people
 from train.processes import Processes
@@ -136,13 +136,19 @@ def describe(planned: FitPlan) -> list[str]:
     ]
 
 
-def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | None = None) -> Path:
+def run(
+    planned: FitPlan,
+    listener: Listener = SILENT,
+    processes: Processes | None = None,
+    interruptible: Interruptible = never_interrupted,
+) -> Path:
     """Train, from the newest checkpoint of the run's folder where there is one.
 
     Args:
         planned: from `plan`.
         listener: receives the images trained on, and each line of the log as a note.
         processes: the processes that divide each batch, of which the first one writes; None for this one alone.
+        interruptible: see `train.loop.run_loop`. An interrupted training continues when it is run again.
 
     Returns:
         Path of the last checkpoint.
@@ -174,7 +180,7 @@ def run(planned: FitPlan, listener: Listener = SILENT, processes: Processes | No
             listener.note(note)
         try:
             _resume(planned, training, loader, listener)
-            run_loop(training, loader, _samples(planned, latents, held_out), planned.facts, listener)
+            run_loop(training, loader, _samples(planned, latents, held_out), planned.facts, listener, interruptible)
         finally:
             loader.close()
         # The first process may still be writing the last checkpoint.

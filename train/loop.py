@@ -2,6 +2,8 @@
 
 import resource
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,14 @@ from train.checkpoint import CheckpointWriter, RunFacts
 from train.data.loader import Batch, PairLoader
 from train.journal import Journal
 from train.training import Training
+
+Interruptible = Callable[[], AbstractContextManager[Callable[[], bool]]]
+"""Returns a context manager, entered while steps are taken, that yields whether to stop after the current step."""
+
+
+def never_interrupted() -> AbstractContextManager[Callable[[], bool]]:
+    """The `Interruptible` of a training that is not to stop early."""
+    return nullcontext(lambda: False)
 
 
 @dataclass(frozen=True)
@@ -40,16 +50,29 @@ class LogLine:
         return f"{self.images:>10,} images {share:>4.0%}  {speed}  {memory:.1f} GiB  {losses}"
 
 
-def run_loop(training: Training, loader: PairLoader, samples: Batch, facts: RunFacts, listener: Listener) -> None:
+def run_loop(
+    training: Training,
+    loader: PairLoader,
+    samples: Batch,
+    facts: RunFacts,
+    listener: Listener,
+    interruptible: Interruptible = never_interrupted,
+) -> None:
     """Train up to the recipe's images; the first process writes log, sample grids and checkpoints to `training.out`.
 
-    Each log line is a note of the listener. samples: the pairs of the sample grids, with source photos.
+    Args:
+        training, loader: what is trained, and on what.
+        samples: the pairs of the sample grids, with source photos.
+        facts: recorded in checkpoints.
+        listener: receives each log line as a note.
+        interruptible: of a training in one process, which then stops with a checkpoint of its last step.
     """
     if training.processes.first:
         listener.start("training", training.recipe.images, "images")
         listener.advance(training.images)
         try:
-            _train_and_record(training, loader, samples, facts, listener)
+            with interruptible() as interrupted:
+                _train_and_record(training, loader, samples, facts, listener, interrupted)
         finally:
             listener.finish()
     else:
@@ -57,21 +80,29 @@ def run_loop(training: Training, loader: PairLoader, samples: Batch, facts: RunF
 
 
 def _train_and_record(
-    training: Training, loader: PairLoader, samples: Batch, facts: RunFacts, listener: Listener
+    training: Training,
+    loader: PairLoader,
+    samples: Batch,
+    facts: RunFacts,
+    listener: Listener,
+    interrupted: Callable[[], bool],
 ) -> None:
     recipe, out = training.recipe, training.out
     journal = Journal(out, training.images)
     writer = CheckpointWriter(out / "checkpoints", recipe.checkpoints)
     next_save = _next_multiple(training.images, recipe.checkpoint_images)
     next_grid = _next_multiple(training.images, recipe.sample_images)
-    steps, images_before, time_before = 0, training.images, time.monotonic()
+    steps = training.images // recipe.batch  # a resumed training has its log lines where an undisturbed one has them
+    images_before, time_before = training.images, time.monotonic()
+    stop = False
     try:
-        while not training.finished:
+        while not (training.finished or stop):
             training.step(loader)
             listener.advance(recipe.batch)
             steps += 1
+            stop = interrupted()
             # Checkpoints are written only where a log line is, so that a resume splits no mean.
-            if steps % recipe.log_steps and not training.finished:
+            if steps % recipe.log_steps and not (training.finished or stop):
                 continue
             losses = training.losses.means()
             rate = (training.images - images_before) / (time.monotonic() - time_before)
@@ -82,7 +113,7 @@ def _train_and_record(
             if training.images >= next_grid or training.finished:
                 journal.grid(training.images, sample_grid(samples, training.samples(samples)))
                 next_grid = _next_multiple(training.images, recipe.sample_images)
-            if training.images >= next_save or training.finished:
+            if training.images >= next_save or training.finished or stop:
                 writer.write(training.save(facts, loader.state_dict()))
                 next_save = _next_multiple(training.images, recipe.checkpoint_images)
             images_before, time_before = training.images, time.monotonic()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,3 +180,18 @@ def test_killed_and_continued_gives_the_same_losses(cleaned: Cleaned, tmp_path: 
         return [{"images": row["images"], **losses(row)} for row in rows]
 
     assert logged("killed") == logged("whole")
+
+
+def test_an_interrupted_training_writes_a_checkpoint_and_continues_alike(planned: FitPlan, tmp_path: Path) -> None:
+    rare = {"images": 32, "log_steps": 3, "checkpoint_images": 32, "sample_images": 32}
+    whole = run(with_recipe(planned, tmp_path / "whole", **rare))
+    stopped = with_recipe(planned, tmp_path / "stopped", **rare)
+    steps = iter(range(100))
+    path = fit.run(stopped, interruptible=lambda: nullcontext(lambda: next(steps) == 3))
+    assert path == stopped.request.out / "checkpoints/000000000016.safetensors"
+
+    continued = run(stopped)
+    assert [row["images"] for row in whole] == [12, 24, 32]
+    assert [row["images"] for row in continued] == [24, 32]
+    assert losses(continued[-1]) == pytest.approx(losses(whole[-1]), rel=1e-4)
+    assert checkpoint.newest(stopped.request.out / "checkpoints") == path.with_name("000000000032.safetensors")

@@ -112,7 +112,7 @@ def swap(
     import sys
 
     from curate.faces.models import check_device
-    from train.swap.interrupt import deferred_interrupt
+    from train.interrupt import deferred_interrupt
     from train.swap.plan import SwapRequest, plan
     from train.swap.run import ExistingVideo, SwappedPhotos, run
 

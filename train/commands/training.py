@@ -1,5 +1,7 @@
 """`simswap fit`: parses options, calls `train.fit`, prints. Heavy modules are imported inside the command."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,7 @@ import typer
 from curate.commands.options import Device
 from curate.commands.progress import ProgressBar
 from curate.listener import SILENT
+from curate.program import Interrupted
 
 
 class Precision(StrEnum):
@@ -78,6 +81,8 @@ def fit(
 ) -> None:
     """Train a generator. A run that was stopped or killed continues when the same command is run again.
 
+    Ctrl-C ends it after the current step, with a checkpoint; a second Ctrl-C at once.
+
     Writes OUT/log.jsonl, TensorBoard events (if tensorboard is installed), OUT/samples and OUT/checkpoints.
 
     Several GPUs: torchrun --nproc-per-node 4 -m train.cli fit ...; each takes its share of the batch.
@@ -93,6 +98,8 @@ def fit(
 
     from curate.faces.models import check_device
     from train.fit import FitRequest, describe, plan, run
+    from train.interrupt import DeferredInterrupt, deferred_interrupt
+    from train.loop import never_interrupted
     from train.processes import divide_batch, join_processes
 
     folder = out or Path("runs") / Path(recipe).stem
@@ -117,6 +124,19 @@ def fit(
             return
         where = device_name if processes.count == 1 else f"{processes.count} processes, the first on {device_name}"
         listener.note(f"{recipe}, on {where}, embedder {planned.embedder.name}, from {data} to {folder}")
-        checkpoint = run(planned, listener, processes)
+        interrupts: list[DeferredInterrupt] = []
+
+        @contextmanager
+        def interruptible() -> Iterator[DeferredInterrupt]:
+            warning = "finishing the current step and its checkpoint; Ctrl-C again stops at once"
+            with deferred_interrupt(lambda: listener.note(warning)) as interrupted:
+                interrupts.append(interrupted)
+                yield interrupted
+
+        # Several processes, each with its own signal, cannot stop after the same step.
+        alone = processes.count == 1
+        checkpoint = run(planned, listener, processes, interruptible if alone else never_interrupted)
         listener.note(f"checkpoint: {checkpoint}")
+        if interrupts and (number := interrupts[0].number) is not None:
+            raise Interrupted(number)
         listener.note(f"samples:    {folder / 'samples'}")

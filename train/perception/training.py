@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from curate.errors import SourceError
 from curate.faces.deeplab import DeepLabV3Plus
 from curate.faces.segment import Segmenter, read_weights
 from manifests.landmarks import MASK_CLASSES
 from manifests.output import OutputLock, atomic
+from train.errors import CheckpointError
 from train.perception.augmentation import Augmentation, degrade
 from train.perception.celebamask import load_photos, split_names
 from train.perception.iou import iou_scores
@@ -37,8 +39,10 @@ from train.perception.recipe import (
     phase_at,
 )
 from train.perception.segmentation_loss import class_weights, segmentation_loss
+from train.perception.state import read_state
 
 _MAX_GRADIENT_NORM = 5.0
+_ADVICE = "train with the version that wrote it, or give another --out"
 
 
 @dataclass(frozen=True)
@@ -184,24 +188,31 @@ class SegmenterTraining:
     def save(self) -> None:
         """Write the checkpoint, whole or not at all. Raises OutputError."""
         state = {"network": self.network.state_dict(), "average": self.average.state_dict(), "images": self.images}
-        with atomic(self.options.checkpoint) as partial:
-            torch.save(state | {"optimiser": self.optimiser.state_dict()}, partial)
+        # Given a path, torch.save records its name, which is a random one.
+        with atomic(self.options.checkpoint) as partial, partial.open("wb") as file:
+            torch.save(state | {"optimiser": self.optimiser.state_dict()}, file)
 
     def resume(self) -> None:
-        """Load the checkpoint, if there is one."""
-        if not self.options.checkpoint.exists():
+        """Load the checkpoint, if there is one. Raises CheckpointError where it is damaged or of another network."""
+        path = self.options.checkpoint
+        if not path.exists():
             return
-        state = torch.load(self.options.checkpoint, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.images = state["images"]
+        state = read_state(path)
+        try:
+            self.network.load_state_dict(state.network)
+            self.average.load_state_dict(state.average)
+            self.optimiser.load_state_dict(state.optimiser)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path} is of another network ({reason}): {_ADVICE}") from error
+        self.images = state.images
 
 
 def train(options: SegmenterOptions) -> None:
     """Run the schedule from the last checkpoint of the run to `options.images` images.
 
-    Raises BusyError where another run uses the folder, OutputError where it cannot be written.
+    Raises BusyError where another run uses the folder, OutputError where it cannot be written, SourceError for data
+    that cannot be used, CheckpointError for a checkpoint that cannot be continued.
     """
     with OutputLock(options.out):
         _train(options)
@@ -212,6 +223,8 @@ def _train(options: SegmenterOptions) -> None:
     train_names, test_names = split_names(options.data)
     images, labels = load_photos(options.data, train_names, CACHE_SIZE)
     test_images, test_labels = load_photos(options.data, test_names, TEST_SIZE)
+    if len(repeated_rows(labels)) < options.batch:
+        raise SourceError(f"--data {options.data}: {len(images)} photos are no batch of {options.batch}: lower --batch")
     training = SegmenterTraining(options)
     training.resume()
     source = BatchSource(images, labels, options, training.images)

@@ -3,17 +3,18 @@
 import os
 import re
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Collection
+from contextlib import ExitStack
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from curate.errors import ModelError
 from curate.listener import SILENT, Listener, progress
+from manifests.output import atomic, remove_partials, writable
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte
@@ -39,7 +40,8 @@ def download(url: str, path: Path, listener: Listener = SILENT) -> None:
             with part.open("ab" if done else "wb") as out, step as advance:
                 advance(done)
                 while block := response.read(_BLOCK):
-                    out.write(block)
+                    with writable(part):
+                        out.write(block)
                     done += len(block)
                     advance(len(block))
     except urllib.error.HTTPError as error:
@@ -73,14 +75,13 @@ def unpack_models(archive: Path, folder: Path, required: Collection[str]) -> Non
             members = {_safe_name(archive, member): member for member in bundle.infolist() if not member.is_dir()}
             if missing := sorted(set(required) - members.keys()):
                 raise ModelError(f"{archive}: contains no {' and no '.join(missing)}; it is not the pack {folder.name}")
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
-                new = [name for name in members if name.endswith(".onnx") and not (folder / name).exists()]
-                for name in new:
-                    with bundle.open(members[name]) as source, Path(temporary, name).open("wb") as out:
+            remove_partials(folder)
+            new = [name for name in members if name.endswith(".onnx") and not (folder / name).exists()]
+            with ExitStack() as files:
+                partials = [files.enter_context(atomic(folder / name)) for name in new]
+                for name, partial in zip(new, partials, strict=True):
+                    with bundle.open(members[name]) as source, writable(partial), partial.open("wb") as out:
                         shutil.copyfileobj(source, out, _BLOCK)
-                for name in new:
-                    os.replace(Path(temporary, name), folder / name)
     except zipfile.BadZipFile as error:
         raise ModelError(f"{archive}: not a complete zip file ({error}); remove it and fetch again") from error
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 from pathlib import Path
 
 import c2pa  # type: ignore[import-untyped]
@@ -95,3 +96,31 @@ def test_a_home_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SWAPSET_HOME", str(file))
     with pytest.raises(OutputError, match="credentials"):
         certificates.load_own()
+
+
+class Stop(Exception):
+    """Raised by a signal."""
+
+
+def test_a_signal_never_makes_credentials_invalid(photo: Pixels) -> None:
+    data = sign(encoded(photo, "JPEG"), certificates.load_own(), MARK_ID, "both", Provenance())
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    stopped = 0
+    try:
+        for delay in np.linspace(0.0005, 0.03, 40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(delay))
+                state = check(data).state
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Stop:
+                stopped += 1
+            else:
+                assert state == "trusted"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert stopped

@@ -9,8 +9,6 @@ makes them trusted.
 import datetime
 import os
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from manifests.output import writable
+from manifests.output import atomic_folder, remove_partials_of
 from train.errors import MarkError
 
 _CHAIN, _KEY, _ROOT = "certificate.pem", "key.pem", "authority.pem"
@@ -127,24 +125,19 @@ def create(folder: Path) -> None:
         .sign(authority, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    with writable(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".credentials-", dir=folder.parent))
+    remove_partials_of(folder)
     try:
-        with writable(folder):
-            (staging / _ROOT).write_bytes(root.public_bytes(pem))
-            (staging / _CHAIN).write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
-            (staging / _KEY).touch(0o600)
-            (staging / _KEY).write_bytes(
+        with atomic_folder(folder, replace=False) as unfinished:
+            unfinished.chmod(0o700)
+            (unfinished / _ROOT).write_bytes(root.public_bytes(pem))
+            (unfinished / _CHAIN).write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
+            (unfinished / _KEY).touch(0o600)
+            (unfinished / _KEY).write_bytes(
                 key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             )
-        try:
-            staging.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was first, and its certificate is used
-                raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    except OSError:
+        if not folder.is_dir():  # otherwise another process was first, and its certificate is used
+            raise
 
 
 def _key_usage(*allowed: str) -> x509.KeyUsage:

@@ -6,9 +6,11 @@ is requested and nothing is fetched.
 
 import io
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import c2pa  # type: ignore[import-untyped]
 
@@ -18,6 +20,7 @@ from train.marks.credentials.certificates import Signer, own_root
 from train.marks.mark import Provenance
 from train.marks.metadata.xmp import SOURCE_TYPE
 
+Result = TypeVar("Result")
 State = Literal["trusted", "valid", "invalid", "absent"]
 
 _AI_SOURCE = "rainedAlgorithmicMedia"
@@ -81,7 +84,7 @@ def sign(data: bytes, signer: Signer, mark_id: int, label: str, provenance: Prov
                 builder.set_intent(c2pa.C2paBuilderIntent.CREATE, composite)
             for path in provenance.components:
                 _add_ingredient(builder, path, "componentOf")
-            builder.sign(signing, MIME[format], io.BytesIO(data), result)
+            _in_thread(lambda: builder.sign(signing, MIME[format], io.BytesIO(data), result))
     except c2pa.C2paError as error:
         raise MarkError(f"the content credentials could not be signed: {error}") from error
     return result.getvalue()
@@ -94,12 +97,26 @@ def check(data: bytes) -> Credentials:
     if root:
         settings["trust"] = {"user_anchors": root}
     try:
-        with c2pa.Context.from_dict(settings) as context, c2pa.Reader(None, io.BytesIO(data), None, context) as reader:
-            return _from_store(json.loads(reader.json()))
+        return _from_store(json.loads(_in_thread(lambda: _read(data, settings))))
     except c2pa.C2paError as error:
         if any(name in f"{type(error).__name__} {error}" for name in _ABSENT):
             return Credentials("absent")
         return Credentials("invalid", problems=(str(error),))
+
+
+def _read(data: bytes, settings: dict[str, Any]) -> str:
+    with c2pa.Context.from_dict(settings) as context, c2pa.Reader(None, io.BytesIO(data), None, context) as reader:
+        return str(reader.json())
+
+
+def _in_thread(call: Callable[[], Result]) -> Result:
+    """Call in a thread of its own, and wait for it also where a signal arrives meanwhile.
+
+    The library reads files by calling Python. In the main thread a signal raises its exception there, which the library
+    takes for a file that cannot be read: an intact file would be reported as changed.
+    """
+    with ThreadPoolExecutor(1, "credentials") as pool:
+        return pool.submit(call).result()
 
 
 def _from_store(store: dict[str, Any]) -> Credentials:
@@ -135,8 +152,6 @@ def _add_ingredient(builder: c2pa.Builder, path: Path, relation: str) -> None:
     except OSError as error:
         raise MarkError(f"{path}: {error.strerror}; content credentials must record every photo used") from error
     format = photo_format(data)
-    builder.add_ingredient(
-        {"title": path.name, "relationship": relation},
-        MIME[format] if format else "application/octet-stream",
-        io.BytesIO(data),
-    )
+    facts = {"title": path.name, "relationship": relation}
+    mime = MIME[format] if format else "application/octet-stream"
+    _in_thread(lambda: builder.add_ingredient(facts, mime, io.BytesIO(data)))

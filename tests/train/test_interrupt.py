@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from train.swap.interrupt import deferred_interrupt
+from train.interrupt import deferred_interrupt
 
 
 def test_the_second_interrupt_stops_at_once() -> None:
