@@ -3,8 +3,10 @@
 Where the upright photo shows no face, or one with a score that faces seldom have, other orientations of a small view
 are searched: of the surroundings of the face, or of the whole photo. All three are searched, unless the score and the
 tilt of the face leave one likely. An orientation with at least the score of the photo as stored is then searched at
-full size. Detectors are trained on upright faces: of 153 photos turned by 180 degrees MTCNN finds no face in 88 and
-gives the others scores of less than 0.997 but for one; upright, four in five of all score more.
+full size, and both once more with a margin (`margin_search.py`): an upright face that fills the frame is now and then
+found more confidently upside down, but not with background around it. Detectors are trained on upright faces: of 153
+photos turned by 180 degrees MTCNN finds no face in 88 and gives the others scores of less than 0.997 but for one;
+upright, four in five of all score more.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from curate.decode import Pixels
 from curate.faces import align
 from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
+from curate.measure.margin_search import detect_with_margin
 from manifests.landmarks import TEMPLATES, Floats
 
 QUARTERS = (1, 2, 3)
@@ -29,6 +32,7 @@ _SURROUNDINGS = 1.6  # side of a view of the surroundings, in sides of the face 
 _LOW_SCORE_SHARE = 0.9  # of the confident score; a lower score may be no face at all, so the whole photo is searched
 _LIKELY_SHARE = 0.97  # of the confident score; a face of this score is searched in its likely orientations only
 _PROMISING_SHARE = 0.95  # of the confident score, below which a turned face is not believed
+_UPRIGHT_SHARE = 0.993  # of the confident score; with a margin, photos that are stored turned seldom reach it
 _MAX_DOUBT = 0.6  # of 1 - score as stored: the largest 1 - score of a face found in another orientation
 
 
@@ -77,12 +81,19 @@ def search_turned(
     chosen = [(index, quarter) for index, (_, quarter) in best.items()]
     if not chosen:
         return faces, turns
-    again = detector([_turned(photos[index], quarter) for index, quarter in chosen])
+    turned_photos = [_turned(photos[index], quarter) for index, quarter in chosen]
+    again = detector(turned_photos)
     turned_scores = _upright_scores(again.largest(), len(chosen))
+    with_margin = _upright_scores(
+        detect_with_margin([*turned_photos, *(photos[index] for index, _ in chosen)], detector).largest(),
+        2 * len(chosen),
+    )
+    turned_margin, stored_margin = with_margin[: len(chosen)], with_margin[len(chosen) :]
+    upright = (stored_margin > turned_margin) & (stored_margin >= _UPRIGHT_SHARE * detector.confident_score)
     parts = []
     for number, (index, quarter) in enumerate(chosen):
         score = turned_scores[number]
-        if score >= min_score and 1 - score <= _MAX_DOUBT * (1 - scores[index]):
+        if not upright[number] and score >= min_score and 1 - score <= _MAX_DOUBT * (1 - scores[index]):
             turns[index] = (4 - quarter) * 90
             turned = again.in_photo(number)
             parts.append(_in_photo(turned, quarter, photos[index].shape).with_photos(np.full(number + 1, index)))
