@@ -33,6 +33,7 @@ BENCHMARKS = {
     "watermark in clips": ["bench.watermark", "--clips", "6"],
     "watermark, unmarked photos": ["bench.watermark", "--unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
+    "smoothing": ["bench.smoothing"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
     "damaged documents": ["bench.integrity", "documents"],
     "hostile files": ["bench.hostile"],

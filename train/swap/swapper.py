@@ -1,6 +1,6 @@
 """Swaps faces in photos and video frames: all faces of a batch in one pass of each network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -95,9 +95,16 @@ class Swapper:
         self.only, self.consent, self.mask = only, consent, mask
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
-    def __call__(self, photos: Sequence[Pixels]) -> list[SwappedPhoto]:
-        """Swap photos, uint8 (H, W, 3) RGB of any sizes; another batch may change the last bits of a result."""
+    def __call__(
+        self, photos: Sequence[Pixels], smooth: Callable[[Sequence[Pixels], Faces], Faces] | None = None
+    ) -> list[SwappedPhoto]:
+        """Swap photos, uint8 (H, W, 3) RGB of any sizes; another batch may change the last bits of a result.
+
+        smooth: changes the landmarks of the detected faces, for the frames of a video.
+        """
         faces = self.detector(photos)
+        if smooth is not None:
+            faces = smooth(photos, faces)
         selection = self._select(photos, faces)
         matrices = faces.matrices(self.generator.template)
         crops = self._swap(photos, faces, matrices, np.flatnonzero(selection.faces))

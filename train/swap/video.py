@@ -1,6 +1,7 @@
 """Swaps videos: swapped and marked frames, with sound, timing, size and rotation of the original.
 
-Every frame is decoded, swapped in batches, marked and encoded as H.264 (VP9 in WebM); nothing is stored in between.
+Every frame is decoded, swapped in batches with landmarks smoothed over time, marked and encoded as H.264 (VP9 in WebM);
+nothing is stored in between.
 Sound and subtitles are copied packet by packet; sound that the container does not take is re-encoded. Each frame keeps
 its presentation time, so variable frame rates are kept. Rotation metadata is applied to the pixels, odd sides get one
 pixel more. 10-bit and HDR pixels are written with 8 bits and the original's colour tags; transparency and the place of
@@ -9,6 +10,7 @@ the recording are not kept. MP4, MOV, MKV and WebM keep their container, everyth
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from train.errors import ConsentError, TargetError
 from train.marks.marker import Marker
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.results import Results, sha256_of
+from train.swap.smoothing import LandmarkSmoother
 from train.swap.sound import Packet
 from train.swap.swapper import Swapper
 from train.swap.video_reader import VideoReader, open_video
@@ -126,6 +129,7 @@ class _VideoSwap:
             marker.tags(container),
             keep_location,
         )
+        self.smoother = LandmarkSmoother()
         self.frames = self.frames_with_face = self.faces = self.swapped = 0
 
     def run(self, listener: Listener, interrupted: Callable[[], bool]) -> SwappedVideo:
@@ -170,7 +174,8 @@ class _VideoSwap:
             raise TargetError(f"target {self.target}: {reason}; nothing was written")
 
     def _swap(self, batch: FrameBatch) -> FrameBatch:
-        results = self.swapper(batch.pixels)
+        seconds = [self.reader.seconds(pts) for pts in batch.pts]
+        results = self.swapper(batch.pixels, partial(self.smoother, seconds))
         for pts, result in zip(batch.pts, results, strict=True):
             if result.refused:
                 raise ConsentError(
