@@ -32,7 +32,7 @@ import torch
 from curate.decide.footer import applied_policy, stored_findings
 from curate.decide.policy import load_policy
 from curate.decide.rules import Policy
-from curate.export import ExportRecord
+from curate.export.request import ExportRecord
 from curate.measure.sharpness import load_calibration
 from curate.overrides import read_overrides
 from manifests.errors import DatasetError, OutputError, SwapsetError

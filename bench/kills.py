@@ -34,7 +34,8 @@ from bench.writing_commands import COMMANDS, Contents, Tally, WritingCommand, pr
 from manifests.output import is_temporary
 
 PRELOADED = (
-    "curate.application", "curate.cleaning", "curate.convert", "curate.export", "curate.merge", "curate.relate.relate",
+    "curate.application", "curate.cleaning", "curate.convert", "curate.export.export", "curate.merge",
+    "curate.relate.relate",
     "curate.decide.decide", "curate.report.report", "curate.faces.models", "curate.measure.shards", "train.application",
     "train.fit", "train.swap.run", "train.marks.verify",
 )  # fmt: skip

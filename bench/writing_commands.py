@@ -213,6 +213,8 @@ COMMANDS = {
         WritingCommand("merge", "curate", lambda i, o: ["merge", i / "a", i / "b", "--out", o]),
         WritingCommand("export folder", "curate", lambda i, o: ["export", "folder", i / "a", "--masks", "--out", o]),
         WritingCommand("export hf", "curate", lambda i, o: ["export", "hf", i / "a", "--out", o]),
+        WritingCommand("export webdataset", "curate", lambda i, o: ["export", "webdataset", i / "a", "--out", o]),
+        WritingCommand("export fiftyone", "curate", lambda i, o: ["export", "fiftyone", i / "a", "--out", o]),
         WritingCommand(
             "fit", "simswap",
             lambda i, o: [

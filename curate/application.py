@@ -5,7 +5,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 
 import typer
 
-from curate.commands import cleaning, evaluating, models, results, reviewing, selecting
+from curate.commands import cleaning, evaluating, exporting, models, results, reviewing, selecting
 
 EXIT_CODES = {
     0: "done",
@@ -40,11 +40,14 @@ export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_i
 for command in (
     cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, reviewing.review,
     evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert,
-    results.merge, selecting.select,
+    results.merge, selecting.select, exporting.card,
 ):  # fmt: skip
     app.command()(command)
-export_app.command("hf")(results.export_hf)
-export_app.command("folder")(results.export_folder)
+export_app.command("hf")(exporting.export_hf)
+export_app.command("webdataset")(exporting.export_webdataset)
+export_app.command("fiftyone")(exporting.export_fiftyone)
+export_app.command("folder")(exporting.export_folder)
+export_app.command("list")(exporting.export_list)
 models_app.command("list")(models.list_models)
 models_app.command("fetch")(models.fetch)
 models_app.command("verify")(models.verify)

@@ -34,11 +34,21 @@ def _export_folder(inputs: Path, out: Path) -> object:
     return export.run(export.plan(export.ExportRequest(inputs / "vgg", out, "folder", masks=True)))
 
 
+def _export_webdataset(inputs: Path, out: Path) -> object:
+    return export.run(export.plan(export.ExportRequest(inputs / "vgg", out, "webdataset")))
+
+
+def _export_fiftyone(inputs: Path, out: Path) -> object:
+    return export.run(export.plan(export.ExportRequest(inputs / "vgg", out, "fiftyone", masks=True)))
+
+
 NEW: dict[str, Command] = {
     "convert": _convert,
     "merge": _merge,
     "export hf": _export_hf,
     "export folder": _export_folder,
+    "export webdataset": _export_webdataset,
+    "export fiftyone": _export_fiftyone,
 }
 """Commands that write a folder of their own."""
 

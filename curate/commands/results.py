@@ -1,4 +1,4 @@
-"""Commands on datasets and folders: inspect, verify, convert, merge, export."""
+"""Commands on datasets and folders: inspect, verify, convert, merge."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,6 @@ import typer
 from curate.commands.findings import print_findings
 from curate.commands.options import Dataset, Source
 from curate.commands.progress import ProgressBar
-
-ExportOut = Annotated[
-    Path, typer.Option(help="A new folder, or the one of the same export that was stopped, which then continues.")
-]
 
 
 def inspect(dataset: Dataset) -> None:
@@ -118,27 +114,3 @@ def merge(
     merged = run(plan(MergeRequest(tuple(datasets), out, join)), ProgressBar())
     print(f"{merged.summary()}: {out}")
     print_findings(merged.findings, out)
-
-
-def export_hf(dataset: Dataset, out: ExportOut) -> None:
-    """Write Parquet for Hugging Face `datasets.load_dataset`: image, mask, label.
-
-    Example: curate export hf curated/vggface2 --out exported
-    """
-    from curate.export import ExportRequest, plan, run
-
-    print(f"{run(plan(ExportRequest(dataset, out, 'hf')), ProgressBar()).summary()}: {out}")
-
-
-def export_folder(
-    dataset: Dataset,
-    out: ExportOut,
-    masks: Annotated[bool, typer.Option("--masks", help="Write the label maps too.")] = False,
-) -> None:
-    """Write image files, one folder per person.
-
-    Example: curate export folder curated/vggface2 --out exported --masks
-    """
-    from curate.export import ExportRequest, plan, run
-
-    print(f"{run(plan(ExportRequest(dataset, out, 'folder', masks)), ProgressBar()).summary()}: {out}")

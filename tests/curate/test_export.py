@@ -1,15 +1,22 @@
-"""curate/export.py: kept faces for other tools, as copies of the stored bytes."""
+"""curate/export: kept faces for other tools, as copies of the stored bytes."""
 
 import csv
+import json
+import os
 import shutil
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.export import FORMATS, RECORD, ExportRequest, plan, run
+from curate.export import ExportRequest, plan, run, write_list
+from curate.export.export import RECORD
+from curate.export.formats import FORMATS
+from curate.export.request import Format
 from manifests.errors import DatasetError, OutputError
 from manifests.reader import Dataset
 from manifests.schema import arrow_schema
@@ -121,7 +128,7 @@ def test_names_are_valid_on_every_file_system(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_occupied_folder_and_a_missing_shard_are_refused(
-    pair: tuple[Path, Path], tmp_path: Path, form: Literal["hf", "folder"]
+    pair: tuple[Path, Path], tmp_path: Path, form: Format
 ) -> None:
     with pytest.raises(OutputError, match="is not empty: choose a new folder"):
         plan(ExportRequest(pair[0], pair[1], form))
@@ -131,21 +138,20 @@ def test_an_occupied_folder_and_a_missing_shard_are_refused(
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_an_export_continues_and_repairs(
-    pair: tuple[Path, Path], tmp_path: Path, form: Literal["hf", "folder"]
-) -> None:
+def test_an_export_continues_and_repairs(pair: tuple[Path, Path], tmp_path: Path, form: Format) -> None:
     out = tmp_path / "out"
-    request = ExportRequest(pair[0], out, form, masks=form == "folder")
+    request = ExportRequest(pair[0], out, form, masks=form in ("folder", "fiftyone"))
     first = run(plan(request))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
-    removed, damaged, *_ = sorted(path for path in before if path.suffix in (".jpg", ".parquet", ".md"))
+    removed, damaged, *_ = sorted(path for path in before if path.suffix in (".jpg", ".parquet", ".tar", ".md"))
     removed.unlink()
     damaged.write_bytes(before[damaged][0][:-9])
     assert run(plan(request)) == first
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
     assert {path: data for path, (data, _) in after.items()} == {path: data for path, (data, _) in before.items()}
     rewritten = {path for path in before if before[path][1] != after[path][1]}
-    assert rewritten == {removed, damaged, out / "faces.csv" if form == "folder" else out / "README.md"}
+    lists = {"README.md", "faces.csv", "people.json", "samples.json", "metadata.json"}
+    assert rewritten == {removed, damaged, *(path for path in before if path.name in lists)}
 
 
 def test_another_export_in_the_same_folder_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -163,7 +169,7 @@ def test_another_export_in_the_same_folder_is_refused(pair: tuple[Path, Path], t
 
 
 def test_a_split_of_several_files(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.export._SHARD_BYTES", 1500)
+    monkeypatch.setattr("curate.export.faces.SHARD_BYTES", 1500)
     exported = run(plan(ExportRequest(pair[0], tmp_path / "out")))
     files = sorted((tmp_path / "out/data").iterdir())
     assert [path.name for path in files] == [f"train-{number:05d}.parquet" for number in range(exported.files)]
@@ -176,3 +182,107 @@ def test_planning_writes_nothing(pair: tuple[Path, Path], tmp_path: Path) -> Non
     export_plan = plan(ExportRequest(pair[0], tmp_path / "out"))
     assert export_plan.faces.num_rows == 7
     assert not (tmp_path / "out").exists()
+
+
+def test_a_selection_is_exported(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "chosen.txt").write_text("ann/0001.jpg\nbob/0000.jpg\n")
+    request = ExportRequest(pair[0], tmp_path / "out", "folder", selection=tmp_path / "chosen.txt")
+    assert run(plan(request)).summary() == "2 faces of 2 people"
+    with pytest.raises(OutputError, match=r"\(selection differ"):
+        plan(ExportRequest(pair[0], tmp_path / "out", "folder"))
+    (tmp_path / "chosen.txt").write_text("ann/0004.jpg\n")  # has no face
+    with pytest.raises(DatasetError, match="1 of 1 selected photos are not kept"):
+        plan(request)
+
+
+def test_test_people_are_in_no_other_split(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_dataset(root, {f"p{k}": 3 for k in range(40)}, buckets=1)
+    faces = plan(ExportRequest(root, tmp_path / "out", test_people=0.25)).faces.to_pylist()
+    splits = {split: {row["identity"] for row in faces if row["split"] == split} for split in ("train", "test")}
+    assert not splits["train"] & splits["test"]
+    assert 4 <= len(splits["test"]) <= 16
+    larger = plan(ExportRequest(root, tmp_path / "out", test_people=0.5)).faces.to_pylist()
+    assert splits["test"] <= {row["identity"] for row in larger if row["split"] == "test"}
+    with pytest.raises(ValueError, match="test_people is 1"):
+        ExportRequest(root, tmp_path / "out", test_people=1)
+
+
+def test_a_webdataset_has_the_stored_bytes_and_equal_exports_are_equal(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    edit_manifest(pair[0], "ann/0003.jpg", split="test")
+    exported = run(plan(ExportRequest(pair[0], tmp_path / "a", "webdataset")))
+    assert (exported.faces, exported.people, exported.files) == (7, 2, 2)
+    people = json.loads((tmp_path / "a/people.json").read_text())
+    with tarfile.open(tmp_path / "a/test-00000.tar") as tar:
+        names = tar.getnames()
+        content = {name: tar.extractfile(name).read() for name in names}  # type: ignore[union-attr]
+    assert names == [f"000000.{suffix}" for suffix in ("jpg", "png", "cls", "json")]
+    assert content["000000.jpg"] == jpeg(3)
+    assert content["000000.png"] == png(3)
+    assert people[int(content["000000.cls"])] == "ann"
+    assert json.loads(content["000000.json"]) == {"image_id": "ann/0003.jpg", "identity": "ann"}
+    run(plan(ExportRequest(pair[0], tmp_path / "b", "webdataset")))
+    for path in (tmp_path / "a").iterdir():
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_package_webdataset_reads_an_export(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    run(plan(ExportRequest(pair[0], tmp_path / "out", "webdataset")))
+    faces = webdataset.WebDataset(str(tmp_path / "out/train-00000.tar"), shardshuffle=False).decode("pil")
+    rows = list(faces.to_tuple("jpg", "png", "cls", "json"))
+    assert len(rows) == 7
+    assert all(image.size == mask.size == (32, 32) for image, mask, _, _ in rows)
+    assert sorted({row[3]["identity"] for row in rows}) == ["ann", "bob"]
+
+
+def test_a_fiftyone_dataset_lists_every_face_with_its_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(plan(ExportRequest(pair[0], out, "fiftyone", masks=True)))
+    samples = json.loads((out / "samples.json").read_text())["samples"]
+    fields = {field["name"] for field in json.loads((out / "metadata.json").read_text())["sample_fields"]}
+    assert len(samples) == 7
+    assert len({sample["_id"]["$oid"] for sample in samples}) == 7
+    for sample in samples:
+        assert (out / sample["filepath"]).is_file()
+        assert (out / sample["mask"]["mask_path"]).is_file()
+        assert sample.keys() - {"_id", "_media_type", "_rand"} <= fields
+    first = next(sample for sample in samples if sample["image_id"] == "ann/0000.jpg")
+    assert first["ground_truth"]["label"] == "ann"
+    assert (first["sharpness"], first["yaw"], first["tags"]) == (0.75, None, ["train"])
+
+
+def test_the_list_of_kept_photos_is_a_selection(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    edit_manifest(pair[0], "ann/0001.jpg", verdict="drop")
+    assert write_list(pair[0], tmp_path / "kept.txt") == 6
+    lines = (tmp_path / "kept.txt").read_text().splitlines()
+    assert lines == Dataset.open(pair[0]).manifest(["image_id"], keep=True)["image_id"].to_pylist()
+    assert write_list(pair[0], tmp_path / "again.txt", tmp_path / "kept.txt") == 6
+    with pytest.raises(DatasetError, match=r"kept.csv: give the list the suffix .txt"):
+        write_list(pair[0], tmp_path / "kept.csv")
+
+
+def test_a_name_with_a_line_break_is_not_listed(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_dataset(root, {"ann": 2}, buckets=1)
+    (kept,) = Dataset.open(root).manifest(keep=True).to_pylist()
+    table = pa.Table.from_pylist([filled("manifest", kept | {"image_id": "a\nb.jpg"}, 0)], arrow_schema("manifest"))
+    write_table(root / "manifest.parquet", table, arrow_schema("manifest"))
+    with pytest.raises(DatasetError, match=r"'a\\nb.jpg' contains a line break"):
+        write_list(root, tmp_path / "kept.txt")
+
+
+def test_the_package_fiftyone_opens_an_export(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """With the Python that SWAPSET_FIFTYONE names, which has fiftyone and mongomock."""
+    python = os.environ.get("SWAPSET_FIFTYONE", sys.executable)
+    if subprocess.run([python, "-c", "import fiftyone.types, mongomock"], capture_output=True, check=False).returncode:
+        pytest.skip("needs fiftyone and mongomock: set SWAPSET_FIFTYONE to a Python that has them")
+    edit_manifest(pair[0], "bob/0001.jpg", split="test")
+    run(plan(ExportRequest(pair[0], tmp_path / "out", "fiftyone", masks=True)))
+    script = Path(__file__).parent.parent / "samples/open_fiftyone.py"
+    done = subprocess.run([python, script, tmp_path / "out"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == {
+        "samples": 7, "people": ["ann", "bob"], "tags": ["test", "train"], "exists": True,
+        "image_id": "bob/0000.jpg", "sharpness": 0.75, "mask": [32, 32],
+    }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from curate.decide.rules import Policy
 from manifests.landmarks import TEMPLATES
 from manifests.layout import (
     FINGERPRINT,
@@ -128,7 +129,7 @@ def write_dataset(root: Path, people: Mapping[str, int], buckets: int = 2, seed:
         manifest.append(_table("manifest", photos))
         _write_embeddings(root / "embeddings" / EMBEDDER / stem, [p for p in photos if p["face_id"]])
     write_table(root / "relations.parquet", relations, arrow_schema("relations"))
-    policy = {POLICY: "preset = 'default'", POLICY_HASH: "p" * 8}
+    policy = {POLICY: Policy().canonical_json(), POLICY_HASH: "p" * 8}
     write_table(root / "manifest.parquet", manifest, arrow_schema("manifest"), policy)
 
 

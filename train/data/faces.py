@@ -15,6 +15,7 @@ from curate.faces import align
 from curate.lineage import require_current
 from manifests.arrays import box_array, landmark_array
 from manifests.errors import DatasetError
+from manifests.identity import is_held_out, uniform
 from manifests.landmarks import TEMPLATES, Template
 from manifests.reader import Dataset
 from manifests.schema import BOX, LANDMARKS, NO_IDENTITY
@@ -102,8 +103,8 @@ class TrainingFaces:
 
         Both are chosen by a hash of their names.
         """
-        of_people = np.array([_uniform(name, b"held out") < people for name in self.people], bool)[self.person]
-        of_photos = np.array([_uniform(face_id, b"photos") < photos for face_id in self.face_id], bool)
+        of_people = np.array([is_held_out(name, people) for name in self.people], bool)[self.person]
+        of_photos = np.array([uniform(face_id, b"photos") < photos for face_id in self.face_id], bool)
         return np.asarray(of_people | of_photos, bool)
 
 
@@ -175,9 +176,3 @@ def _alignment(landmarks: npt.NDArray[np.float32], template: Template) -> tuple[
     parts = [landmarks[start : start + _FIT_BATCH] for start in range(0, len(landmarks), _FIT_BATCH)]
     matrices = np.concatenate([align.fit(part, template)[0] for part in parts])
     return matrices, align.transform_points(landmarks, matrices)
-
-
-def _uniform(name: str, purpose: bytes) -> float:
-    """Hash a name to a number in [0, 1), the same on every machine, another one for another purpose."""
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, person=purpose).digest()
-    return int.from_bytes(digest, "little") / 2**64
