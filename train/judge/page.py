@@ -103,7 +103,7 @@ def _write_figures(
             parts.append(images if images.shape[1] == first.recipe.size else _resize(images, first.recipe.size))
         columns.append(np.concatenate(parts))
     mark = mark_id_of("evaluation", *(candidate.trained.sha256 for candidate in candidates.values()))
-    pictures = Watermark(mark, first.trained.device).mark(np.concatenate(columns, 2))
+    pictures = Watermark(mark).mark(np.concatenate(columns, 2))
     scores = pairs.filter(pc.and_(pc.equal(pairs["model"], name), pc.equal(pairs["kind"], kind)))
     figures: list[Figure] = []
     for picture, row in zip(pictures, scores.take(pa.array(indices)).to_pylist(), strict=True):

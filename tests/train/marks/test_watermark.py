@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
 from tests.samples.marks import Pixels, package_photo, resized
 from train.journal import Journal
 from train.marks.label import draw
-from train.marks.watermark.carriers import carriers_on
+from train.marks.watermark.carriers import carriers
 from train.marks.watermark.code import CHIPS, WORDS, decode, encode, false_positive_bound, to_words, walsh_hadamard
 from train.marks.watermark.reader import MAX_READINGS, MIN_SCORE, read, read_clip
 from train.marks.watermark.writer import SAMPLE_ID, Watermark
@@ -62,31 +61,56 @@ ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {
     "half the size": lambda picture: scaled(picture, 0.5),
     "visible label": lambda picture: draw(picture[None])[0],
     "scaled to 75%, JPEG 80": lambda picture: jpeg(scaled(picture, 0.75), 80),
-    "another aspect ratio": lambda picture: resized(picture, 300, 420),
+    "squeezed to half its width": lambda picture: resized(picture, picture.shape[1] * 5 // 9, picture.shape[0]),
     "5% cropped on all sides": lambda picture: cropped(picture, 0.05, 0.05, 0.05, 0.05),
     "5% cropped on one side, JPEG 75": lambda picture: jpeg(cropped(picture, 0, 0, 0.05, 0), 75),
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+PLACEMENTS: dict[str, Callable[[Pixels], Pixels]] = {
+    "half the area, JPEG 80": lambda picture: jpeg(cropped(picture, 0.2, 0, 0.1, 0.29), 80),
+    "turned by 5 degrees": lambda picture: turned(picture, 5),
+    "turned by -10 degrees, enlarged canvas": lambda picture: turned(picture, -10, expand=True),
+    "turned by 90 degrees": lambda picture: np.rot90(picture),
+    "upside down": lambda picture: np.rot90(picture, 2),
+    "mirrored, turned by 90 degrees": lambda picture: np.rot90(picture[:, ::-1]),
+    "framed, JPEG 75": lambda picture: jpeg(framed(picture, 0.1, 0.1), 75),
+    "bars above and below, halved": lambda picture: scaled(framed(picture, 0, 0.5, 0), 0.5),
+    "10% wider": lambda picture: resized(picture, picture.shape[1] * 11 // 10, picture.shape[0]),
+}
+
+
+def turned(picture: Pixels, degrees: float, expand: bool = False) -> Pixels:
+    """Counter-clockwise, with black corners."""
+    return np.asarray(Image.fromarray(picture).rotate(degrees, Image.Resampling.BICUBIC, expand=expand))
+
+
+def framed(picture: Pixels, across: float, down: float, grey: int = 255) -> Pixels:
+    """With a border of these shares of width and height on both sides."""
+    x, y = round(across * picture.shape[1]), round(down * picture.shape[0])
+    return np.pad(picture, ((y, y), (x, x), (0, 0)), constant_values=grey)
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *PLACEMENTS])
 def test_the_id_survives(attack: str, marked: dict[str, Pixels]) -> None:
-    for name, reading in zip(marked, read([ATTACKS[attack](picture) for picture in marked.values()]), strict=True):
+    change = (ATTACKS | PLACEMENTS)[attack]
+    for name, reading in zip(marked, read([change(picture) for picture in marked.values()]), strict=True):
         assert reading.detected, f"{name}: score {reading.score:.1f}"
         assert reading.mark_id == MARK_ID, name
         assert reading.confidence > 1 - 1e-6
-        assert not reading.mirrored
+        assert reading.placement.mirrored == attack.startswith("mirrored")
 
 
-def test_mirrored_and_cropped_pictures_are_read(marked: dict[str, Pixels]) -> None:
-    mirrored, both = read([marked["group"][:, ::-1], cropped(marked["group"][:, ::-1], 0.04, 0, 0, 0.06)])
-    assert mirrored.detected
-    assert mirrored.mirrored
-    assert mirrored.mark_id == both.mark_id == MARK_ID
-    assert both.mirrored
-    assert both.crop is not None
-    # In the picture mirrored back, 4% are missing on the right.
-    assert (both.crop.x, both.crop.y) == pytest.approx((0, 0), abs=0.01)
-    assert (both.crop.width, both.crop.height) == pytest.approx((0.96, 0.94), abs=0.011)
+def test_the_placement_and_the_region_are_reported(marked: dict[str, Pixels]) -> None:
+    portrait = marked["portrait 512"]
+    mirrored, turn, below = read([portrait[:, ::-1], turned(portrait, 7), framed(portrait, 0, 0.5, 0)])
+    assert mirrored.placement.mirrored
+    assert turn.placement.rotation == pytest.approx(-7, abs=0.5)  # clockwise is positive
+    assert turn.placement.tile == pytest.approx((512, 512), rel=0.01)
+    assert below.region is not None
+    # Half a picture's height of black above and below.
+    assert (below.region.left, below.region.right) == (0, 512)
+    assert (below.region.top, below.region.bottom) == pytest.approx((256, 768), abs=60)
 
 
 def test_the_mark_is_hardly_visible(photos: dict[str, Pixels], marked: dict[str, Pixels]) -> None:
@@ -109,9 +133,9 @@ def test_unmarked_pictures_are_not_detected(photos: dict[str, Pixels]) -> None:
 
 
 def test_real_photos_are_not_detected(data: Path) -> None:
-    paths = [*sorted((data / "lfw-gray").rglob("*.jpg"))[::150], *sorted((data / "celebamask/images").iterdir())[::50]]
+    paths = [*sorted((data / "lfw-gray").rglob("*.jpg"))[::300], *sorted((data / "celebamask/images").iterdir())[::100]]
     readings = read([np.asarray(Image.open(path).convert("RGB")) for path in paths])
-    assert len(readings) >= 40
+    assert len(readings) >= 15
     assert not any(reading.detected for reading in readings)
 
 
@@ -140,40 +164,47 @@ def test_a_clip_is_read_where_its_single_frames_are_not(photos: dict[str, Pixels
 
 
 def test_the_code_corrects_two_fifths_of_wrong_signs() -> None:
-    random = torch.Generator().manual_seed(2)
+    random = np.random.default_rng(2)
     for mark_id in (0, 1, MARK_ID, 2**32 - 1):
         signs = encode(mark_id)
-        wrong = torch.rand(signs.shape, generator=random) < 0.4
-        (decoded,) = decode((signs * (1 - 2 * wrong.float()))[None] * 0.01)
+        wrong = random.random(signs.shape) < 0.4
+        decoded = decode(np.where(wrong, -signs, signs) * np.float32(0.01))
         assert (decoded.mark_id, decoded.valid) == (mark_id, True)
-    (empty,) = decode(torch.zeros(1, WORDS, CHIPS))
-    assert (empty.mark_id, empty.score) == (0, 0.0)
+    empty = decode(np.zeros((WORDS, CHIPS), np.float32))
+    assert empty.score == 0.0
     assert len(to_words(MARK_ID)) == WORDS
 
 
+def test_a_word_that_is_only_the_second_likeliest_is_corrected_by_the_crc() -> None:
+    signs = encode(MARK_ID)
+    signs[2] = signs[2] + 1.1 * encode(MARK_ID ^ 0x00F00000)[1]  # a valid word of another ID is likelier
+    decoded = decode(signs)
+    assert (decoded.mark_id, decoded.valid) == (MARK_ID, True)
+
+
 def test_the_key_does_not_change() -> None:
-    carriers = carriers_on(torch.device("cpu"))
-    parts = (carriers.index, carriers.order, carriers.signs, carriers.pilot, carriers.pilot_index)
-    digest = sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+    key = carriers()
+    parts = (key.index, key.order, key.signs, key.pilot, key.pilot_index)
+    digest = sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
     # With another key, no picture marked so far could be read.
-    assert digest.startswith("5a6c51213316f92d")
+    assert digest.startswith("25ac2f4479943033")
 
 
 def test_the_fast_transform_equals_the_matrix_product() -> None:
-    matrix = torch.ones(1, 1)
+    matrix = np.ones((1, 1), np.float32)
     for _ in range(4):
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    values = torch.arange(48.0).view(3, 16).sin()
-    assert torch.allclose(walsh_hadamard(values), values @ matrix, atol=1e-5)
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    values = np.sin(np.arange(48, dtype=np.float32)).reshape(3, 16)
+    assert np.allclose(walsh_hadamard(values), values @ matrix, atol=1e-5)
 
 
 def test_false_positives_are_below_one_in_a_million_by_design() -> None:
     assert false_positive_bound(MIN_SCORE, MAX_READINGS) < 1e-6
-    # Random values: their scores are far below the threshold, and hardly any CRC is right.
-    decoded = decode(torch.randn(400, WORDS, CHIPS, generator=torch.Generator().manual_seed(4)))
-    assert 14 < np.mean([each.score for each in decoded]) < 15
-    assert sum(each.score > MIN_SCORE for each in decoded) < 3
-    assert not any(each.valid for each in decoded)
+    # Random values: their scores are far below the threshold, even of the best combination with a right CRC.
+    random = np.random.default_rng(4)
+    decoded = [decode(random.normal(size=(WORDS, CHIPS)).astype(np.float32)) for _ in range(300)]
+    assert 12 < np.mean([each.score for each in decoded]) < 15
+    assert max(each.score for each in decoded) < MIN_SCORE
 
 
 def test_sample_grids_of_a_training_are_marked(photos: dict[str, Pixels], tmp_path: Path) -> None:

@@ -1,88 +1,96 @@
 """The key: the frequencies of the code and of the pilot, and the pattern of an ID.
 
-The canonical grid has 256 x 256 cells that span the whole picture, whatever its size and shape; a frequency (u, v)
-is in cycles per picture width and height. 4,096 frequencies of a ring carry the code, two signs each (real and
-imaginary part), shuffled and signed by the key, so that crops, blur and compression affect the four words alike.
-48 frequencies inside the ring carry the pilot, which `registration` uses to find crops.
+The pattern is a tile of 256 x 256 cells, as wide and as high as the short side of the picture, and repeated along the
+long side; a frequency (u, v) is in cycles per tile. 4,096 frequencies of a ring carry the code, two signs each (real
+and imaginary part), shuffled and signed by the key, so that crops, blur and compression affect the four words alike.
+Further frequencies of the ring carry the pilot, by which `registration` finds the tile in a picture that was cropped,
+turned, scaled, stretched, or put into another.
 
 The random numbers are hashes computed here, because the key must be the same in every version of every library.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from train.marks.watermark.code import CHIPS, WORDS, encode
 
-GRID = 256
-KEY = b"swapset watermark 1"
-MIN_FREQUENCY = 14
-"""Cycles per picture: below, a picture has more power than any invisible mark."""
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+TILE = 256
+"""Cells along a side of the tile."""
+
+KEY = b"swapset watermark 2"
+MIN_FREQUENCY = 12
+"""Cycles per tile: below, a picture has more power than any invisible mark."""
 
 MIN_AXIS_FREQUENCY = 4
 """Frequencies with |u| or |v| below this are unused: they have the power of the discontinuity at the borders."""
 
-PILOTS = 48
-PILOT_RING = (20, 44)
+PILOTS = 16
+PILOT_RING = (18, 42)
 PILOT_SPACING = 4
 PILOT_SHARE = 0.3
 """Share of the pilot in the energy of the pattern."""
 
+TILT = 0.5
+"""The amplitude of a carrier is proportional to its frequency to the power of -TILT."""
+
 
 @dataclass(frozen=True)
 class Carriers:
-    """The frequencies that carry the mark. All tensors are on one device.
+    """The frequencies that carry the mark.
 
     Attributes:
-        index: int64 (4096,), frequencies of the code, as indices into a flattened rfft2 of the grid, (256, 129).
+        index: int64 (4096,), frequencies of the code, as indices into a flattened rfft2 of the tile, (256, 129).
         order: int64 (8192,); soft value k of the code is entry order[k] of the real, imaginary, real, ... parts.
         signs: float32 (8192,), -1 or 1, by which the signs of the code are multiplied.
-        pilot: float32 (48, 2), frequencies (u, v) of the pilot, u > 0.
-        pilot_index: int64 (48,), the same as indices into the flattened rfft2.
-        phases: complex64 (48,), of norm 1, the phases of the pilot.
+        amplitudes: float32 (4096,), of the frequencies of the code, of mean square 1.
+        pilot: int64 (PILOTS, 2), frequencies (u, v) of the pilot, u > 0.
+        pilot_index: int64 (PILOTS,), the same as indices into the flattened rfft2.
+        phases: float64 (PILOTS,), the phases of the pilot at the centre of the first cell, radians.
     """
 
-    index: torch.Tensor
-    order: torch.Tensor
-    signs: torch.Tensor
-    pilot: torch.Tensor
-    pilot_index: torch.Tensor
-    phases: torch.Tensor
+    index: Integers
+    order: Integers
+    signs: Floats
+    amplitudes: Floats
+    pilot: Integers
+    pilot_index: Integers
+    phases: npt.NDArray[np.float64]
 
-    def pattern(self, mark_id: int) -> torch.Tensor:
-        """The pattern of an ID on the grid: float32 (256, 256), zero mean, RMS 1."""
-        device = self.signs.device
-        parts = torch.empty(WORDS * CHIPS, device=device)
-        parts[self.order] = encode(mark_id).to(device).flatten() * self.signs
-        spectrum = torch.zeros(GRID * (GRID // 2 + 1), dtype=torch.complex64, device=device)
-        spectrum[self.index] = torch.view_as_complex(parts.view(-1, 2))
+    def pattern(self, mark_id: int) -> Floats:
+        """The tile of an ID: float32 (256, 256), zero mean, RMS 1."""
+        parts = np.empty(WORDS * CHIPS, np.float32)
+        parts[self.order] = encode(mark_id).ravel() * self.signs
+        spectrum = np.zeros(TILE * (TILE // 2 + 1), np.complex64)
+        spectrum[self.index] = parts.view(np.complex64) * self.amplitudes
         amplitude = math.sqrt(PILOT_SHARE / (1 - PILOT_SHARE) * 2 * len(self.index) / len(self.pilot_index))
-        spectrum[self.pilot_index] = amplitude * self.phases
-        pattern: torch.Tensor = torch.fft.irfft2(spectrum.view(GRID, -1), s=(GRID, GRID))
-        pattern /= pattern.square().mean().sqrt()
-        return pattern
+        spectrum[self.pilot_index] = amplitude * np.exp(1j * self.phases)
+        pattern = np.fft.irfft2(spectrum.reshape(TILE, -1), s=(TILE, TILE))
+        return np.asarray(pattern / np.sqrt(np.square(pattern).mean()), np.float32)
 
-    def soft(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Soft values of the code, float32 (N, 4, 2048), from spectra, complex (N, 256, 129)."""
-        parts = torch.view_as_real(spectrum.flatten(1)[:, self.index]).flatten(1)
-        return (parts[:, self.order] * self.signs).view(-1, WORDS, CHIPS)
+    @property
+    def corner_phases(self) -> npt.NDArray[np.float64]:
+        """The phases of the pilot at the corner of the tile, half a cell before the centre of the first cell."""
+        return np.asarray(self.phases - math.pi * self.pilot.sum(1) / TILE, np.float64)
 
-
-@lru_cache(maxsize=4)
-def carriers_on(device: torch.device) -> Carriers:
-    """The carriers of the key, on `device`."""
-    carriers = _carriers()
-    return Carriers(**{field.name: getattr(carriers, field.name).to(device) for field in fields(Carriers)})
+    def soft(self, spectrum: npt.NDArray[np.complex64]) -> Floats:
+        """Soft values of the code, float32 (4, 2048), from the spectrum of a tile, complex64 (256, 129)."""
+        parts = spectrum.ravel()[self.index].view(np.float32)
+        return np.asarray((parts[self.order] * self.signs).reshape(WORDS, CHIPS), np.float32)
 
 
 @lru_cache(maxsize=1)
-def _carriers() -> Carriers:
-    rows, columns = np.indices((GRID, GRID // 2 + 1)).reshape(2, -1)
-    u, v = columns, (rows + GRID // 2) % GRID - GRID // 2
+def carriers() -> Carriers:
+    """The carriers of the key."""
+    rows, columns = np.indices((TILE, TILE // 2 + 1)).reshape(2, -1)
+    u, v = columns, (rows + TILE // 2) % TILE - TILE // 2
     # Integers throughout: the key must not depend on the rounding of a square root.
     square = u * u + v * v
     free = (u >= MIN_AXIS_FREQUENCY) & (abs(v) >= MIN_AXIS_FREQUENCY) & (square >= MIN_FREQUENCY**2)
@@ -100,24 +108,24 @@ def _carriers() -> Carriers:
 
     index = np.flatnonzero(free)
     index = np.sort(index[np.argsort(square[index], kind="stable")[: WORDS * CHIPS // 2]])
-    signs = 1.0 - 2.0 * (_random_bits("signs", WORDS * CHIPS) & 1)
-    angles = _random_bits("phases", PILOTS) / 2**32 * 2 * math.pi
+    amplitudes = np.sqrt(square[index]) ** -TILT
     return Carriers(
-        index=torch.from_numpy(index),
-        order=torch.from_numpy(_permutation("order", WORDS * CHIPS)),
-        signs=torch.from_numpy(signs).float(),
-        pilot=torch.from_numpy(np.stack([u[pilot], v[pilot]], 1)).float(),
-        pilot_index=torch.tensor(pilot),
-        phases=torch.from_numpy(np.exp(1j * angles)).to(torch.complex64),
+        index=index,
+        order=_permutation("order", WORDS * CHIPS),
+        signs=(1.0 - 2.0 * (_random_bits("signs", WORDS * CHIPS) & 1)).astype(np.float32),
+        amplitudes=(amplitudes / np.sqrt(np.square(amplitudes).mean())).astype(np.float32),
+        pilot=np.stack([u[pilot], v[pilot]], 1),
+        pilot_index=np.array(pilot),
+        phases=_random_bits("phases", PILOTS) / 2**32 * 2 * math.pi,
     )
 
 
-def _random_bits(purpose: str, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _random_bits(purpose: str, count: int) -> Integers:
     """`count` unsigned 32-bit integers, derived from the key by hashing a counter."""
     blocks = (blake2b(f"{purpose} {k}".encode(), key=KEY).digest() for k in range(-(-count // 16)))
     return np.frombuffer(b"".join(blocks), "<u4")[:count].astype(np.int64)
 
 
-def _permutation(purpose: str, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _permutation(purpose: str, count: int) -> Integers:
     """A permutation of 0..count-1, derived from the key."""
     return np.argsort(_random_bits(purpose, count), kind="stable")

@@ -1,59 +1,64 @@
-"""The canonical grid: the luma of a picture of any size on 256 x 256 cells, its local variance and its detail."""
+"""Luma of pictures, its variance and its detail, on grids of cells."""
 
-from collections.abc import Sequence
-
+import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn.functional import interpolate, pad
 
-from train.marks.watermark.carriers import GRID
+from train.marks.watermark.carriers import TILE
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG and most video
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
 _VARIANCE_WINDOW = 5  # cells
-_DETAIL_WINDOW = 7  # cells
-_MIN_DETAIL_VARIANCE = 2.0  # added before dividing, so that noise in flat areas is not amplified
+_DETAIL_WINDOW = 9  # cells
+_MIN_DETAIL_VARIANCE = 1.0  # added before dividing, so that noise in flat areas is not amplified
 
 
-def to_tensor(rgb: npt.NDArray[np.uint8], device: torch.device | str) -> torch.Tensor:
-    """A tensor on `device` of a uint8 array, read-only or not contiguous perhaps."""
-    if not rgb.flags.writeable:
-        rgb = rgb.copy()  # torch warns about read-only arrays
-    return torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+def luma(rgb: Pixels) -> Pixels:
+    """Luma (ITU-R BT.601, as in JPEG and most video) of a picture uint8 (H, W, 3) RGB: uint8 (H, W)."""
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def luma_grid(rgb: torch.Tensor) -> torch.Tensor:
-    """Luma of pictures, uint8 (N, H, W, 3) RGB, on the grid: float32 (N, 256, 256), 0 to 255."""
-    luma = rgb.float() @ torch.tensor(_LUMA, device=rgb.device)
-    return interpolate(luma[:, None], (GRID, GRID), mode="bilinear", antialias=True, align_corners=False)[:, 0]
+def cells_of(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the grid that spans a picture of this size: the short side has as many as the tile."""
+    side = min(height, width)
+    return max(1, round(height * TILE / side)), max(1, round(width * TILE / side))
 
 
-def variance(grids: torch.Tensor) -> torch.Tensor:
-    """Variance in the 5 x 5 cells around each cell: (N, 256, 256)."""
-    mean = box_mean(grids, _VARIANCE_WINDOW)
-    return (box_mean(grids * grids, _VARIANCE_WINDOW) - mean * mean).clamp_min(0)
+def resample(plane: npt.NDArray[np.uint8] | Floats, rows: int, columns: int) -> Floats:
+    """A picture (H, W) or (H, W, C) on a grid of this size: float32 (rows, columns, ...). Averages where reduced."""
+    shrinks = rows <= plane.shape[0] and columns <= plane.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=interpolation), np.float32)
 
 
-def detail(grids: torch.Tensor) -> torch.Tensor:
-    """High-pass of luma grids, divided by its local standard deviation: (N, 256, 256).
+def variance(grid: Floats) -> Floats:
+    """Variance in the 5 x 5 cells around each cell, of a grid (rows, columns)."""
+    mean = box_mean(grid, _VARIANCE_WINDOW)
+    return np.maximum(box_mean(grid * grid, _VARIANCE_WINDOW) - mean * mean, 0)
+
+
+def detail(grid: Floats) -> Floats:
+    """High-pass of a luma grid, divided by its local standard deviation: (rows, columns).
 
     The amplitude of the mark is proportional to the local activity. After the division it is uniform, which is what a
     matched filter in noise of uneven strength requires.
     """
-    residual = grids - box_mean(grids, _DETAIL_WINDOW)
-    return residual / (box_mean(residual * residual, _DETAIL_WINDOW) + _MIN_DETAIL_VARIANCE).sqrt()
+    residual = grid - box_mean(grid, _DETAIL_WINDOW)
+    deviation = np.sqrt(box_mean(residual * residual, _DETAIL_WINDOW) + _MIN_DETAIL_VARIANCE)
+    return np.asarray(residual / deviation, np.float32)
 
 
-def box_mean(grids: torch.Tensor, size: int) -> torch.Tensor:
+def box_mean(grid: Floats, size: int) -> Floats:
     """Mean over the `size` x `size` cells around each cell, with border cells replicated outwards. `size` is odd."""
-    radius = size // 2
-    padded = pad(grids[:, None], (radius, radius, radius, radius), mode="replicate")[:, 0]
-    rows = _sum([padded[:, k : k + grids.shape[1]] for k in range(size)])
-    return _sum([rows[:, :, k : k + grids.shape[2]] for k in range(size)]) / (size * size)
+    return np.asarray(cv2.blur(grid, (size, size), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _sum(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    total = parts[0].clone()
-    for part in parts[1:]:
-        total += part
-    return total
+def fold(grid: Floats) -> Floats:
+    """The sum of the tiles of a grid (rows, columns): (256, 256)."""
+    rows, columns = (-(-size // TILE) * TILE for size in grid.shape)
+    if (rows, columns) != grid.shape:
+        padded = np.zeros((rows, columns), np.float32)
+        padded[: grid.shape[0], : grid.shape[1]] = grid
+        grid = padded
+    return np.asarray(grid.reshape(rows // TILE, TILE, columns // TILE, TILE).sum((0, 2)), np.float32)

@@ -1,7 +1,7 @@
 """The invisible watermark as a mark of the table."""
 
 from dataclasses import asdict
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from train.marks.mark import FrameMark, MarkFinding, Pixels
 from train.marks.marking import Marking
@@ -16,31 +16,37 @@ class InvisibleWatermark(FrameMark):
     name: ClassVar[str] = "watermark"
 
     def __init__(self, marking: Marking, device: str) -> None:
-        self._watermark = Watermark(marking.mark_id, device)
+        self._watermark = Watermark(marking.mark_id)
 
     def apply(self, frames: Pixels) -> Pixels:
         return self._watermark.mark(frames)
 
     @staticmethod
     def read(file: MediaFile, device: str) -> MarkFinding:
-        reading = read_clip(file.frames(), device)
-        details = {
-            "detected": reading.detected,
-            "id": f"{reading.mark_id:08x}" if reading.detected else None,
-            "confidence": reading.confidence,
-            "score": round(reading.score, 2),
-            "mirrored": reading.mirrored and reading.detected,
-            "crop": asdict(reading.crop) if reading.crop and reading.detected else None,
-        }
-        return MarkFinding(reading.detected, _summary(reading), details)
+        reading = read_clip(file.frames())
+        return MarkFinding(reading.detected, _summary(reading), _details(reading))
+
+
+def _details(reading: Reading) -> dict[str, Any]:
+    detected, placement, region = reading.detected, reading.placement, reading.region
+    return {
+        "detected": detected,
+        "id": f"{reading.mark_id:08x}" if detected else None,
+        "confidence": reading.confidence,
+        "score": round(reading.score, 2),
+        "mirrored": detected and placement.mirrored,
+        "rotation": round(placement.rotation, 1) if detected else None,
+        "tile": [round(side, 1) for side in placement.tile] if detected else None,
+        "region": asdict(region) if region else None,
+    }
 
 
 def _summary(reading: Reading) -> str:
-    if not reading.detected:
+    region = reading.region
+    if not reading.detected or region is None:
         return "none detected"
     summary = f"ID {reading.mark_id:08x}, score {reading.score:.1f}, confidence {reading.confidence:.7f}"
-    summary += ", mirrored" if reading.mirrored else ""
-    if reading.crop is None:
-        return summary
-    crop = reading.crop
-    return f"{summary}, cropped to {crop.width:.0%} of the width and {crop.height:.0%} of the height"
+    summary += ", mirrored" if reading.placement.mirrored else ""
+    degrees = round(reading.placement.rotation)
+    summary += f", turned by {degrees} degrees" if degrees else ""
+    return f"{summary}, in x {region.left} to {region.right}, y {region.top} to {region.bottom}"

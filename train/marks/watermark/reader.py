@@ -2,28 +2,30 @@
 
 False positives: a reading counts as detected where its CRC is right and its score reaches `MIN_SCORE`. At most
 `MAX_READINGS` readings are made of a picture, so by `code.false_positive_bound` an unmarked picture is detected with a
-probability of at most 5e-7.
+probability of at most 1e-6. The placements are searched by the pilot alone, whose key is independent of the code's, so
+the bound does not depend on the size of that search.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from train.marks.watermark.carriers import GRID, carriers_on
-from train.marks.watermark.code import DecodedId, decode, false_positive_bound
-from train.marks.watermark.grid import detail, luma_grid, to_tensor
-from train.marks.watermark.registration import MAX_CROPS, Crop, find_crops, restore
-from train.marks.watermark.spectrum import whiten
+from train.marks.watermark.carriers import carriers
+from train.marks.watermark.code import decode, false_positive_bound
+from train.marks.watermark.grid import Floats, cells_of, detail, fold, luma, resample
+from train.marks.watermark.placement import Placement, upright
+from train.marks.watermark.region import Region, marked_region
+from train.marks.watermark.registration import CANDIDATES, SearchGrid, find_placements, restore, search_size
+from train.marks.watermark.spectrum import transform, whiten
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_READINGS = 2 + MAX_CROPS
-"""Readings of one picture: as it is, mirrored, and with each of the likeliest crops undone."""
+MAX_READINGS = 2 + CANDIDATES
+"""Readings of one picture: as it is, mirrored, and at each of the likeliest placements."""
 
-MIN_SCORE = 17.5
+MIN_SCORE = 17.6
 """Detection threshold of `Reading.score`."""
 
 
@@ -33,17 +35,17 @@ class Reading:
 
     Attributes:
         mark_id: meaningful only where `detected`.
-        score: see `code.DecodedId.score`; about 14.5 without a mark, about 50 in an untouched marked picture.
+        score: see `code.DecodedId.score`; about 14.5 without a mark, about 70 in an untouched marked picture.
         detected: whether the picture has a watermark.
-        mirrored: whether it is mirrored.
-        crop: the part of the marked picture that is left, None for all of it.
+        placement: where the pattern lies in the picture.
+        region: the part of the picture that is marked; None where nothing is detected.
     """
 
     mark_id: int
     score: float
     detected: bool
-    mirrored: bool = False
-    crop: Crop | None = None
+    placement: Placement
+    region: Region | None = None
 
     @property
     def confidence(self) -> float:
@@ -51,55 +53,75 @@ class Reading:
         return 1 - false_positive_bound(self.score, MAX_READINGS) if self.detected else 0.0
 
 
-def read(pictures: Sequence[Pixels], device: torch.device | str = "cpu") -> list[Reading]:
+@dataclass(frozen=True)
+class Evidence:
+    """What is read of a picture, or the sum of what is read of several of one size.
+
+    Attributes:
+        height, width: of the picture, pixels.
+        upright: detail on the grid of the writer (`grid.cells_of`), float32.
+        search: detail on the grid of `registration`, float32.
+    """
+
+    height: int
+    width: int
+    upright: Floats
+    search: Floats
+
+
+def evidence_of(picture: Pixels) -> Evidence:
+    """The evidence of a picture uint8 (H, W, 3) RGB."""
+    plane = luma(picture)
+    height, width = plane.shape
+    upright_grid = detail(resample(plane, *cells_of(height, width)))
+    return Evidence(height, width, upright_grid, detail(resample(plane, *search_size(height, width))))
+
+
+def read(pictures: Sequence[Pixels]) -> list[Reading]:
     """Read pictures of any sizes, each uint8 (H, W, 3) RGB."""
-    return read_grids(detail_grids(pictures, device)) if pictures else []
+    return [read_evidence(evidence_of(picture)) for picture in pictures]
 
 
-def read_clip(frames: Iterable[Pixels], device: torch.device | str = "cpu") -> Reading:
+def read_clip(frames: Iterable[Pixels]) -> Reading:
     """Read frames with the same mark together, each uint8 (H, W, 3) RGB; ValueError where there are none.
 
-    The mean of their detail grids adds up their soft correlations. One frame is in memory at a time.
+    The sum of their details adds up their soft correlations. One frame is in memory at a time. Frames of another size
+    than the first are left out.
     """
-    total, count = torch.zeros(1, GRID, GRID, device=device), 0
-    for frame in frames:
-        total += detail_grids([frame], device)
-        count += 1
-    if not count:
+    total: Evidence | None = None
+    for evidence in map(evidence_of, frames):
+        if total is None:
+            total = evidence
+        elif (evidence.height, evidence.width) == (total.height, total.width):
+            total.upright[:] += evidence.upright
+            total.search[:] += evidence.search
+    if total is None:
         raise ValueError("the clip has no frames")
-    return read_grids(total / count)[0]
+    return read_evidence(total)
 
 
-def detail_grids(pictures: Sequence[Pixels], device: torch.device | str = "cpu") -> torch.Tensor:
-    """The detail (see `grid.detail`) of pictures, each uint8 (H, W, 3) RGB: float32 (N, 256, 256)."""
-    return detail(torch.cat([luma_grid(to_tensor(picture[None], device)) for picture in pictures]))
+def read_evidence(evidence: Evidence, min_score: float = MIN_SCORE) -> Reading:
+    """The first reading that is detected; where none is, the one with the highest score.
+
+    A lower `min_score` is for measurements: the share of false positives is then `code.false_positive_bound`.
+    """
+    search = SearchGrid(evidence.search, evidence.height, evidence.width)
+    best: Reading | None = None
+    for tile, placement in _tiles(evidence, search):
+        decoded = decode(carriers().soft(whiten(transform(tile))))
+        if decoded.valid and decoded.score >= min_score:
+            region = marked_region(search, placement, carriers().pattern(decoded.mark_id))
+            return Reading(decoded.mark_id, decoded.score, True, placement, region)
+        if best is None or decoded.score > best.score:
+            best = Reading(decoded.mark_id, decoded.score, False, placement)
+    assert best is not None
+    return best
 
 
-def read_grids(grids: torch.Tensor) -> list[Reading]:
-    """Read detail grids, float (N, 256, 256); of each, the reading with the highest score."""
-    readings = [_reading(decoded) for decoded in _decode(grids)]
-    remaining = [k for k, reading in enumerate(readings) if not reading.detected]
-    if remaining:
-        for k, decoded in zip(remaining, _decode(grids[remaining].flip(2)), strict=True):
-            readings[k] = max(readings[k], _reading(decoded, mirrored=True), key=_rank)
-    remaining = [k for k, reading in enumerate(readings) if not reading.detected]
-    if remaining:
-        for k, candidates in zip(remaining, find_crops(grids[remaining]), strict=True):
-            for crop, mirrored in candidates:
-                grid = grids[k].flip(1) if mirrored else grids[k]
-                (decoded,) = _decode(restore(grid, crop)[None])
-                readings[k] = max(readings[k], _reading(decoded, mirrored, crop), key=_rank)
-    return readings
-
-
-def _decode(grids: torch.Tensor) -> list[DecodedId]:
-    return decode(carriers_on(grids.device).soft(whiten(torch.fft.rfft2(grids))))
-
-
-def _reading(decoded: DecodedId, mirrored: bool = False, crop: Crop | None = None) -> Reading:
-    detected = decoded.valid and decoded.score >= MIN_SCORE
-    return Reading(decoded.mark_id, decoded.score, detected, mirrored, crop)
-
-
-def _rank(reading: Reading) -> tuple[bool, float]:
-    return reading.detected, reading.score
+def _tiles(evidence: Evidence, search: SearchGrid) -> Iterator[tuple[Floats, Placement]]:
+    """The tiles to decode, at most MAX_READINGS, with their placements."""
+    height, width = evidence.height, evidence.width
+    yield fold(evidence.upright), upright(height, width)
+    yield fold(evidence.upright[:, ::-1]), upright(height, width, mirrored=True)
+    for placement in find_placements(search):
+        yield restore(search, placement), placement
