@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.card.numbers import COLUMNS, card_numbers
-from curate.decide.footer import recorded_policy, stored_findings
+from curate.decide.footer import requested_policy, stored_findings
 from curate.decide.policy import POLICIES
 from curate.faces.weights import REGISTRY
 from curate.lineage import require_current
@@ -115,7 +115,7 @@ def _source(info: DatasetInfo) -> str:
 
 def _policy(metadata: dict[str, str]) -> str:
     """The preset with the same values, or the keys that differ from the default one."""
-    values = {key.name: key.value for key in recorded_policy(metadata).describe()}
+    values = {key.name: key.value for key in requested_policy(metadata).describe()}
     presets = {name: {key.name: key.value for key in POLICIES.load(name).describe()} for name in POLICIES.names()}
     equal = [name for name, preset in presets.items() if preset == values]
     changed = [f"{name} = {value}" for name, value in values.items() if value != presets["default"][name]]

@@ -40,16 +40,8 @@ def decision_footer(policy: Policy, limits: SharpnessLimits, calibration: "BlurC
     return footer
 
 
-<<<<<<< HEAD
 def requested_policy(footer: dict[str, str]) -> Policy:
     """Return the policy that a manifest was decided by. Raises DatasetError where the footer records none."""
-=======
-def recorded_policy(footer: dict[str, str]) -> Policy:
-    """Return the policy that a manifest was decided by, as it was requested.
-
-    Raises DatasetError where the footer records none.
-    """
->>>>>>> 0c1072d (Exports for webdataset and FiftyOne, as a text list and of a selection; data cards)
     try:
         return parse_record(footer.get(layout.POLICY, ""), Policy)
     except (InvalidRecordError, PolicyError) as error:
@@ -60,20 +52,10 @@ def applied_policy(footer: dict[str, str]) -> Policy:
     """Return the policy that a manifest's verdicts come from, with the sharpness limit of its collection."""
     policy = requested_policy(footer)
     try:
-<<<<<<< HEAD
         if layout.SHARPNESS_LIMIT in footer:
             policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
     except (ValueError, PolicyError) as error:
         raise DatasetError(f"{layout.MANIFEST} records no policy ({error}): run `curate decide` again") from error
-=======
-        policy = recorded_policy(footer)
-        if layout.SHARPNESS_LIMIT in footer:
-            policy = replace(policy, min_sharpness=float(footer[layout.SHARPNESS_LIMIT]))
-    except (ValueError, PolicyError) as error:
-        raise DatasetError(
-            f"{layout.MANIFEST} records no sharpness limit ({error}): run `curate decide` again"
-        ) from error
->>>>>>> 0c1072d (Exports for webdataset and FiftyOne, as a text list and of a selection; data cards)
     return policy
 
 
