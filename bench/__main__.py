@@ -38,6 +38,7 @@ BENCHMARKS = {
     "watermark, unmarked photos": ["bench.watermark", "unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
     "smoothing": ["bench.smoothing"],
+    "audit": ["bench.audit", "--audits", "1000"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
     "damaged documents": ["bench.integrity", "documents"],
     "hostile files": ["bench.hostile"],

@@ -39,8 +39,8 @@ export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_i
 
 for command in (
     cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, reviewing.review,
-    evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect, results.verify, results.convert,
-    results.merge, selecting.select, exporting.card,
+    reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect, results.verify,
+    results.convert, results.merge, selecting.select, exporting.card,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(exporting.export_hf)

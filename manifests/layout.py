@@ -31,6 +31,8 @@ SHARPNESS_LIMIT_GROUPS = "swapset.sharpness_limit_groups"
 """Footer key of the manifest: the lowest sharpness that was kept, where the policy adapts it to the collection."""
 CALIBRATION_HASH = "swapset.calibration_hash"
 """Footer key of the manifest: hash of the blur calibration given to `decide`; absent without one."""
+AUDIT = "swapset.audit"
+"""Footer key of the manifest: shares of faulty photos that a person found in a random sample (`curate audit`)."""
 CHECKS = "swapset.checks"
 """Footer key of the manifest: what the checks of `decide` found, a JSON list of objects with the keys check,
 observation, cause and command. In a command, OUT, ROOT and LAYOUT stand for the dataset's folder, its source and the

@@ -1,4 +1,4 @@
-"""Commands in which a person looks at photos: review."""
+"""Commands in which a person looks at photos: review, audit."""
 
 from typing import Annotated
 
@@ -33,3 +33,30 @@ def review(
     chosen = None if policy is None else policy_of(policy)
     decisions = run(ReviewRequest(dataset, chosen, calibration_of(calibration), port), ProgressBar())
     print(f"{decisions:,} decisions: {dataset / 'review' / 'decisions.jsonl'}, {dataset / 'overrides.csv'}")
+
+
+def audit(
+    dataset: Dataset,
+    photos: Annotated[int, typer.Option(help="Photos to draw of those that training uses.")] = 300,
+    dropped: Annotated[int, typer.Option(help="Photos to draw of the dropped ones too.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    annotator: Annotated[str, typer.Option(help="Who judges; a second name gives the agreement of both.")] = "first",
+    port: Port = 0,
+) -> None:
+    """Judge a random sample of photos and state how clean the dataset is.
+
+    Draws photos, stratified by doubt, and prints an address for the browser: one key says what is wrong with a photo.
+    Interrupted, the same command continues. When all are judged, prints the share of each kind of noise with its 95%
+    interval, and records it in the manifest's footer; `curate report` shows it. Needs swapset[review].
+
+    Example: curate audit curated/photos --photos 300
+    """
+    from curate.audit import AuditRequest, run
+
+    try:
+        request = AuditRequest(dataset, photos, dropped, seed, annotator, port)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--photos, --dropped, --annotator") from error
+    audited = run(request, ProgressBar())
+    print("\n".join(audited.record.lines()) or f"{audited.judged:,} of {audited.photos:,} photos judged; run it again")
+    print(f"judgements: {audited.file}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.audit.record import carried_audit
 from curate.decide.check import Check, Finding
 from curate.decide.checks import CHECKS, findings
 from curate.decide.collection import DecidedCollection, decide_collection
@@ -93,6 +94,7 @@ def run_locked(request: DecideRequest, listener: Listener = SILENT) -> Decided:
     collection = decide_collection(parts, request.policy, overrides, request.rules)
     footer = decision_footer(request.policy, collection.sharpness_limits, request.calibration)
     footer |= made_from(relations=dataset.relations_file().digest, overrides=overrides.fingerprint())
+    footer |= carried_audit(dataset.path / layout.MANIFEST, footer)
     tally = CollectionTally([rule.reason for rule in request.rules])
     unmatched = overrides.photos()
     found: list[Finding] = []

@@ -2,6 +2,7 @@
 
 from pathlib import Path, PurePath
 
+from curate.audit.record import stored_audit
 from curate.decide.footer import applied_policy, limit_groups, stored_findings
 from curate.decide.rules import RULES
 from curate.lineage import require_current
@@ -56,6 +57,7 @@ def _page(dataset: Dataset, folder: Path) -> str:
         "page.html",
         numbers=numbers,
         findings=stored_findings(metadata),
+        audit=stored_audit(metadata),
         mixed=mixed,
         sheets=sheets.contact_sheets(manifest, PictureFolder(dataset, folder / "pictures"), doubtful),
         charts=[(shown.chart, histogram_svg(shown)) for shown in numbers.histograms if shown.photos.any()],

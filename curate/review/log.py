@@ -4,18 +4,16 @@
 decided: the difference becomes an entry of the log. A log that was cut off by a kill ends with its last whole line.
 """
 
-import errno
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from curate.overrides import COLUMNS, FILE_NAME, read_text
+from curate.review.append_log import AppendLog
 from curate.review.document import Document, Edit, rebased
 from manifests.errors import DatasetError
-from manifests.input import readable
-from manifests.output import atomic, writable
+from manifests.output import atomic
 from manifests.records import InvalidRecordError, parse_record
 
 FOLDER = "review"
@@ -58,7 +56,7 @@ class Entry:
         values = {name: value for name, value in asdict(self).items() if value != default[name]}
         if "edit" in values:
             values["edit"] = {name: value for name, value in values["edit"].items() if value}
-        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(values, separators=(",", ":")).encode()
 
 
 class DecisionLog:
@@ -78,15 +76,13 @@ class DecisionLog:
         self.entries: list[Entry] = []
         self._undone: set[int] = set()
         self.document: Document
-        with writable(self.path):
-            self.path.parent.mkdir(exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lines = AppendLog(self.path)
         self._read()
 
     def close(self) -> None:
         """Write overrides.csv, and close the log."""
         self.write_overrides()
-        os.close(self._file)
+        self._lines.close()
 
     def add(self, action: str, edit: Edit, by: str = "", photos: int = 0, undoes: int | None = None) -> Entry:
         """Record an action; it is on the disk when this returns."""
@@ -137,21 +133,10 @@ class DecisionLog:
     def _note_written(self, text: str, document: Document) -> None:
         self._written, self._base = _digest(text), document
         # Not synchronised: where the note is lost, the next run finds the state of the log that the file shows.
-        with writable(self.path):
-            os.write(self._file, Entry(written=self._written).encoded())
+        self._lines.append(Entry(written=self._written).encoded(), sync=False)
 
     def _append(self, entry: Entry) -> None:
-        data = entry.encoded()
-        with writable(self.path):
-            size = os.fstat(self._file).st_size
-            try:
-                if os.write(self._file, data) < len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fdatasync(self._file)
-            except OSError:
-                # What is not acknowledged is not in the log either.
-                os.ftruncate(self._file, size)
-                raise
+        self._lines.append(entry.encoded())
 
     def _apply(self, entry: Entry) -> None:
         if entry.text is None:
@@ -163,7 +148,7 @@ class DecisionLog:
             self._undone.add(entry.undoes)
 
     def _read(self) -> None:
-        lines = self._whole_lines()
+        lines = self._lines.lines
         if not lines:
             text = read_text(self.overrides_path) or f"{','.join(COLUMNS)}\n"
             self.document = Document.parse(text, self.overrides_path)
@@ -196,16 +181,6 @@ class DecisionLog:
             if place == noted or (place > noted and self.document.text() == present):
                 text = self.document.text()
                 self._written, self._base = _digest(text), Document.parse(text, self.overrides_path)
-
-    def _whole_lines(self) -> list[bytes]:
-        """The lines of the log; what was cut off at its end is removed."""
-        with readable(self.path):
-            data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with writable(self.path):
-                os.ftruncate(self._file, whole)
-        return data[:whole].splitlines()
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:

@@ -1,8 +1,5 @@
 """Open a dataset for review, serve its page, and bring the manifest up to date when the review ends."""
 
-import secrets
-import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +12,14 @@ from curate.decide.decide import run as decide
 from curate.decide.footer import applied_limits, requested_policy
 from curate.decide.rules import Policy
 from curate.decide.stored_parts import stored_parts
-from curate.errors import ExtraError, PolicyError
+from curate.errors import PolicyError
 from curate.lineage import is_made_from
 from curate.listener import SILENT, Listener
 from curate.overrides import FILE_NAME, read_overrides
 from curate.review.decider import Decider
 from curate.review.index import load_index
 from curate.review.log import FOLDER, DecisionLog
+from curate.review.serving import require_server, serve
 from curate.review.session import Review
 from manifests import layout
 from manifests.errors import DatasetError, OutputError
@@ -30,12 +28,7 @@ from manifests.reader import Dataset
 from manifests.table_file import TableFile
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from curate.measure.sharpness import BlurCalibration
-    from curate.review.server import ReviewApp
-
-HOST = "127.0.0.1"
 
 _WRITE_SECONDS = 0.5
 """Time after an action in which further ones are awaited before overrides.csv is written."""
@@ -76,22 +69,11 @@ def run(request: ReviewRequest, listener: Listener = SILENT) -> int:
 
         app = ReviewApp(review, Pictures(dataset, review.index), dataset.path.resolve().name, version_of(dataset))
         try:
-            serve(app, request.port, listener)
+            with background_writing(review):
+                serve(app, request.port, listener)
         finally:
             close(review, request, listener)
         return len(review.log.entries)
-
-
-def require_server() -> None:
-    """Raise ExtraError unless the packages of the server are installed."""
-    try:
-        import starlette
-        import uvicorn
-    except ImportError as error:
-        raise ExtraError(
-            f"the review page needs {error.name}, which is not installed: pip install 'swapset[review]'"
-        ) from error
-    del starlette, uvicorn
 
 
 @contextmanager
@@ -158,41 +140,6 @@ def version_of(dataset: Dataset) -> str:
     return dataset.relations_file().digest[:16]
 
 
-def serve(app: "ReviewApp", port: int, listener: Listener = SILENT) -> None:
-    """Serve the page on HOST until the process is interrupted."""
-    import uvicorn
-
-    with listening(port) as socket_:
-        port = socket_.getsockname()[1]
-        token = secrets.token_urlsafe(24)
-        config = uvicorn.Config(
-            app.guarded(port, token),
-            log_level="error",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=1,
-        )
-        server = _server(config)
-        listener.note(f"review: http://{HOST}:{port}/?token={token}")
-        listener.note("open it in a browser; Ctrl-C ends the review")
-        with background_writing(app.review):
-            server.run(sockets=[socket_])
-
-
-@contextmanager
-def listening(port: int) -> Iterator[socket.socket]:
-    """Context manager: a socket that listens on HOST. Raises OutputError where the port is taken."""
-    with socket.socket() as socket_:
-        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            socket_.bind((HOST, port))
-        except OSError as error:
-            raise OutputError(f"port {port} cannot be used ({error.strerror}): choose another --port") from error
-        yield socket_
-
-
 @contextmanager
 def background_writing(review: Review) -> Iterator[None]:
     """Context manager: write overrides.csv soon after every action, and take over what is changed in it by hand."""
@@ -217,23 +164,3 @@ def background_writing(review: Review) -> Iterator[None]:
         ended.set()
         review.written.set()
         thread.join()
-
-
-def _server(config: "uvicorn.Config") -> "uvicorn.Server":
-    """A server that ends at a signal; interrupting a review is its regular end, so the signal is not raised again."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            if threading.current_thread() is not threading.main_thread():
-                yield
-                return
-            handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-            try:
-                yield
-            finally:
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
-
-    return Server(config)

@@ -4,36 +4,24 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from curate.review.actions import ACTIONS, RefusedError
 from curate.review.filters import FilterError
-from curate.review.guard import Guard
 from curate.review.index import NONE
+from curate.review.page_app import PageApp, json_answer
 from curate.review.pictures import Pictures
 from curate.review.queues import menu, screens
 from curate.review.screens import person, photo, screen, tile
 from curate.review.session import Change, Review
 from manifests.errors import OutputError
 from manifests.records import InvalidRecordError, parse_record
-
-FILES = {
-    "index.html": "text/html; charset=utf-8",
-    "review.css": "text/css; charset=utf-8",
-    **dict.fromkeys(("review.js", "view.js", "server.js", "lasso.js"), "text/javascript; charset=utf-8"),
-}
-"""Files of the page, in `curate/review/page/`, and their types."""
-
-_FOREVER = {"Cache-Control": "private, max-age=86400, immutable"}
-"""Of pictures: their address carries the version of the dataset."""
 
 _MAX_PEOPLE = 6
 """Identities found by name."""
@@ -69,28 +57,18 @@ class UndoRequest:
     by: str
 
 
-class ReviewApp:
-    """The application.
-
-    Args:
-        review: the state.
-        pictures: crops and photos.
-        name: of the dataset, for display.
-        version: identifies the rows of the dataset; a page of another version is refused.
-    """
+class ReviewApp(PageApp):
+    """The application of `curate review`; arguments as of `PageApp`, and the state of the review."""
 
     def __init__(self, review: Review, pictures: Pictures, name: str, version: str) -> None:
-        self.review, self.pictures, self.name, self.version = review, pictures, name, version
+        super().__init__("index.html", pictures, name, version, len(review.index))
+        self.review = review
         self._queues: set[asyncio.Queue[str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         review.listen(self._publish)
 
-    def guarded(self, port: int, token: str) -> Guard:
-        """Return the application behind its guard."""
-        routes = [
-            Route("/", self._file),
-            Route("/favicon.ico", lambda request: Response(status_code=204)),
-            Route("/{name}", self._file),
+    def routes(self) -> list[Route]:
+        return [
             Route("/api/state", self._state),
             Route("/api/queue", self._queue),
             Route("/api/screen", self._screen),
@@ -99,21 +77,12 @@ class ReviewApp:
             Route("/api/act", self._act, methods=["POST"]),
             Route("/api/undo", self._undo, methods=["POST"]),
             Route("/api/events", self._events),
-            Route("/{version}/crop/{row:int}", self._crop),
-            Route("/{version}/source/{row:int}", self._source),
         ]
-        return Guard(Starlette(routes=routes), port, token)
-
-    def _file(self, request: Request) -> Response:
-        name = request.path_params.get("name", "index.html")
-        if name not in FILES:
-            return PlainTextResponse("not found", 404)
-        return Response((files("curate.review") / "page" / name).read_bytes(), media_type=FILES[name])
 
     def _state(self, request: Request) -> Response:
         with self.review.lock:
             entries = [asdict(entry) for entry in menu(self.review.index, self.review.document)]
-        return _json({
+        return json_answer({
             "name": self.name, "version": self.version, "photos": len(self.review.index), "queues": entries,
             "counts": self.review.counts, "problem": self.review.problem, "decisions": len(self.review.log.entries),
         })  # fmt: skip
@@ -125,27 +94,27 @@ class ReviewApp:
                     request.query_params.get("queue", ""), self.review.index, self.review.document, self.review.dataset
                 )
             except FilterError as error:
-                return _json({"error": str(error)}, 400)
+                return json_answer({"error": str(error)}, 400)
             except KeyError:
-                return _json({"error": "no such queue"}, 404)
-        return _json([[entry.key, entry.title, entry.open] for entry in found])
+                return json_answer({"error": "no such queue"}, 404)
+        return json_answer([[entry.key, entry.title, entry.open] for entry in found])
 
     def _screen(self, request: Request) -> Response:
         query = request.query_params
         with self.review.lock:
             try:
-                return _json(screen(self.review, query.get("key", ""), query.get("queue", "")))
+                return json_answer(screen(self.review, query.get("key", ""), query.get("queue", "")))
             except FilterError as error:
-                return _json({"error": str(error)}, 400)
+                return json_answer({"error": str(error)}, 400)
             except KeyError:
-                return _json({"error": "no such screen"}, 404)
+                return json_answer({"error": "no such screen"}, 404)
 
     def _photo(self, request: Request) -> Response:
-        row = self._row(request.query_params.get("row", ""))
+        row = self.row_of(request.query_params.get("row", ""))
         if row is None:
-            return _json({"error": "no such photo"}, 404)
+            return json_answer({"error": "no such photo"}, 404)
         with self.review.lock:
-            return _json(photo(self.review, row))
+            return json_answer(photo(self.review, row))
 
     def _people(self, request: Request) -> Response:
         """Identities whose names contain a text, those that begin with it first."""
@@ -154,7 +123,7 @@ class ReviewApp:
         with self.review.lock:
             found = [code for code, name in enumerate(names) if text in name.lower()]
             found.sort(key=lambda code: (not names[code].lower().startswith(text), names[code]))
-            return _json([person(self.review.index, code) for code in found[:_MAX_PEOPLE]])
+            return json_answer([person(self.review.index, code) for code in found[:_MAX_PEOPLE]])
 
     async def _act(self, request: Request) -> Response:
         return await self._change(request, ActRequest, self._done)
@@ -166,20 +135,20 @@ class ReviewApp:
         try:
             body = parse_record(await request.body(), kind)
         except InvalidRecordError as error:
-            return _json({"error": f"not understood: {error}"}, 400)
+            return json_answer({"error": f"not understood: {error}"}, 400)
         try:
             change = await run_in_threadpool(act, body)
         except RefusedError as error:
-            return _json({"error": str(error)}, 409)
+            return json_answer({"error": str(error)}, 409)
         except FilterError as error:
-            return _json({"error": str(error)}, 400)
+            return json_answer({"error": str(error)}, 400)
         except OutputError as error:
-            return _json({"error": f"not saved: {error}"}, 507)
+            return json_answer({"error": f"not saved: {error}"}, 507)
         except (KeyError, IndexError):
-            return _json({"error": "no such photo, identity or queue"}, 404)
+            return json_answer({"error": "no such photo, identity or queue"}, 404)
         if change is None:
-            return _json({"error": "nothing to undo: this window has decided nothing that is not undone"}, 409)
-        return _json(self._values(change))
+            return json_answer({"error": "nothing to undo: this window has decided nothing that is not undone"}, 409)
+        return json_answer(self._values(change))
 
     def _done(self, body: ActRequest) -> Change:
         index = self.review.index
@@ -241,25 +210,3 @@ class ReviewApp:
                 "person": person(index, change.identity) if change.identity != NONE else None,
                 "counts": change.counts,
             }
-
-    def _crop(self, request: Request) -> Response:
-        row = self._row(request.path_params["row"])
-        return self._picture(None if row is None else self.pictures.crop(row), request)
-
-    def _source(self, request: Request) -> Response:
-        row = self._row(request.path_params["row"])
-        return self._picture(None if row is None else self.pictures.source(row), request)
-
-    def _picture(self, data: bytes | None, request: Request) -> Response:
-        if data is None or request.path_params["version"] != self.version:
-            return PlainTextResponse("not found", 404)
-        return Response(data, media_type="image/jpeg", headers=_FOREVER)
-
-    def _row(self, number: int | str) -> int | None:
-        text = str(number)
-        row = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1
-        return row if 0 <= row < len(self.review.index) else None
-
-
-def _json(values: object, status: int = 200) -> Response:
-    return Response(json.dumps(values, separators=(",", ":")), status, media_type="application/json")

@@ -201,7 +201,7 @@ async function decide(name) {
   if (name === "not_copy" || name === "apart") name = shown.kind === "pair" ? "apart" : "not_copy";
   let rows = selected.size ? [...selected] : focused() ? [focused().row] : [];
   if (name === "split" && queue === "second" && !selected.size) rows = matchingTiles().filter(undecided).map((tile) => tile.row);
-  const values = { action: name, rows, identity: shown.identities[0] };
+  const values = { action: name, by: me, rows, identity: shown.identities[0] };
   if (everything) Object.assign(values, { rows: null, queue });
   if (name === "move") values.other = target ?? focused()?.suggested ?? -1;
   if (name === "join" || name === "apart") Object.assign(values, { rows: [], other: shown.identities[1] ?? -1 });
@@ -239,7 +239,7 @@ function showLeft(settled) {
 const inQueue = (tile) => matchingTiles().includes(tile);
 
 async function undo() {
-  const change = await post("undo", {});
+  const change = await post("undo", { by: me });
   apply(change);
   say(describe(change));
   const rows = new Set(change.rows);

@@ -17,7 +17,7 @@ export const post = async (path, values) =>
   answer(await fetch(`/api/${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ by: me, ...values }),
+    body: JSON.stringify(values),
   }));
 
 // Calls `changed` with each change of any window, `again` when a lost connection is back, `lost` while it is not.

@@ -34,11 +34,11 @@ export function counts(place, [keep, review, drop, open]) {
 export function balance(place, values) {
   const total = values.reduce((sum, value) => sum + value, 0) || 1;
   place.replaceChildren(...values.map((value, k) => {
-    const bar = element("i", { class: `is-${VERDICTS[k]}` });
+    const bar = element("i", { class: `is-${VERDICTS[k] ?? "left"}` });
     bar.style.width = `${100 * value / total}%`;
     return bar;
   }));
-  place.setAttribute("aria-label", values.map((value, k) => `${VERDICTS[k]} ${value}`).join(", "));
+  place.setAttribute("aria-label", values.map((value, k) => `${VERDICTS[k] ?? "left"} ${value}`).join(", "));
 }
 
 export const verdictText = (tile) =>

@@ -1,0 +1,85 @@
+"""Serve a page on this machine until the process is interrupted."""
+
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from curate.errors import ExtraError
+from curate.listener import SILENT, Listener
+from manifests.errors import OutputError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from curate.review.page_app import PageApp
+
+HOST = "127.0.0.1"
+
+
+def require_server() -> None:
+    """Raise ExtraError unless the packages of the server are installed."""
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        raise ExtraError(
+            f"the review page needs {error.name}, which is not installed: pip install 'swapset[review]'"
+        ) from error
+    del starlette, uvicorn
+
+
+def serve(app: "PageApp", port: int, listener: Listener = SILENT) -> None:
+    """Serve the page on HOST until the process is interrupted."""
+    import uvicorn
+
+    with listening(port) as socket_:
+        port = socket_.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        config = uvicorn.Config(
+            app.guarded(port, token),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        server = _server(config)
+        listener.note(f"open http://{HOST}:{port}/?token={token} in a browser; Ctrl-C ends")
+        server.run(sockets=[socket_])
+
+
+@contextmanager
+def listening(port: int) -> Iterator[socket.socket]:
+    """Context manager: a socket that listens on HOST. Raises OutputError where the port is taken."""
+    with socket.socket() as socket_:
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            socket_.bind((HOST, port))
+        except OSError as error:
+            raise OutputError(f"port {port} cannot be used ({error.strerror}): choose another --port") from error
+        yield socket_
+
+
+def _server(config: "uvicorn.Config") -> "uvicorn.Server":
+    """A server that ends at a signal; interrupting a review is its regular end, so the signal is not raised again."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+
+    return Server(config)
