@@ -12,8 +12,11 @@ from typing import Protocol
 class Listener(Protocol):
     """Receives the progress of a long operation. Steps follow one another and never overlap."""
 
-    def start(self, step: str, total: int | None, unit: str = "photos") -> None:
-        """Begin a step of `total` units, None where the total is unknown. `unit` "B" counts bytes."""
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None:
+        """Begin a step of `total` units, of which `done` are done already; None where the total is unknown.
+
+        `unit` "B" counts bytes.
+        """
 
     def advance(self, count: int = 1) -> None:
         """Report `count` more units of the current step as done."""
@@ -26,7 +29,7 @@ class Listener(Protocol):
 
 
 class _Silent:
-    def start(self, step: str, total: int | None, unit: str = "photos") -> None: ...
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None: ...
     def advance(self, count: int = 1) -> None: ...
     def finish(self) -> None: ...
     def note(self, message: str) -> None: ...

@@ -190,6 +190,23 @@ class Recipe(TypedToml):
         """Whether `images` changes what a step computes: the mask's weight or the open blocks follow its share."""
         return self.block_share > 0 or (self.mask != "none" and self.generator != "people")
 
+    def cautions(self) -> list[str]:
+        """Lines on what has no or little effect in so few images."""
+        lines = []
+        people = self.generator == "people"
+        for name, effect in (("half_size_images", "faces stay at half the size"), ("refine_images", "faces stay soft")):
+            if people and self.images <= getattr(self, name):
+                lines.append(f"{name} = {getattr(self, name):,} is not reached in {self.images:,} images: {effect}")
+        if self.block_share and self.images * self.block_share < 100 * self.batch:
+            steps = int(self.images * self.block_share / self.batch)
+            lines.append(f"block_share = {self.block_share} opens a block every {steps} steps: each hardly learns")
+        if self.ema_images * 4 > self.images:
+            lines.append(
+                f"ema_images = {self.ema_images:,.0f} averages over much of {self.images:,} images: results lag behind "
+                "the training; set it to a tenth"
+            )
+        return lines
+
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Keys that keep this recipe from continuing a training with the values `other`, as "key: other, here own".
 

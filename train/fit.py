@@ -132,6 +132,7 @@ def describe(planned: FitPlan) -> list[str]:
         f"generator      {g.parameters:,} parameters, {g.macs / 1e9:.2f} G multiply-adds per image",
         f"discriminator  {d.parameters:,} parameters, {d.macs / 1e9:.2f} G multiply-adds per image",
         f"memory         about {memory / 2**30:.1f} GiB in float32 at {part} images, without the embedder",
+        *(f"caution        {line}" for line in recipe.cautions()),
         f"steps          {-(-recipe.images // recipe.batch):,} of {recipe.batch} images",
     ]
 
@@ -176,6 +177,8 @@ def run(
             latents = _latents(planned, device, listener)
         held_out = planned.photos.held_out(request.recipe.held_out, request.recipe.held_out_photos)
         training, loader = _start(planned, latents, held_out, processes)
+        for line in request.recipe.cautions() if processes.first else []:
+            listener.note(f"caution: {line}")
         if request.recipe.people and (note := few_photos(planned.photos)):
             listener.note(note)
         try:

@@ -37,10 +37,16 @@ class Journal:
                 self._events.add_scalar(name, value, row["images"])
 
     def grid(self, images: int, pixels: npt.NDArray[np.uint8]) -> Path:
-        """Write a sample grid, uint8 RGB (H, W, 3), as PNG with the invisible watermark: its faces are generated."""
+        """Write a sample grid, uint8 RGB (H, W, 3), as PNG and TensorBoard image.
+
+        It has the invisible watermark, because its faces are generated.
+        """
+        pixels = mark_sample(pixels)
         path = self.out / "samples" / f"{images:012d}.png"
         with atomic(path) as partial:
-            Image.fromarray(mark_sample(pixels)).save(partial, "PNG")
+            Image.fromarray(pixels).save(partial, "PNG")
+        if self._events is not None:
+            self._events.add_image("samples", pixels, images, dataformats="HWC")
         return path
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from curate.durations import format_duration
 from curate.listener import Listener
 from train.checkpoint import CheckpointWriter, RunFacts
 from train.data.loader import Batch, PairLoader
@@ -23,6 +24,10 @@ Interruptible = Callable[[], AbstractContextManager[Callable[[], bool]]]
 def never_interrupted() -> AbstractContextManager[Callable[[], bool]]:
     """The `Interruptible` of a training that is not to stop early."""
     return nullcontext(lambda: False)
+
+
+_ESTIMATE_AFTER = 5.0
+"""Seconds after which the first finished step is the base of an estimate of the whole time."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,7 @@ def run_loop(
         interruptible: of a training in one process, which then stops with a checkpoint of its last step.
     """
     if training.processes.first:
-        listener.start("training", training.recipe.images, "images")
-        listener.advance(training.images)
+        listener.start("training", training.recipe.images, "images", training.images)
         try:
             with interruptible() as interrupted:
                 _train_and_record(training, loader, samples, facts, listener, interrupted)
@@ -95,12 +99,17 @@ def _train_and_record(
     steps = training.images // recipe.batch  # a resumed training has its log lines where an undisturbed one has them
     images_before, time_before = training.images, time.monotonic()
     stop = False
+    estimated = False
     try:
         while not (training.finished or stop):
             training.step(loader)
             listener.advance(recipe.batch)
             steps += 1
             stop = interrupted()
+            elapsed = time.monotonic() - time_before
+            if not estimated and elapsed > _ESTIMATE_AFTER:
+                listener.note(_estimate(training.images - images_before, elapsed, recipe.images - training.images))
+                estimated = True
             # Checkpoints are written only where a log line is, so that a resume splits no mean.
             if steps % recipe.log_steps and not (training.finished or stop):
                 continue
@@ -138,6 +147,12 @@ def sample_grid(batch: Batch, swapped: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     assert batch.source is not None
     columns = [batch.target.permute(0, 2, 3, 1).numpy(), batch.source.permute(0, 2, 3, 1).numpy(), swapped]
     return np.concatenate([np.concatenate(list(column)) for column in columns], 1)
+
+
+def _estimate(done: int, seconds: float, remaining: int) -> str:
+    """The time that is left at the speed of the first images, as a line."""
+    left = format_duration(seconds / done * remaining)
+    return f"at the speed of the first {done:,} images, the remaining {remaining:,} take {left}"
 
 
 def _next_multiple(images: int, every: int) -> int:

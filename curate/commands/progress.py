@@ -20,14 +20,15 @@ class ProgressBar:
         self._bar: tqdm[Any] | None = None
         self._step = Step("", "", None)
 
-    def start(self, step: str, total: int | None, unit: str = "photos") -> None:
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None:
         from tqdm import tqdm
 
-        self._step = Step(step, unit, total)
+        self._step = Step(step, unit, total, done)
         begin_step(self._step)
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
+            initial=done,
             desc=step,
             unit=unit if unit == "B" else f" {unit}",
             unit_scale=unit == "B",

@@ -21,9 +21,9 @@ class Recorder:
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def start(self, step: str, total: int | None, unit: str = "photos") -> None:
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None:
         assert all(earlier.finished for earlier in self.steps), "steps overlap"
-        self.steps.append(Step(step, total, unit))
+        self.steps.append(Step(step, total, unit, done))
 
     def advance(self, count: int = 1) -> None:
         self.steps[-1].done += count

@@ -9,6 +9,7 @@ from train.build import build_generator
 from train.config import RECIPES, Recipe, load_recipe
 from train.errors import RecipeError
 from train.networks.simswap import SimSwapGenerator
+from train.settings import parse_settings
 
 SHIPPED = (
     "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "later-code", "modulated", "people",
@@ -32,7 +33,7 @@ def test_the_recipes_named_after_simswap_have_its_settings() -> None:
 
 def test_the_blocks_of_progressive_open_in_equal_shares_of_any_training() -> None:
     for images in (90_000, 14_400_000):
-        recipe = load_recipe("progressive", images=images)
+        recipe = load_recipe("progressive", images=images, width=8)
         assert recipe.follows_images
         with torch.device("meta"):
             network = build_generator(recipe, 512)
@@ -42,6 +43,26 @@ def test_the_blocks_of_progressive_open_in_equal_shares_of_any_training() -> Non
             network.set_progress((2 * ninth + 1) * images // 18)
             opened.append(network.active_blocks)
         assert opened == list(range(1, 10))
+
+
+def test_settings_are_values_of_toml_or_text() -> None:
+    parsed = parse_settings(["images=20_000", "mask = face", "learning_rate=1e-3", 'people="ann, bob"', "teacher="])
+    assert parsed == {"images": 20_000, "mask": "face", "learning_rate": 1e-3, "people": "ann, bob", "teacher": ""}
+    for texts, message in ((["images"], "write KEY=VALUE"), (["a=1", "a=2"], "a is given twice")):
+        with pytest.raises(RecipeError, match=message):
+            parse_settings(texts)
+    with pytest.raises(RecipeError, match="unknown key 'imagos'; did you mean 'images'"):
+        load_recipe("tiny", **parse_settings(["imagos=3"]))
+
+
+def test_what_has_no_effect_in_so_few_images_is_said() -> None:
+    assert [load_recipe(name).cautions() for name in SHIPPED] == [[]] * len(SHIPPED)
+    few = load_recipe("people", images=40_000).cautions()
+    assert few == ["refine_images = 60,000 is not reached in 40,000 images: faces stay soft"]
+    assert load_recipe("people", images=20_000).cautions()[0].startswith("half_size_images")
+    blocks, average = load_recipe("progressive", images=8_000).cautions()
+    assert blocks.startswith("block_share = 0.1111 opens a block every 55 steps")
+    assert average.startswith("ema_images = 10,000 averages over much of 8,000 images")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

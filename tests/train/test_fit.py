@@ -96,6 +96,19 @@ def test_a_listener_receives_images_and_log_lines(planned: FitPlan, tmp_path: Pa
     ]
 
 
+def test_the_time_that_is_left_is_estimated_once(
+    planned: FitPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.loop._ESTIMATE_AFTER", 0.0)
+    recorder = Recorder()
+    fit.run(with_recipe(planned, tmp_path, images=12), recorder)
+    (line,) = [line for line in recorder.notes if line.startswith("at the speed of the first")]
+    assert line.startswith("at the speed of the first 4 images, the remaining 8 take ")
+    # A run that continues counts from where it was.
+    fit.run(with_recipe(planned, tmp_path, images=16), recorder)
+    assert recorder.steps[-1] == Step("training", 16, "images", done=16, finished=True)
+
+
 def test_what_cannot_be_compiled_is_refused(planned: FitPlan, tmp_path: Path) -> None:
     penalised = with_recipe(planned, tmp_path, gradient_penalty=1e-3).request
     with pytest.raises(RecipeError, match="gradient_penalty differentiates twice"):

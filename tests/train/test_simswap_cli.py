@@ -49,7 +49,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
 
 def test_a_dry_run_prints_recipe_data_and_cost_and_writes_nothing(cleaned: Cleaned, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = simswap("fit", "--data", cleaned.out, "--recipe", "baseline", "--batch", 4, "--out", out, "--dry-run")
+    done = simswap("fit", "--data", cleaned.out, "--recipe", "baseline", "--set", "batch=4", "--out", out, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     assert lines["batch"].split()[1] == "4"
@@ -73,6 +73,7 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
     (occupied / "thesis.txt").write_text("")
     for arguments, code, message in [
         (["--data", tmp_path], 7, "is not a curated dataset"),
+        (["--data", cleaned.out, "--set", "mask=hair"], 8, "mask = 'hair' must be none, box, face or face_hair"),
         (["--data", cleaned.out, "--recipe", "basline"], 8, "did you mean 'baseline'"),
         (["--data", cleaned.out, "--recipe", other], 7, "aligned to simswap-224, this recipe trains on ffhq-512"),
         (["--data", empty, "--recipe", recipe], 7, "nothing to train on"),

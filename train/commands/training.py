@@ -52,6 +52,11 @@ def fit(
         typer.Option(min=1, help="Parts in which a batch is computed, to save memory. Default: the recipe's."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random numbers. Default: the recipe's.")] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Side of the crops in px. Default: the recipe's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE: another key of the recipe, for example mask=face; repeatable."),
+    ] = None,
     embedder: Annotated[
         str | None,
         typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the recipe's."),
@@ -90,11 +95,23 @@ def fit(
     Example: simswap fit --data curated/vggface2 --recipe seg-mask
     """
     from train.config import load_recipe
+    from train.settings import parse_settings
 
     # Before anything slow is imported, so that a wrong recipe is refused at once.
-    loaded = load_recipe(
-        recipe, images=images, batch=batch, accumulate=accumulate, seed=seed, embedder=embedder, people=people
-    )
+    options = {
+        "images": images,
+        "batch": batch,
+        "accumulate": accumulate,
+        "seed": seed,
+        "size": size,
+        "embedder": embedder,
+        "people": people,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    changes = parse_settings(settings or [])
+    if twice := sorted(given.keys() & changes.keys()):
+        raise typer.BadParameter(f"--set {twice[0]}=... and --{twice[0]}: give one of them")
+    loaded = load_recipe(recipe, **given | changes)
 
     from curate.faces.models import check_device
     from train.fit import FitRequest, describe, plan, run
