@@ -26,7 +26,7 @@ from curate import measure, relate
 from curate.decode import decode
 from curate.evaluate.planted_files import PlantedFile, planted_jpeg
 from curate.evaluate.planting import COPIES
-from curate.measure.measure import MeasureRequest
+from curate.measure.request import MeasureRequest
 from curate.relate.relate import RelateRequest, default_settings
 from manifests.reader import Dataset
 

@@ -31,12 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.writing_commands import COMMANDS, Contents, Tally, WritingCommand, prepare, recorded_results
-from manifests.output import is_temporary
+from manifests.partials import is_temporary
 
 PRELOADED = (
     "curate.application", "curate.cleaning", "curate.convert", "curate.export.export", "curate.merge",
     "curate.relate.relate",
-    "curate.decide.decide", "curate.report.report", "curate.faces.models", "curate.measure.shards", "train.application",
+    "curate.decide.decide", "curate.report.report", "curate.faces.models", "curate.measure.worker", "train.application",
     "train.fit", "train.swap.run", "train.marks.verify",
 )  # fmt: skip
 SIZES = 10

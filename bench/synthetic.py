@@ -137,7 +137,7 @@ def _with_random_columns(
         if field.name in columns:
             continue
         mask = faceless if field.nullable else np.zeros(rows, bool)
-        if "phash" in field.name:
+        if "phash" in field.name or field.name == "listing_key":
             columns[field.name] = hash_column(random.integers(0, 2**64, rows, np.uint64), ~mask)
         elif pa.types.is_string(field.type):
             columns[field.name] = pa.nulls(rows, pa.string())

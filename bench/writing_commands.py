@@ -19,7 +19,7 @@ import numpy as np
 
 from curate import convert
 from curate.evaluate import demo
-from manifests.output import is_temporary
+from manifests.partials import is_temporary
 from train.swap.results import JOURNAL
 from train.swap.run_record import FILE, RESULTS
 

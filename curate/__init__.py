@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # that of `typing` takes milliseconds, in which Ctrl-C wo
 if TYPE_CHECKING:
     from curate.cleaning import Cleaned, clean
     from curate.listener import SILENT, Listener
-    from curate.measure.measure import MeasureRequest
+    from curate.measure.request import MeasureRequest
 
 __all__ = ["SILENT", "Cleaned", "Listener", "MeasureRequest", "clean"]
 
@@ -24,6 +24,6 @@ if not TYPE_CHECKING:
         {
             "curate.cleaning": ("Cleaned", "clean"),
             "curate.listener": ("SILENT", "Listener"),
-            "curate.measure.measure": ("MeasureRequest",),
+            "curate.measure.request": ("MeasureRequest",),
         },
     )

@@ -19,6 +19,7 @@ EXIT_CODES = {
     8: "policy, override or calibration",
     9: "a worker was killed, or memory ran out",
     17: "a check found something off (--strict-checks)",
+    20: "the engine is not installed, or its cluster cannot be reached",
     130: "stopped with Ctrl-C",
     143: "stopped with SIGTERM",
 }
@@ -38,8 +39,9 @@ models_app = typer.Typer(help="List, download and verify networks.", no_args_is_
 export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
 
 for command in (
-    cleaning.clean, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report, reviewing.review,
-    reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect, results.verify,
+    cleaning.clean, cleaning.plan, cleaning.measure, cleaning.status, cleaning.relate, cleaning.decide, cleaning.report,
+    reviewing.review, reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect,
+    results.verify,
     results.convert, results.merge, selecting.select, exporting.card,
 ):  # fmt: skip
     app.command()(command)

@@ -10,7 +10,8 @@ from curate.decide.decide import Decided
 from curate.decide.rules import Policy
 from curate.durations import format_duration
 from curate.listener import SILENT, Listener
-from curate.measure.measure import MeasureRequest, MeasureResult
+from curate.measure.measure import MeasureResult
+from curate.measure.request import MeasureRequest
 from curate.measure.sharpness import BlurCalibration
 from manifests.layout import MANIFEST
 

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from functools import cached_property
-from pathlib import Path
 
 import cv2
 
@@ -11,6 +10,7 @@ from curate.errors import DecodeError, SourceError
 from curate.sources import Source, open_source
 from curate.sources.entry import Entry
 from manifests.layout import DatasetInfo
+from manifests.locations import as_path
 
 _MAX_IDENTITIES = 8
 """Identities whose list of photos is held."""
@@ -56,7 +56,7 @@ class SourcePhotos:
         if record.root is None:
             return None
         try:
-            return open_source(record.kind, Path(record.root), record.identities)
+            return open_source(record.kind, as_path(record.root), record.identities)
         except SourceError:
             return None
 

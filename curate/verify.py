@@ -21,6 +21,7 @@ from curate.overrides import FILE_NAME, read_overrides
 from curate.sources import Entry, open_source
 from manifests.errors import DamagedError, DatasetError, SwapsetError
 from manifests.layout import MANIFEST, RELATIONS, bucket_of
+from manifests.locations import as_path
 from manifests.reader import Dataset
 from manifests.table_file import TableFile
 
@@ -201,7 +202,7 @@ def _verify_photos(dataset: Dataset, verified: Verified, listener: Listener) -> 
     record = dataset.info.source
     if record.root is None:
         return
-    source = open_source(record.kind, Path(record.root), record.identities)
+    source = open_source(record.kind, as_path(record.root), record.identities)
     members: list[list[str]] = [[] for _ in range(dataset.buckets)]
     for identity in source.identities():
         members[bucket_of(identity, dataset.buckets)].append(identity)

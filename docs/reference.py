@@ -124,7 +124,7 @@ def commands(program: str, app: typer.Typer) -> str:
 
 def exit_codes() -> str:
     """What each exit code means, by error class."""
-    for module in ("curate.errors", "curate.engines.local", "train.errors"):
+    for module in ("curate.errors", "curate.engines.engine", "train.errors"):
         import_module(module)
     rows: list[tuple[object, ...]] = [
         (0, "", "Success."),

@@ -26,6 +26,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.locations import as_path
+from manifests.open_file import LocalFile, OpenFile, open_file
+
 BLOCK = 1 << 16
 """Bytes of a block."""
 
@@ -64,8 +67,8 @@ def checked_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq
             # Row groups are written when they are added, so that only the footer is missing now.
             writer.add_key_value_metadata({BLOCKS: sink.checksums(), DIGEST: _UNSET.decode()})
             covered = sink.size
+    start, footer = _read_footer(LocalFile(path))
     with open(path, "r+b") as file:
-        start, footer = _read_footer(file.fileno())
         marker = footer.rfind(_MARKER + _UNSET)
         if start != covered or marker < 0:
             raise RuntimeError(f"{path}: pyarrow {pa.__version__} places the footer in an unknown way")
@@ -84,9 +87,9 @@ class CheckedFile(io.RawIOBase):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._descriptor = -1
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._start, footer = _read_footer(self._descriptor)
+        self._file: OpenFile | None = None
+        self._file = open_file(as_path(path))
+        self._start, footer = _read_footer(self._file)
         found = _VALUE.search(footer, max(0, footer.rfind(_MARKER)))
         if found is None:
             raise NoChecksumError("its footer has no checksum, as if another program had written it")
@@ -108,7 +111,7 @@ class CheckedFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._descriptor).st_size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._opened.size}[whence]
         self._position = base + offset
         return self._position
 
@@ -120,9 +123,9 @@ class CheckedFile(io.RawIOBase):
             return b""
         first, last = begin // BLOCK, (end - 1) // BLOCK
         if self._checked[first : last + 1].all():
-            data = os.pread(self._descriptor, end - begin, begin)
+            data = self._opened.pread(end - begin, begin)
         else:
-            blocks = os.pread(self._descriptor, min((last + 1) * BLOCK, self._start) - first * BLOCK, first * BLOCK)
+            blocks = self._opened.pread(min((last + 1) * BLOCK, self._start) - first * BLOCK, first * BLOCK)
             self._check(blocks, first, last)
             data = blocks[begin - first * BLOCK : end - first * BLOCK]
         self._position = begin + len(data)
@@ -142,9 +145,14 @@ class CheckedFile(io.RawIOBase):
             pass
 
     def close(self) -> None:
-        if not self.closed and self._descriptor >= 0:
-            os.close(self._descriptor)
+        if not self.closed and self._file is not None:
+            self._file.close()
         super().close()
+
+    @property
+    def _opened(self) -> OpenFile:
+        assert self._file is not None
+        return self._file
 
     def _check(self, data: bytes, first: int, last: int) -> None:
         view = memoryview(data)
@@ -190,14 +198,16 @@ class _BlockSink(io.RawIOBase):
         return base64.b64encode(np.array(crcs, "<u4").tobytes()).decode()
 
 
-def _read_footer(descriptor: int) -> tuple[int, bytes]:
+def _read_footer(file: OpenFile) -> tuple[int, bytes]:
     """Return the offset of a Parquet file's footer, and the bytes from there to the end of the file."""
-    size = os.fstat(descriptor).st_size
-    tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+    size = file.size
+    first = max(0, size - BLOCK)  # a request to an object store takes longer than the bytes of a block
+    end = file.pread(size - first, first)
+    tail = end[-_TAIL:]
     start = size - _TAIL - int.from_bytes(tail[:4], "little")
     if len(tail) < _TAIL or tail[4:] != _MAGIC or start < len(_MAGIC):
         raise ChecksumError("it does not end as a Parquet file")
-    footer = os.pread(descriptor, size - start, start)
+    footer = end[start - first :] if start >= first else file.pread(first - start, start) + end
     if len(footer) != size - start:
         raise ChecksumError("it changed while it was read")
     return start, footer

@@ -26,7 +26,12 @@ _PROBLEMS = {
 
 def problem(error: OSError) -> str:
     """Describe why a file could not be read, with the next step where there is one."""
-    return _PROBLEMS.get(error.errno or 0) or (error.strerror or str(error) or type(error).__name__).lower()
+    return _PROBLEMS.get(error.errno or 0) or _sentence(error.strerror or str(error) or type(error).__name__)
+
+
+def _sentence(text: str) -> str:
+    """Begin a text with a small letter; codes and names in it stay as they are."""
+    return text[:1].lower() + text[1:]
 
 
 @contextmanager

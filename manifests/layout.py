@@ -11,6 +11,7 @@ from typing import Annotated
 from manifests.errors import DatasetError
 from manifests.input import readable
 from manifests.landmarks import TEMPLATES
+from manifests.locations import as_path
 from manifests.output import atomic
 from manifests.records import InvalidRecordError, Limits, from_json, parse_json
 from manifests.schema import SCHEMA_VERSION
@@ -170,7 +171,7 @@ class DatasetInfo:
 def write_info(root: str | os.PathLike[str], info: DatasetInfo) -> None:
     """Write `root/dataset.json` atomically; equal values give equal bytes."""
     text = json.dumps(asdict(info), indent=2, allow_nan=False)
-    with atomic(Path(root) / INFO) as partial:
+    with atomic(as_path(root) / INFO) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
@@ -180,7 +181,7 @@ def read_info(root: str | os.PathLike[str]) -> DatasetInfo:
     Raises DatasetError: the file is missing or not readable, has an unknown schema version, a missing or unknown key,
     or a value of the wrong type.
     """
-    path = Path(root) / INFO
+    path = as_path(root) / INFO
     with readable(path):
         try:
             data = path.read_bytes()
@@ -202,8 +203,8 @@ def read_info(root: str | os.PathLike[str]) -> DatasetInfo:
 
 def part_paths(root: str | os.PathLike[str], info: DatasetInfo) -> dict[str, Path]:
     """Return the directories of a merged dataset's parts, by name; empty for any other dataset."""
-    base = Path(root).resolve()  # because ".." means another directory behind a symbolic link
-    return {name: Path(os.path.normpath(base / where)) for name, where in info.parts.items()}
+    base = as_path(root).resolve()  # because ".." means another directory behind a symbolic link
+    return {name: as_path(os.path.normpath(base / where)) for name, where in info.parts.items()}
 
 
 def shard_roots(root: str | os.PathLike[str]) -> dict[Path, str]:
@@ -215,7 +216,7 @@ def shard_roots(root: str | os.PathLike[str]) -> dict[Path, str]:
     Raises DatasetError where a part is no dataset.
     """
     roots: dict[Path, str] = {}
-    pending = [(Path(root).resolve(), "")]
+    pending = [(as_path(root).resolve(), "")]
     while pending:
         path, prefix = pending.pop()
         if path not in roots:
@@ -231,7 +232,7 @@ def shard_file(root: str | os.PathLike[str], shard: str, roots: Collection[Path]
     A manifest may be of unknown origin, so a path outside `faces/` of one of `roots` (see `shard_roots`) is refused
     with a DatasetError: nothing there is opened.
     """
-    path = Path(os.path.normpath(Path(root).resolve() / shard)) if "\0" not in shard else None
+    path = as_path(os.path.normpath(as_path(root).resolve() / shard)) if "\0" not in shard else None
     if path is None or path.suffix != ".parquet" or path.parent.name != "faces" or path.parent.parent not in roots:
         raise DatasetError(
             f"{root}: its manifest names the shard {shard!r}, which is not in faces/ of this dataset or of one of its "

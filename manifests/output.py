@@ -13,8 +13,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 
 from manifests.errors import BusyError, OutputError
-from manifests.file_names import temporary_stem
+from manifests.locations import ObjectPath, as_path
+from manifests.partials import LOCK, partial_of, remove_partials
+from manifests.upload import uploaded, uploaded_folder
 
-_LOCK = ".lock"
-_PARTIAL = re.compile(r"^\..+\.partial-[0-9a-f]+$")
 _FULL = {
     errno.ENOSPC: "the disk is full: free some space and start again; what is finished is kept",
     errno.EDQUOT: "the disk quota is used up: free some space and start again; what is finished is kept",
@@ -44,6 +42,7 @@ _UNWRITABLE = _FULL | {
     errno.ENOSYS: "the file system has no locks: mount it with locks, or choose another --out",
     errno.EOPNOTSUPP: "the file system has no locks: mount it with locks, or choose another --out",
 }
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100
 
@@ -64,7 +63,8 @@ def writable(path: Path) -> Iterator[None]:
 def atomic(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """Context manager: yield the path of an empty file beside `path`; on exit it is renamed to `path`.
 
-    After an error or a kill, `path` is unchanged. Missing parent directories are created.
+    After an error or a kill, `path` is unchanged. Missing parent directories are created. An object is written into a
+    temporary file of this machine first.
 
     Args:
         path: the final name.
@@ -72,7 +72,11 @@ def atomic(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]
 
     Raises OutputError where the disk is full or read-only, or permission is denied.
     """
-    path = Path(path)
+    path = as_path(path)
+    if isinstance(path, ObjectPath):
+        with uploaded(path) as partial:
+            yield partial
+        return
     with writable(path):
         partial, descriptor, created = _new_partial(path)
     try:
@@ -102,8 +106,12 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
 
     Raises OutputError as `atomic`.
     """
-    path = Path(path)
-    partial = _partial_of(path)
+    path = as_path(path)
+    if isinstance(path, ObjectPath):
+        with uploaded_folder(path) as partial:
+            yield partial
+        return
+    partial = partial_of(path)
     with writable(path):
         partial.mkdir(parents=True)
     descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
@@ -122,11 +130,6 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(descriptor)
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is a lock or unfinished, and no result."""
-    return name == _LOCK or _PARTIAL.match(name) is not None
 
 
 def remove_results(*paths: Path) -> None:
@@ -154,60 +157,37 @@ def sync_file_system(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_partials(root: str | os.PathLike[str]) -> int:
-    """Remove the unfinished files and folders of ended processes below `root`, or `root` itself; return their number.
-
-    Those that a process is writing are left alone. Links are not followed.
-    """
-    count = 0
-    for folder, folders, names in os.walk(root):
-        partials = [name for name in folders if _PARTIAL.match(name)]
-        folders[:] = [name for name in folders if name not in partials]
-        for name in (*partials, *filter(_PARTIAL.match, names)):
-            count += _remove_unless_locked(os.path.join(folder, name))
-    return count
-
-
-def has_partial(path: str | os.PathLike[str]) -> bool:
-    """Whether a process that was killed, or is at work, has an unfinished file that would become `path`."""
-    path = Path(path)
-    prefix = f".{temporary_stem(path.name)}.partial-"
-    try:
-        return any(name.startswith(prefix) and _PARTIAL.match(name) for name in os.listdir(path.parent))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def remove_partials_of(path: str | os.PathLike[str]) -> None:
-    """Remove the unfinished files of ended processes that would have become `path`. For outputs of a single file."""
-    path = Path(path)
-    prefix = f".{temporary_stem(path.name)}.partial-"
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
-        for name in [entry.name for entry in entries if entry.name.startswith(prefix) and _PARTIAL.match(entry.name)]:
-            _remove_unless_locked(os.path.join(path.parent, name))
-
-
 class OutputLock:
     """Context manager: exclusive use of the output directory `root`, which is created where missing.
 
     Unfinished files of ended runs are removed on entry. The lock is an flock on `root/.lock`, which the kernel releases
     when the process ends; the file is removed on exit, and `root` too if it was created here and is empty.
 
+    An object store has no locks: two users do no harm as long as they write the same.
+
+    shared: other shared users may use `root` at the same time. For writers of which two do no harm; on a file system
+    without locks, unfinished files are then left there.
+
     Raises BusyError with the process id of the other run, OutputError where `root` cannot be written.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.path = Path(root) / _LOCK
+    def __init__(self, root: str | os.PathLike[str], *, shared: bool = False) -> None:
+        self.path = as_path(root) / LOCK
+        self._operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._descriptor = -1
         self._created: list[Path] = []
 
     def __enter__(self) -> "OutputLock":
+        if isinstance(self.path, ObjectPath):
+            return self
         with writable(self.path.parent):
             while not self._acquire():
                 pass
             try:
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+                # Of several shared users the first one is named.
+                if self._operation == fcntl.LOCK_EX or not os.fstat(self._descriptor).st_size:
+                    os.ftruncate(self._descriptor, 0)
+                    os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
                 remove_partials(self.path.parent)
             except BaseException:
                 self.__exit__(None, None, None)
@@ -222,7 +202,7 @@ class OutputLock:
         except FileNotFoundError:  # the run before removed the empty folder
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
             if _is_file(descriptor, self.path):
                 self._descriptor, descriptor = descriptor, -1
                 return True
@@ -236,11 +216,21 @@ class OutputLock:
                 os.close(descriptor)
         return False
 
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, self._operation | fcntl.LOCK_NB)
+        except OSError as error:
+            if self._operation == fcntl.LOCK_EX or error.errno not in _NO_LOCKS:
+                raise
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._descriptor < 0:
+            return
         # Removed before it is unlocked: a run that opened the old file notices in `_acquire`.
         with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while others share it
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         with suppress(OSError):  # not empty
@@ -259,15 +249,11 @@ def _full_disk(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {_FULL[error.errno]}") from error
 
 
-def _partial_of(path: Path) -> Path:
-    return path.with_name(f".{temporary_stem(path.name)}.partial-{secrets.token_hex(4)}")
-
-
 def _new_partial(path: Path) -> tuple[Path, int, list[Path]]:
     """Create and lock an unfinished file: its path and descriptor, and the parents of the folders that were created."""
     parents: list[Path] = []
     while True:
-        partial = _partial_of(path)
+        partial = partial_of(path)
         try:
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileNotFoundError:
@@ -299,25 +285,6 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _remove_unless_locked(path: str) -> bool:
-    """Remove an unfinished file or folder unless a process holds its lock; return whether it was removed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:  # gone, or not readable
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 def _take_place(partial: Path, path: Path) -> None:
     """Rename the folder `partial` to `path`; an earlier folder of that name gets the name of `partial`, or is gone."""
     if not path.is_dir():
@@ -328,7 +295,7 @@ def _take_place(partial: Path, path: Path) -> None:
         _AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
     ):
         return
-    earlier = _partial_of(path)
+    earlier = partial_of(path)
     _rename(path, earlier)
     try:
         _rename(partial, path)

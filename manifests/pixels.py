@@ -16,6 +16,8 @@ import numpy.typing as npt
 from manifests.errors import DatasetError
 from manifests.input import readable
 from manifests.layout import shard_file, shard_roots
+from manifests.locations import as_path
+from manifests.open_file import OpenFile, open_file
 
 _MAX_RUN_BYTES = 8 << 20
 
@@ -24,17 +26,6 @@ class Row(Protocol):
     """A row by column name: a dict of `to_pylist`, or a pandas Series."""
 
     def __getitem__(self, name: Any, /) -> Any: ...
-
-
-class _File:
-    """An open descriptor that is closed with its last reference, so that no thread reads a closed one."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
 
 
 class PixelReader:
@@ -50,7 +41,7 @@ class PixelReader:
     """
 
     def __init__(self, root: str | os.PathLike[str], files: int = 64) -> None:
-        self.root = Path(root)
+        self.root = as_path(root)
         self.files = files
         self._reset()
 
@@ -106,7 +97,7 @@ class PixelReader:
     def _pread(self, shard: str, offset: int, length: int) -> bytes:
         file = self._file(shard)  # The reference keeps the file open if another thread evicts it meanwhile.
         with readable(self.root / shard):
-            return os.pread(file.descriptor, length, offset) if length >= 0 <= offset else b""
+            return file.pread(length, offset) if length >= 0 <= offset else b""
 
     def _checked(self, data: bytes, crc: int, shard: str, offset: int) -> bytes:
         if zlib.crc32(data) != crc:
@@ -116,7 +107,7 @@ class PixelReader:
             )
         return data
 
-    def _file(self, shard: str) -> _File:
+    def _file(self, shard: str) -> OpenFile:
         if self._process != os.getpid():
             # At the fork, another thread of the parent may have held the lock, which is then never released.
             self._reset()
@@ -126,7 +117,7 @@ class PixelReader:
                 path = shard_file(self.root, shard, self._roots)
                 with readable(path):
                     try:
-                        file = _File(path)
+                        file = open_file(path)
                     except (FileNotFoundError, NotADirectoryError) as error:
                         raise DatasetError(
                             f"{self.root / shard} is missing: run `curate measure` again, or restore the directory "
@@ -144,7 +135,7 @@ class PixelReader:
     def _reset(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, _File] = OrderedDict()
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root, "files": self.files}

@@ -23,6 +23,7 @@ from manifests.layout import (
     shard_name,
     shard_roots,
 )
+from manifests.locations import as_path
 from manifests.pixels import PixelReader, decode_crop, decode_mask
 from manifests.table_file import TableFile
 
@@ -57,7 +58,7 @@ class Dataset:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
         """Open the directory `path`. Raises DatasetError: not a dataset, or of an unknown schema version."""
-        return cls(Path(path), read_info(path))
+        return cls(as_path(path), read_info(path))
 
     @property
     def buckets(self) -> int:

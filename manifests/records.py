@@ -11,12 +11,12 @@ import os
 import re
 import types
 from collections.abc import Sequence
-from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from manifests.errors import SwapsetError
 from manifests.input import readable
+from manifests.locations import as_path
 
 Record = TypeVar("Record")
 
@@ -53,10 +53,10 @@ def read_record(path: str | os.PathLike[str], record: type[Record], error: type[
     Raises `error`, one line, where the file cannot be read, is no UTF-8 or JSON, or does not match the type; `advice`
     is the next step.
     """
-    if not Path(path).exists():
+    if not as_path(path).exists():
         raise error(f"{path} does not exist: {advice}")
     with readable(path, error):
-        data = Path(path).read_bytes()
+        data = as_path(path).read_bytes()
     try:
         return parse_record(data, record)
     except InvalidRecordError as invalid:

@@ -85,6 +85,7 @@ FILE = (
     Column("error", pa.string(), "why the photo could not be read", null="it was decoded"),
     Column("file_size", pa.int64(), "size of the file", "bytes"),
     Column("mtime_ns", pa.int64(), "modification time of the file", "ns since 1970"),
+    Column("listing_key", pa.string(), "hash of what the source lists about the photo: path, identity, size, time, split, landmarks, box; 16 hex digits. Rows with the current one are taken over when a shard is written again"),
     Column("sha256", pa.string(), "hash of the file's bytes, hex", null="the bytes could not be read"),
     Column("format", pa.string(), "encoding of the file: JPEG, PNG, WEBP, ...", null=_UNDECODED),
     Column("width", pa.int32(), "width after EXIF orientation", "px", _UNDECODED),
@@ -236,7 +237,7 @@ VERDICT = (
     SHARPNESS_LIMIT,
 )  # fmt: skip
 
-NOT_IN_MANIFEST = ("edge_grid", "main", "duplicate_group", "copy_rank")
+NOT_IN_MANIFEST = ("listing_key", "edge_grid", "main", "duplicate_group", "copy_rank")
 """Columns of measures and relations that serve the steps before the manifest alone."""
 
 _KEY_NAMES = ("image_id", "identity", "face_id")

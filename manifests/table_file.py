@@ -14,6 +14,7 @@ from manifests.checksums import BLOCKS, DIGEST, CheckedFile, ChecksumError, NoCh
 from manifests.errors import DamagedError, DatasetError
 from manifests.input import readable
 from manifests.layout import MANIFEST, RELATIONS, check_version
+from manifests.locations import ObjectPath, as_path
 
 VERSION = "swapset.schema_version"
 _INTERNAL = {b"ARROW:schema", BLOCKS.encode(), DIGEST.encode()}
@@ -31,7 +32,7 @@ class TableFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self._lock = threading.Lock()
         with self._errors():
             file = self._open()
@@ -86,7 +87,8 @@ class TableFile:
     @cached_property
     def _parquet(self) -> pq.ParquetFile:
         # Not when the file is opened: for the footer alone, the rows are not read.
-        return pq.ParquetFile(self._file.source(), metadata=self._file.metadata)
+        remote = isinstance(self.path, ObjectPath)  # neighbouring columns are then read in one request
+        return pq.ParquetFile(self._file.source(), metadata=self._file.metadata, pre_buffer=remote)
 
     def _open(self) -> CheckedFile:
         try:
@@ -117,7 +119,7 @@ def footer(path: str | os.PathLike[str]) -> dict[str, str] | None:
 
     Raises DatasetError if the file cannot be read, is damaged, or has an unknown schema version.
     """
-    return TableFile(path).metadata if Path(path).exists() else None
+    return TableFile(path).metadata if as_path(path).exists() else None
 
 
 def missing(path: Path) -> str:
@@ -127,4 +129,4 @@ def missing(path: Path) -> str:
 
 def command_of(path: Path) -> str:
     """Name the command that writes a table of a dataset."""
-    return {MANIFEST: "decide", RELATIONS: "relate"}.get(path.name, "measure")
+    return {MANIFEST: "decide", RELATIONS: "relate", "plan.parquet": "plan"}.get(path.name, "measure")

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 
 from manifests.checksums import BLOCKS, DIGEST, CheckedFile, checked_writer
 from manifests.layout import DatasetInfo, bucket_of, shard_name, write_info
-from manifests.output import OutputLock, atomic, remove_partials
+from manifests.locations import as_path
+from manifests.output import OutputLock, atomic
+from manifests.partials import remove_partials
 from manifests.schema import arrow_schema
 
 __all__ = [
@@ -40,7 +42,7 @@ _MAX_GROUP_BYTES = 64 << 20
 _PIXELS = {"crop.bytes", "mask.bytes"}
 _KEYS = ["image_id", "identity", "face_id"]
 
-_HASHES = {"sha256", "phash", "phash_mirror", "face_phash"}
+_HASHES = {"listing_key", "sha256", "phash", "phash_mirror", "face_phash"}
 
 # Columns with few distinct values per row group. For the others a dictionary takes time and saves no space.
 _REPEATED = {
@@ -100,7 +102,7 @@ class FacesWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.offsets: pa.Table | None = None
         self.digest = ""
         self._schema = arrow_schema("faces", dict(metadata or {}))

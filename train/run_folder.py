@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import OutputError
-from manifests.output import atomic, is_temporary
+from manifests.output import atomic
+from manifests.partials import is_temporary
 from manifests.records import read_record
 from train.checkpoint import RunFacts
 from train.errors import CheckpointError

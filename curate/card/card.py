@@ -14,7 +14,8 @@ from curate.decide.policy import POLICIES
 from curate.faces.weights import REGISTRY
 from curate.lineage import require_current
 from manifests.layout import MANIFEST, POLICY, SHARPNESS_LIMIT, DatasetInfo
-from manifests.output import atomic, remove_partials_of
+from manifests.output import atomic
+from manifests.partials import remove_partials_of
 from manifests.reader import Dataset
 from manifests.schema import SCHEMA_VERSION
 from manifests.table_file import TableFile

@@ -1,8 +1,11 @@
 """`curate clean` and its steps: measure, relate, decide, report."""
 
+import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from curate.commands.findings import print_findings
 from curate.commands.options import (
@@ -12,8 +15,10 @@ from curate.commands.options import (
     DryRun,
     Exclude,
     MeasureOptions,
+    MeasureStepOptions,
     PolicyOption,
     StrictChecks,
+    Verify,
     calibration_of,
     policy_of,
     with_options,
@@ -22,7 +27,7 @@ from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from curate.decide.decide import Decided
-    from curate.measure.measure import MeasureRequest
+    from curate.measure.request import MeasureRequest
 
 
 @with_options
@@ -58,10 +63,26 @@ def clean(
 
 
 @with_options
-def measure(options: MeasureOptions, dry_run: DryRun = False) -> None:
+def plan(options: MeasureOptions) -> None:
+    """Before step 1, for a cluster: list the photos once, for all parts.
+
+    Writes dataset.json and plan.parquet, the listing of all photos by shard, so that no worker lists them. Then run
+    `curate measure OUT --part i/n` on any number of machines.
+
+    Example: curate plan vggface2 --root /data/VGGFace2 --out curated/vggface2
+    """
+    from curate.measure.measure import freeze
+
+    planned = freeze(options.measure_request(), ProgressBar())
+    print(f"planned: {planned.job.out}")
+
+
+@with_options
+def measure(options: MeasureStepOptions, dry_run: DryRun = False) -> None:
     """Step 1: measure every photo.
 
-    Decodes, detects, aligns, segments, embeds and scores. Slow; finished shards are not measured again.
+    Decodes, detects, aligns, segments, embeds and scores. Slow; finished shards are not measured again, and of the
+    others only the photos that are new or have changed.
 
     Example: curate measure folder --root photos --out curated/photos
     """
@@ -71,11 +92,37 @@ def measure(options: MeasureOptions, dry_run: DryRun = False) -> None:
         return
 
     from curate.measure.measure import plan, run
+    from curate.measure.part import in_array
+
+    if request.part is None and in_array(os.environ):
+        print("curate: this task of a job array measures all shards; --part auto takes its share", file=sys.stderr)
 
     listener = ProgressBar()
     measured = run(plan(request, listener), listener)
     if measured.photos:
         print(measured.summary())
+
+
+def status(
+    dataset: Dataset,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Compare with the listing of `curate plan`; do not list the source.")
+    ] = False,
+    verify: Verify = False,
+    parts: Annotated[
+        int | None, typer.Option(min=1, help="Number of parts of the next run. Default: one for each shard.")
+    ] = None,
+) -> None:
+    """Show what is measured, what is missing, and what has changed at the source.
+
+    Ends with the command, and the expression for a job array, that measures the rest. Only reads.
+
+    Example: curate status curated/vggface2 --parts 64
+    """
+    from curate.status import StatusRequest, run
+
+    for line in run(StatusRequest(dataset, planned, verify, parts), ProgressBar()).lines():
+        print(line)
 
 
 def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> None:

@@ -179,7 +179,7 @@ def demo(
     """
     from curate.cleaning import clean
     from curate.evaluate import demo as demo_set
-    from curate.measure.measure import MeasureRequest
+    from curate.measure.request import MeasureRequest
 
     photos, curated = out / "vggface2", out / "curated"
     planted = demo_set.build(photos, limit)

@@ -4,17 +4,19 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curate.engines import ENGINES
 from curate.sources.layouts import LAYOUTS
+from manifests.locations import as_path
 
 if TYPE_CHECKING:
     from curate.decide.rules import Policy
-    from curate.measure.measure import MeasureRequest
+    from curate.measure.request import MeasureRequest
     from curate.measure.sharpness import BlurCalibration
     from curate.sources import Source as PhotoSource
 
@@ -26,6 +28,11 @@ def check_layout(name: str | None) -> str | None:
     return name
 
 
+def check_layout_or_dataset(name: str) -> str | None:
+    """Return `name` if it is a layout or a folder; else a usage error."""
+    return name if as_path(name).is_dir() else check_layout(name)
+
+
 _SOURCE = typer.Argument(
     callback=check_layout,
     help="Directory layout of the photos: "
@@ -33,11 +40,20 @@ _SOURCE = typer.Argument(
 )
 Source = Annotated[str, _SOURCE]
 OptionalSource = Annotated[str | None, _SOURCE]
+SourceOrDataset = Annotated[
+    str,
+    typer.Argument(
+        callback=check_layout_or_dataset,
+        help="Directory layout of the photos (see `curate clean --help`), or a dataset that was planned or measured, "
+        "which records it.",
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(
         help="The photos: a folder, an uncompressed .tar, a .zip, a RecordIO pack (.rec), or a folder of WebDataset "
-        "shards or Hugging Face Parquet files. Only read. Default: ./SOURCE, or $SWAPSET_ROOT/SOURCE."
+        "shards or Hugging Face Parquet files; or s3://, gs:// or az:// and a prefix. Only read. Default: ./SOURCE, or "
+        "$SWAPSET_ROOT/SOURCE."
     ),
 ]
 Identities = Annotated[
@@ -50,8 +66,13 @@ Identities = Annotated[
         "a wrapping folder."
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="The dataset's folder. Default: curated/SOURCE.")]
-Dataset = Annotated[Path, typer.Argument(help="A curated dataset: the --out of `curate clean`.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The dataset's folder, or s3://, gs:// or az:// and a prefix. Default: curated/SOURCE."),
+]
+Dataset = Annotated[
+    Path, typer.Argument(callback=as_path, help="A curated dataset: the --out of `curate clean`, a folder or s3://...")
+]
 ModelsOption = Annotated[
     str | None,
     typer.Option(
@@ -104,6 +125,14 @@ Verify = Annotated[
         "damaged.",
     ),
 ]
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure part i (from 0) of n, given as i/n, beside the other parts on other machines; auto takes i and n "
+        "from a Slurm array or an indexed Kubernetes job. n may be another one in the next run."
+    ),
+]
+EngineOption = Annotated[str, typer.Option(help=f"What runs the workers: {', '.join(ENGINES)}.")]
 PolicyOption = Annotated[
     str, typer.Option(help="What to drop: default, strict, vggface2-hq, keep-all, or a TOML file with thresholds.")
 ]
@@ -164,7 +193,7 @@ class SourceOptions:
         if several_workers and _has_photos(source, PHOTOS_PER_BUCKET + 1):
             warm_up(WORKER_MODULES)
 
-        from curate.measure.measure import MeasureRequest
+        from curate.measure.request import MeasureRequest
 
         try:
             return MeasureRequest(
@@ -194,9 +223,48 @@ class MeasureOptions(SourceOptions):
     buckets: Buckets = None
     verify: Verify = False
 
+    engine: EngineOption = "local"
+
     def measure_request(self) -> "MeasureRequest":
         """Make the request; OUT is curated/SOURCE by default."""
-        return self.request(self.out or Path("curated") / self.source, self.buckets, self.verify)
+        request = self.request(self.out or Path("curated") / self.source, self.buckets, self.verify)
+        return with_engine(request, self.engine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureStepOptions(MeasureOptions):
+    """The options of `curate measure`, which also takes a dataset that is there, and parts."""
+
+    source: SourceOrDataset
+    part: PartOption = None
+
+    def measure_request(self) -> "MeasureRequest":
+        """Make the request: that of the layout, or the one that the dataset records."""
+        from curate.measure.part import parse_part
+
+        try:
+            part = None if self.part is None else parse_part(self.part, os.environ)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--part") from error
+        if self.source in LAYOUTS:
+            return replace(super().measure_request(), part=part)
+        from curate.measure.request import recorded_request
+
+        recorded = ("root", "identities", "out", "models", "embedder", "limit", "buckets")
+        given = [f"--{name}" for name in recorded if getattr(self, name) is not None]
+        if given:
+            raise typer.BadParameter(f"{self.source} is a dataset and records {', '.join(given)}: leave them out")
+        request = recorded_request(as_path(self.source))
+        options = {"device": self.device, "workers": self.workers, "verify": self.verify, "part": part}
+        return with_engine(replace(request, **options), self.engine)  # type: ignore[arg-type]
+
+
+def with_engine(request: "MeasureRequest", engine: str) -> "MeasureRequest":
+    """Return the request with this engine; a usage error where there is no such engine."""
+    if engine not in ENGINES:
+        message = f"no engine is called {engine!r}; choose {', '.join(ENGINES)}"
+        raise typer.BadParameter(message, param_hint="--engine")
+    return replace(request, engine=engine)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -228,7 +296,7 @@ def _has_photos(source: "PhotoSource", count: int) -> bool:
 
 def default_root(source: str, root: Path | None) -> Path:
     """Return --root, by default $SWAPSET_ROOT/SOURCE or ./SOURCE."""
-    return root or Path(os.environ.get("SWAPSET_ROOT", ".")) / source
+    return as_path(root or Path(os.environ.get("SWAPSET_ROOT", ".")) / source)
 
 
 def policy_of(name: str) -> "Policy":

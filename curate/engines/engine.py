@@ -50,6 +50,12 @@ class Engine(Protocol):
         """
 
 
+class EngineError(SwapsetError):
+    """The engine is not installed, or its cluster cannot be reached or has no room for a worker."""
+
+    exit_code = 20
+
+
 class WorkerDied(SwapsetError):
     """A worker process was killed from outside, most often for lack of memory."""
 

@@ -39,7 +39,7 @@ def warm_up(modules: Sequence[str]) -> None:
 class LocalEngine:
     """Runs tasks in `workers` processes of `threads` threads each; with one worker, in the calling process."""
 
-    def __init__(self, workers: int, threads: int) -> None:
+    def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
         self.workers = workers
         self.threads = threads
 
@@ -54,7 +54,7 @@ class LocalEngine:
         if not tasks:
             return
         if self.workers == 1:
-            _set_threads(self.threads)
+            set_threads(self.threads)
             work = setup()
             for task in tasks:
                 work(task, advance)
@@ -177,7 +177,7 @@ def _start_worker(setup: Callable[[], Work[Any]], state: _State, threads: int) -
     if parent is not None:
         # The workers of a process that was killed with SIGKILL would otherwise go on writing into the output.
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
-    _set_threads(threads)
+    set_threads(threads)
     _state = state
     with state.started.get_lock():
         _number = state.started.value
@@ -209,7 +209,8 @@ def _run_task(number: int, task: Any) -> int:
     return items
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
+    """Limit torch and OpenCV to this number of threads."""
     import cv2
     import torch
 

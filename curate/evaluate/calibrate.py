@@ -11,7 +11,8 @@ from curate.listener import SILENT, Listener, progress
 from curate.measure.existing import check_apart
 from curate.measure.sharpness import BlurCalibration, load_calibration
 from curate.sources import open_source
-from manifests.output import atomic, remove_partials_of
+from manifests.output import atomic
+from manifests.partials import remove_partials_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ from curate.evaluate.verdicts import DrawDecider
 from curate.listener import SILENT, Listener, progress
 from curate.measure import measure
 from curate.measure.existing import check_apart
-from curate.measure.measure import MeasurePlan, MeasureRequest
+from curate.measure.measure import MeasurePlan
+from curate.measure.request import MeasureRequest
 from curate.measure.settings import ALIGNED
 from curate.measure.sharpness import BlurCalibration
 from curate.relate.relate import default_settings

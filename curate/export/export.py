@@ -14,7 +14,8 @@ from curate.listener import SILENT, Listener, progress
 from manifests.errors import OutputError
 from manifests.identity import is_held_out
 from manifests.layout import MANIFEST
-from manifests.output import OutputLock, atomic, is_temporary, writable
+from manifests.output import OutputLock, atomic, writable
+from manifests.partials import is_temporary
 from manifests.reader import Dataset
 from manifests.records import read_record
 from manifests.selection import read_selection

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from curate.lineage import require_current
 from manifests.errors import DatasetError
-from manifests.output import atomic, remove_partials_of
+from manifests.output import atomic
+from manifests.partials import remove_partials_of
 from manifests.reader import Dataset
 from manifests.selection import read_selection
 

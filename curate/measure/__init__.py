@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from curate.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from curate.measure.measure import MeasurePlan, MeasureRequest, MeasureResult, plan, run
+    from curate.measure.measure import MeasurePlan, MeasureResult, plan, run
+    from curate.measure.request import MeasureRequest
 
 __all__ = ["PHOTOS_PER_BUCKET", "WORKER_MODULES", "MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run"]
 
 WORKER_MODULES = (
-    "curate.measure.shards",
+    "curate.measure.worker",
     "curate.faces.detectors.mtcnn",
     "curate.faces.embedders.dlib_resnet",
     "curate.faces.segment",
@@ -28,5 +29,9 @@ PHOTOS_PER_BUCKET = 32
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_exports(
-        __name__, {"curate.measure.measure": ("MeasurePlan", "MeasureRequest", "MeasureResult", "plan", "run")}
+        __name__,
+        {
+            "curate.measure.measure": ("MeasurePlan", "MeasureResult", "plan", "run"),
+            "curate.measure.request": ("MeasureRequest",),
+        },
     )

@@ -58,7 +58,7 @@ def estimate(plan: MeasurePlan) -> Estimate:
     seconds_per_photo = (time.perf_counter() - began) / len(sample)
     return Estimate(
         photos=plan.photos_todo,
-        seconds=seconds_per_photo * plan.photos_todo / plan.workers,
+        seconds=seconds_per_photo * plan.photos_todo / max(1, plan.workers),
         bytes=size * plan.photos_todo // len(sample),
         sampled=len(sample),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from curate.errors import DatasetError, OutputError
 from curate.sources.layouts.folder import resolve_identities
 from manifests.layout import INFO, DatasetInfo, read_info
+from manifests.locations import as_path
 
 
 def recorded(out: Path) -> DatasetInfo | None:
@@ -26,7 +27,7 @@ def check_same_source(info: DatasetInfo, out: Path, layout: str, root: Path, ide
     if info.parts:
         raise DatasetError(f"{out} is a merged dataset: measure its parts, then merge them again")
     recorded_root = str(info.source.root)
-    another_root = recorded_root != str(root.resolve()) and Path(recorded_root).exists()
+    another_root = recorded_root != str(root.resolve()) and as_path(recorded_root).exists()
     if info.source.kind != layout or another_root:
         raise OutputError(f"{out} holds {info.source.kind} {recorded_root}, not {layout} {root}: choose another --out")
     given = resolve_identities(identities)

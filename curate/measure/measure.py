@@ -1,120 +1,59 @@
 """Measuring a source: `MeasureRequest` -> `plan` -> `MeasurePlan` -> `run`.
 
 `plan` lists the source and compares it with the dataset in OUT, `run` measures the shards that are not finished.
+`freeze` plans and keeps the listing in OUT for the parts of a measurement.
 """
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 from curate.durations import format_duration
-from curate.engines import ENGINES, Engine, open_engine
+from curate.engines import Engine, open_engine
 from curate.errors import SourceError
-from curate.faces.models import check_device, describe, identify, load_detector, resolve
+from curate.faces.models import check_device, describe, identify, load_detector
 from curate.listener import SILENT, Listener, progress
-from curate.measure.aligned import TEMPLATE as ALIGNED_TEMPLATE
 from curate.measure.aligned import is_aligned
 from curate.measure.existing import check_apart, check_same_source, recorded
 from curate.measure.findings import findings
-from curate.measure.settings import ALIGNED, CROP_TEMPLATES, REVISION, MeasureSettings
+from curate.measure.frozen import Lister, read_listing, write_listing
+from curate.measure.job import ChangeCounts, MeasureJob, Shard, choose_buckets
+from curate.measure.listing import FILE_NAME, open_frozen
+from curate.measure.part import WHOLE, Part
+from curate.measure.request import MeasureRequest, describe_dataset, resolve_settings
 from curate.measure.shards import (
-    MeasureJob,
-    Shard,
-    choose_buckets,
+    altered_photos,
+    count_photos,
     damage,
-    has_changed,
+    entries_of,
     is_finished,
+    is_measured,
+    limited,
     list_shards,
     was_killed,
 )
+from curate.measure.stored import StoredShard
+from curate.measure.worker import ShardWorker
 from curate.sources import Source, open_source
-from curate.sources.layouts import LAYOUTS
 from curate.sources.layouts.folder import resolve_identities
 from curate.sources.layouts.listing import is_no_identity
 from curate.sources.system_files import SYSTEM_KINDS
-from manifests.layout import (
-    ChoiceRecord,
-    DatasetInfo,
-    ModelsRecord,
-    SettingsRecord,
-    SourceRecord,
-    write_info,
-)
-from manifests.output import OutputLock, remove_partials
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureRequest:
-    """What to measure, with which models, and where the dataset goes.
-
-    Attributes:
-        layout: Directory layout of the source, a name of `curate.sources.layouts.LAYOUTS`.
-        root: The photos: a directory or an archive (see `curate.sources.stores.STORES`). Only read.
-        identities: Where the layout "folder" takes identities from: "first", "parent", "none" or a file of photos and
-            identities (see `curate.sources.layouts.folder.Folder`). None: detected.
-        out: The dataset's directory; a dataset of the same source is continued.
-        models: "auto", "builtin" or an insightface pack. None: the models with which OUT was created, "auto" for a
-            new dataset.
-        embedder: Checkpoint of a face embedder that replaces the one of `models`.
-        detection: Mode of the built-in detector, "coarse" or "full".
-        template: Alignment of the crops, one of CROP_TEMPLATES, or ALIGNED for photos that are crops of arcface-112
-            already. None: that of the dataset in OUT; of a new dataset, ALIGNED where a sample of the photos is, else
-            simswap-224.
-        max_pixels: Photos with more pixels are not decoded.
-        device: "cpu", "cuda" or "cuda:N". None: "cuda" where available.
-        workers: Worker processes. None: one per core, or one on a GPU.
-        limit: Measure whole identities until about this many photos are reached. None: all.
-        buckets: Number of shards of a new dataset. None: by the number of photos.
-        verify: Hash the photos of finished shards, compare the tables with their checksums, and measure those shards
-            again in which a table is damaged, or a photo has changed although its size and modification time are the
-            same.
-        engine: A name of `curate.engines.ENGINES`.
-
-    Raises ValueError for an unknown layout, template or engine.
-    """
-
-    layout: str
-    root: Path
-    out: Path
-    models: str | None = None
-    embedder: Path | None = None
-    detection: str = "coarse"
-    template: str | None = None
-    max_pixels: int = 50_000_000
-    device: str | None = None
-    workers: int | None = None
-    limit: int | None = None
-    buckets: int | None = None
-    verify: bool = False
-    engine: str = "local"
-    identities: str | None = None
-
-    def __post_init__(self) -> None:
-        templates = (*CROP_TEMPLATES, ALIGNED, None)
-        for name, allowed in (("layout", LAYOUTS), ("template", templates), ("engine", ENGINES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose {', '.join(filter(None, allowed))}")
-
-    def choose_models(self) -> ChoiceRecord:
-        """Resolve `models`, `embedder` and `detection`. Raises ModelError."""
-        existing = recorded(self.out) if self.models is None and self.embedder is None else None
-        choice = existing.models.choice if existing else None
-        return choice or resolve(self.models or "auto", self.embedder, self.detection)
-
-    def with_models(self, choice: ChoiceRecord) -> "MeasureRequest":
-        """Copy the request with `models`, `embedder` and `detection` set to a resolved choice."""
-        embedder = Path(choice.embedder) if choice.embedder else None
-        return replace(self, models=choice.pack, embedder=embedder, detection=choice.detection)
+from manifests.layout import DatasetInfo, ModelsRecord, write_info
+from manifests.output import OutputLock, remove_results
+from manifests.partials import remove_partials
 
 
 @dataclass(frozen=True)
 class MeasurePlan:
     """A request resolved against the source and the dataset in OUT.
 
-    `todo`: the shards that `run` measures. `workers`: worker processes. `ignored`: extension, or kind of system file ->
-    number of files that are left out. `notes`: lines of the source on how its tree was read.
+    Attributes:
+        todo: the shards that `run` measures.
+        workers: worker processes, 0 for as many as the engine has.
+        ignored: extension, or kind of system file -> number of files that are left out.
+        notes: lines of the source on how its tree was read.
+        part: of which `shards` are all; None: of the whole dataset.
     """
 
     job: MeasureJob
@@ -125,6 +64,7 @@ class MeasurePlan:
     info: DatasetInfo
     ignored: dict[str, int]
     notes: tuple[str, ...] = ()
+    part: Part | None = None
 
     @property
     def photos(self) -> int:
@@ -133,8 +73,8 @@ class MeasurePlan:
 
     @property
     def photos_todo(self) -> int:
-        """Photos in shards that are not finished."""
-        return sum(shard.photos for shard in self.todo)
+        """Photos to measure: those of the shards that are not finished, without those whose rows are taken over."""
+        return sum(shard.photos_to_measure for shard in self.todo)
 
     def summary(self) -> list[str]:
         """Describe the plan in a few lines."""
@@ -142,7 +82,8 @@ class MeasurePlan:
         done = self.photos - self.photos_todo
         measured = f", {done:,} of them measured before" if done else ""
         people = f"of {identities:,} people" if identities else "without identities"
-        lines = [f"{self.photos:,} photos {people} in {len(self.shards):,} shards{measured}"]
+        part = f", part {self.part}" if self.part else ""
+        lines = [f"{self.photos:,} photos {people} in {len(self.shards):,} shards{part}{measured}"]
         for title, system in (("ignored, not photos", False), ("skipped system files", True)):
             counts = {kind: count for kind, count in sorted(self.ignored.items()) if (kind in SYSTEM_KINDS) is system}
             if counts:
@@ -170,25 +111,51 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
     The listener receives notes on models, paths and the plan.
 
     Raises SourceError, ModelError, OutputError (OUT inside ROOT, or a dataset of another source in OUT) and
-    DatasetError (OUT is a merged dataset).
+    DatasetError (OUT is a merged dataset, or its frozen listing cannot be used).
+    """
+    return _plan(request, listener, read_listing if request.planned else _list)
+
+
+def freeze(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
+    """Plan a request, and write the listing of the source and the dataset's `dataset.json` into OUT.
+
+    Raises the errors of `plan`, and BusyError where another run uses OUT.
     """
     check_apart(request.root, request.out)
-    source = open_source(request.layout, request.root, request.identities)
+    with OutputLock(request.out):
+        measure_plan = _plan(replace(request, planned=False, part=None), listener, write_listing)
+        write_info(request.out, measure_plan.info)
+    return measure_plan
+
+
+def _list(source: Source, request: MeasureRequest, job: MeasureJob, models: ModelsRecord) -> list[Shard]:
+    return list(list_shards(source, limited(source, request.limit), job, models, request.part or WHOLE))
+
+
+def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> MeasurePlan:
+    check_apart(request.root, request.out)
+    if request.planned:
+        source = open_frozen(request.root, request.out / FILE_NAME)
+    else:
+        source = open_source(request.layout, request.root, request.identities)
     choice, device = request.choose_models(), check_device(request.device)
     listener.note(f"models: {describe(choice)}, on {device}")
     listener.note(f"from {request.root} to {request.out}")
 
-    identities = _limited(source, request.limit)
     models = identify(choice)
     existing = recorded(request.out)
     if existing is not None:
         check_same_source(existing, request.out, request.layout, request.root, request.identities)
         buckets = existing.buckets
     else:
-        buckets = request.buckets or choose_buckets(sum(len(source.entries(identity)) for identity in identities))
+        buckets = request.buckets or choose_buckets(count_photos(source, request.limit))
     workers, threads = _share_cores(request.workers, device, buckets)
-    settings = _settings(
-        request, existing, lambda: is_aligned(source, identities, lambda: load_detector(choice, device))
+    if request.engine != "local" and request.workers is None:
+        workers = 0  # as many as the engine has
+    settings = resolve_settings(
+        request,
+        existing,
+        lambda: is_aligned(source, limited(source, request.limit), lambda: load_detector(choice, device)),
     )
     if settings.aligned and (existing is None or not existing.settings.aligned):
         listener.note(
@@ -206,15 +173,21 @@ def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:
         device=device,
         threads=threads,
         embedder_id=models.embedder.embedder_id,
+        planned=request.planned,
     )
-    shards = list_shards(source, identities, job, models)
-    if not any(shard.photos for shard in shards):
+    shards = lister(source, request, job, models)
+    if request.part is None and not any(shard.photos for shard in shards):
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
     shards = _damaged_as_stale(shards, job, listener)
-    todo = [shard for shard in shards if shard.stale or not is_finished(shard, job)]
+    todo = [_compared(shard, job, source) for shard in shards if shard.stale or not is_finished(shard, job)]
     ignored = dict(sorted(source.ignored().items()))
-    info = _describe(request, job, models, ignored)
-    measure_plan = MeasurePlan(job, shards, todo, workers, request.engine, info, ignored, tuple(source.notes()))
+    if existing is not None and (request.planned or request.part):
+        info = existing  # a part lists its own files only
+    else:
+        info = describe_dataset(request, job, models, {} if request.part else ignored)
+    measure_plan = MeasurePlan(
+        job, shards, todo, workers, request.engine, info, ignored, tuple(source.notes()), request.part
+    )
     if request.verify:
         measure_plan = verify(measure_plan, listener)
     for line in measure_plan.summary():
@@ -229,28 +202,46 @@ def verify(measure_plan: MeasurePlan, listener: Listener = SILENT) -> MeasurePla
     time), or in which a table is damaged. Writes nothing.
     """
     job = measure_plan.job
-    todo = {shard.bucket for shard in measure_plan.todo}
-    shards = [shard for shard in measure_plan.shards if shard.bucket not in todo]
+    unfinished = {shard.bucket for shard in measure_plan.todo}
+    shards = [shard for shard in measure_plan.shards if shard.bucket not in unfinished]
     shards = _damaged_as_stale(shards, job, listener, whole=True)
-    finished = [shard for shard in shards if not shard.stale]
-    todo |= {shard.bucket for shard in shards if shard.stale}
     source = job.open_source()
-    with progress(listener, "hashing", sum(shard.photos for shard in finished)) as advance:
-        changed = {shard.bucket for shard in finished if has_changed(source, shard, job, advance)}
-    changed |= {shard.bucket for shard in (*shards, *measure_plan.shards) if shard.stale}
-    shards = [replace(shard, stale=shard.bucket in changed) for shard in measure_plan.shards]
-    return replace(measure_plan, shards=shards, todo=[shard for shard in shards if shard.bucket in todo | changed])
+    todo = list(measure_plan.todo)
+    with progress(listener, "hashing", sum(shard.photos for shard in shards if not shard.stale)) as advance:
+        for shard in shards:
+            altered = frozenset[str]() if shard.stale else altered_photos(source, shard, job, advance)
+            if shard.stale or altered:
+                todo.append(_compared(replace(shard, stale=True, altered=altered), job, source))
+    planned = {shard.bucket: shard for shard in (*measure_plan.shards, *todo)}
+    return replace(
+        measure_plan,
+        shards=[planned[shard.bucket] for shard in measure_plan.shards],
+        todo=sorted(todo, key=lambda shard: shard.bucket),
+    )
 
 
 def _damaged_as_stale(shards: list[Shard], job: MeasureJob, listener: Listener, *, whole: bool = False) -> list[Shard]:
-    """Mark the shards with a damaged table as stale, so that they are measured again, and say so."""
+    """Mark the shards with a damaged table, so that they are measured again, and say so."""
     marked = []
     for shard in shards:
-        damaged = damage(shard, job, whole=whole)
-        if damaged is not None:
-            listener.note(f"{str(damaged).partition(':')[0]}: its {shard.photos:,} photos are measured again")
-        marked.append(replace(shard, stale=shard.stale or damaged is not None))
+        error = damage(shard, job, whole=whole)
+        if error is not None:
+            listener.note(f"{str(error).partition(':')[0]}: its {shard.photos:,} photos are measured again")
+            shard = replace(shard, stale=True, damaged=True)
+        marked.append(shard)
     return marked
+
+
+def _compared(shard: Shard, job: MeasureJob, source: Source) -> Shard:
+    """Count the photos of an unfinished shard by how they differ from those that it was measured with."""
+    if not shard.stale and is_measured(shard, job):
+        return replace(shard, measured=True)
+    stored = StoredShard.open(shard, job)
+    if stored is None:
+        return shard
+    changes = stored.compare(list(entries_of(source, shard.identities)), shard.altered)
+    names = (changes.added, changes.changed, changes.removed, changes.unchanged)
+    return replace(shard, counts=ChangeCounts(*map(len, names)))
 
 
 def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine | None = None) -> MeasureResult:
@@ -260,14 +251,17 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
     Raises BusyError where another run uses OUT, OutputError where OUT cannot be written, and the engine's errors.
     """
     job = measure_plan.job
-    engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads)
+    engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads, int(job.device != "cpu"))
     todo = [replace(shard, isolated=was_killed(shard, job)) for shard in measure_plan.todo]
-    with OutputLock(job.out):
+    with OutputLock(job.out, shared=measure_plan.part is not None):
         began = time.monotonic()
-        write_info(job.out, measure_plan.info)
+        if not (job.planned or measure_plan.part):
+            remove_results(job.out / FILE_NAME)  # a frozen listing is older than this one
+        if recorded(job.out) != measure_plan.info:
+            write_info(job.out, measure_plan.info)
         try:
             with progress(listener, "measuring", measure_plan.photos_todo) as advance:
-                engine.run(todo, job.setup, advance, _isolated)
+                engine.run(todo, partial(ShardWorker.open, job), advance, _isolated)
         finally:
             # Terminated workers leave the partial files of their last write.
             remove_partials(job.out)
@@ -279,45 +273,6 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
 def _isolated(shard: Shard) -> Shard:
     """The task instead of one that killed its worker, perhaps by one of its photos."""
     return replace(shard, isolated=True)
-
-
-def _limited(source: Source, limit: int | None) -> list[str]:
-    """List the source's identities, the first ones that have `limit` photos together where a limit is given."""
-    identities = source.identities()
-    if limit is None:
-        return identities
-    limited, photos = [], 0
-    for identity in identities:
-        if photos >= limit:
-            break
-        limited.append(identity)
-        photos += len(source.entries(identity))
-    return limited
-
-
-def _settings(
-    request: MeasureRequest, existing: DatasetInfo | None, sample_is_aligned: Callable[[], bool]
-) -> MeasureSettings:
-    """Resolve the template of a request. `existing`: the dataset in OUT."""
-    template, aligned = request.template, request.template == ALIGNED
-    if template is None and existing is not None:
-        template, aligned = existing.template, existing.settings.aligned
-    elif template is None:
-        aligned = sample_is_aligned()
-    if template in (None, ALIGNED):
-        template = ALIGNED_TEMPLATE.name if aligned else CROP_TEMPLATES[0]
-    return MeasureSettings(template, request.max_pixels, aligned)
-
-
-def _describe(request: MeasureRequest, job: MeasureJob, models: ModelsRecord, ignored: dict[str, int]) -> DatasetInfo:
-    return DatasetInfo(
-        source=SourceRecord(
-            request.layout, str(request.root.resolve()), request.limit, ignored=ignored, identities=job.identities
-        ),
-        settings=SettingsRecord(job.settings.template, job.settings.max_pixels, REVISION, job.settings.aligned),
-        models=models,
-        buckets=job.buckets,
-    )
 
 
 def _share_cores(requested: int | None, device: str, buckets: int) -> tuple[int, int]:

@@ -66,6 +66,7 @@ def _photo_columns(batch: MeasuredBatch, photo: Indices, face_counts: Indices) -
             "error": photo.error,
             "file_size": photo.entry.size,
             "mtime_ns": photo.entry.mtime_ns,
+            "listing_key": photo.entry.key(),
             "sha256": photo.sha256,
             "format": photo.decoded and photo.decoded.format,
             "width": photo.decoded and photo.decoded.width,

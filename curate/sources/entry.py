@@ -1,5 +1,6 @@
 """One photo of a source, and file names as text."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -39,6 +40,15 @@ class Entry:
     landmarks: tuple[float, ...] | None = None
     box: tuple[float, float, float, float] | None = None
     refusal: str | None = None
+
+    def inputs(self) -> bytes:
+        """Everything that is listed about the photo and on which its measurement depends."""
+        key = (self.image_id, self.size, self.mtime_ns, self.split, self.landmarks, self.box, self.refusal)
+        return repr((self.identity, *key)).encode("utf-8", "surrogateescape")
+
+    def key(self) -> str:
+        """Hash of `inputs`, 16 hex digits."""
+        return hashlib.blake2b(self.inputs(), digest_size=8).hexdigest()
 
 
 def encode_name(raw: bytes) -> str:

@@ -9,6 +9,7 @@ from curate.sources.layouts.layout import Layout
 from curate.sources.stores import open_store
 from curate.sources.stores.store import Store
 from manifests.identity import NO_IDENTITY
+from manifests.locations import as_path
 
 
 class Source:
@@ -64,7 +65,7 @@ def open_source(layout: str, root: Path, identities: str | None = None) -> Sourc
     if layout not in LAYOUTS:
         raise SourceError(f"no layout is called {layout!r}; choose {', '.join(LAYOUTS)}")
     try:
-        store = open_store(root)
+        store = open_store(as_path(root))
         store.require_photos(LAYOUTS[layout].expected)
         return Source(store, LAYOUTS[layout].open(store, identities))
     except OSError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from curate import cleaning, decide, export, measure, merge, relate, report
 from curate.lineage import require_current
-from curate.measure.measure import MeasureRequest
+from curate.measure.request import MeasureRequest
 from manifests.errors import DatasetError
 from manifests.reader import Dataset
 from manifests.table_file import TableFile

@@ -10,15 +10,8 @@ import pytest
 
 from manifests import output
 from manifests.errors import BusyError, OutputError
-from manifests.output import (
-    _PARTIAL,
-    OutputLock,
-    atomic,
-    atomic_folder,
-    remove_partials,
-    remove_partials_of,
-    sync_file_system,
-)
+from manifests.output import OutputLock, atomic, atomic_folder, sync_file_system
+from manifests.partials import _PARTIAL, remove_partials, remove_partials_of
 
 
 def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:

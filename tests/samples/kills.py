@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from manifests import output
-from manifests.output import is_temporary
+from manifests.partials import is_temporary
 
 _KILLED, _FAILED = 137, 1
 _CREATE, _RENAME = output._new_partial, output._rename

@@ -18,7 +18,8 @@ from curate.faces.segment import FORMAT, digest, read_weights
 from curate.program import run
 from manifests.errors import OutputError
 from manifests.landmarks import MASK_CLASSES
-from manifests.output import atomic, remove_partials_of
+from manifests.output import atomic
+from manifests.partials import remove_partials_of
 from train.perception.recipe import LICENCE, SPEC
 from train.perception.state import read_state
 from train.perception.training import SegmenterOptions, train

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from curate.errors import ModelError
 from manifests.errors import OutputError
-from manifests.output import atomic, remove_partials_of
+from manifests.output import atomic
+from manifests.partials import remove_partials_of
 from train.errors import CheckpointError
 from train.networks.face_generator import FaceGenerator
 from train.trained import load_network

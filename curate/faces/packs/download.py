@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from curate.errors import ModelError
 from curate.listener import SILENT, Listener, progress
-from manifests.output import atomic, remove_partials, writable
+from manifests.output import atomic, writable
+from manifests.partials import remove_partials
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30.0  # seconds without a byte

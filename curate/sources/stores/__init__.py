@@ -4,16 +4,19 @@ from pathlib import Path
 
 from curate.errors import SourceError
 from curate.sources.stores.directory import DirectoryStore
+from curate.sources.stores.objects import ObjectStore
 from curate.sources.stores.parquet import ParquetStore
 from curate.sources.stores.recordio import RecordIOStore
 from curate.sources.stores.store import Store
 from curate.sources.stores.tar import TarStore
 from curate.sources.stores.webdataset import WebDatasetStore
 from curate.sources.stores.zip import ZipStore
+from manifests.locations import ObjectPath
 
 __all__ = ["STORES", "Store", "open_store"]
 
 STORES: dict[str, type[Store]] = {
+    "objects": ObjectStore,
     "recordio": RecordIOStore,
     "webdataset": WebDatasetStore,
     "parquet": ParquetStore,
@@ -40,6 +43,11 @@ def open_store(root: Path) -> Store:
         raise SourceError(
             f"{root} cannot be opened ({error.strerror}): give the folder of photos with --root DIR"
         ) from error
+    if isinstance(root, ObjectPath) and not ObjectStore.accepts(root):
+        raise SourceError(
+            f"{root} is one object: archives are read from a file system only; copy it to a disk, or unpack it and "
+            "give the prefix of the photos"
+        )
     for store in STORES.values():
         if store.accepts(root):
             return store(root)

@@ -14,7 +14,7 @@ from curate.errors import ModelError
 class SerialEngine:
     """A toy engine: runs the tasks one after another in the calling process."""
 
-    def __init__(self, workers: int, threads: int) -> None:
+    def __init__(self, workers: int, threads: int, gpus: int) -> None:
         self.workers = workers
 
     def run(
@@ -108,5 +108,5 @@ def test_a_task_that_kills_its_worker_is_run_again_more_carefully() -> None:
 
 
 def test_an_unknown_engine() -> None:
-    with pytest.raises(ValueError, match="no engine is called 'slurm'; choose local"):
+    with pytest.raises(ValueError, match="no engine is called 'slurm'; choose local, ray"):
         open_engine("slurm", workers=1, threads=1)

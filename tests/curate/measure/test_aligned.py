@@ -16,7 +16,8 @@ from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
 from curate.faces.models import load_detector
 from curate.measure.aligned import TEMPLATE, displacements, is_aligned, moved_to_template
-from curate.measure.measure import MeasureRequest, plan
+from curate.measure.measure import plan
+from curate.measure.request import MeasureRequest
 from curate.sources import open_source
 from manifests.landmarks import TEMPLATES
 from manifests.layout import ChoiceRecord, read_info

@@ -12,7 +12,8 @@ from curate.decode import isolated, photo
 from curate.decode.raster import Raster
 from curate.engines import open_engine
 from curate.engines.engine import Advance, Task, Work
-from curate.measure.measure import MeasureRequest, plan, run
+from curate.measure.measure import plan, run
+from curate.measure.request import MeasureRequest
 from manifests.reader import read_table
 
 _KILL_BMPS = """
@@ -69,7 +70,8 @@ def test_a_photo_that_kills_its_worker_twice_is_a_row(tmp_path: Path) -> None:
 
 
 def test_a_shard_whose_process_was_killed_is_measured_isolated(tmp_path: Path) -> None:
-    from manifests.output import atomic, has_partial
+    from manifests.output import atomic
+    from manifests.partials import has_partial
 
     assert not has_partial(tmp_path / "faces/b-000.parquet")
     pid = os.fork()

@@ -24,7 +24,7 @@ class RecordingEngine:
 
     tasks: Sequence[Any] = ()
 
-    def __init__(self, workers: int, threads: int) -> None:
+    def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
         pass
 
     def run(
@@ -107,7 +107,7 @@ def test_an_empty_source(measure_request: MeasureRequest, tmp_path: Path) -> Non
     [
         ({"template": "dlib-150"}, "template='dlib-150': choose simswap-224, arcface-112, ffhq-512"),
         ({"layout": "celeba"}, "layout='celeba': choose vggface2, sjtu, folder"),
-        ({"engine": "slurm"}, "engine='slurm': choose local"),
+        ({"engine": "slurm"}, "engine='slurm': choose local, ray"),
     ],
 )
 def test_names_that_do_not_exist(measure_request: MeasureRequest, changes: dict[str, str], message: str) -> None:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from manifests.output import atomic_folder, remove_partials_of
+from manifests.output import atomic_folder
+from manifests.partials import remove_partials_of
 from train.errors import MarkError
 
 _CHAIN, _KEY, _ROOT = "certificate.pem", "key.pem", "authority.pem"
