@@ -2,7 +2,7 @@
 
 The client is `pyarrow.fs`, which has all three stores. Credentials and endpoints come from the environment, as for
 other programs: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_REGION, GOOGLE_APPLICATION_CREDENTIALS,
-AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY. A put is one object or none: nobody sees a part of it.
+AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY. A put is one whole object, or none.
 """
 
 import errno

@@ -41,7 +41,7 @@ def remove_partials(root: str | os.PathLike[str]) -> int:
 
 def has_partial(path: str | os.PathLike[str]) -> bool:
     """Whether a process that was killed, or is at work, has an unfinished file that would become `path`."""
-    if isinstance(path, ObjectPath):  # nobody sees a part of an object
+    if isinstance(path, ObjectPath):  # a part of an object is never visible
         return False
     path = Path(path)
     prefix = f".{temporary_stem(path.name)}.partial-"
