@@ -4,6 +4,7 @@ Commands run in children of one process that has imported everything: a kill the
 """
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -16,10 +17,13 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 
 from curate import convert
 from curate.evaluate import demo
 from manifests.partials import is_temporary
+from manifests.landmarks import MASK_CLASSES
+from manifests.output import is_temporary
 from train.swap.results import JOURNAL
 from train.swap.run_record import FILE, RESULTS
 
@@ -37,6 +41,9 @@ checkpoint_images = 4
 checkpoints = 9
 """
 
+PROGRAMS = {"curate": "curate.cli", "simswap": "train.cli", "segmenter": "train.perception.segmenter"}
+"""Program -> the module with its `main`."""
+
 Contents = dict[str, str]
 """Relative path of a file -> hash of what it must hold."""
 
@@ -47,10 +54,11 @@ class WritingCommand:
 
     Attributes:
         name: its name.
-        program: "curate" or "simswap".
+        program: "curate", "simswap" or "segmenter".
         arguments: called with the folder of inputs and OUT.
         before: called with the same two, it writes what OUT holds before the command.
         progress: files that may differ between an interrupted and an undisturbed run: logs and records of progress.
+        timed: files whose contents hold durations: they must be there, and whole.
         reads: folder of source photos below the inputs that the command reads, for sources that change; "" for none.
     """
 
@@ -59,6 +67,7 @@ class WritingCommand:
     arguments: Callable[[Path, Path], Sequence[object]]
     before: Callable[[Path, Path], object] | None = None
     progress: tuple[str, ...] = ()
+    timed: tuple[str, ...] = ()
     reads: str = ""
 
     def spawn(self, inputs: Path, out: Path, log: Path) -> int:
@@ -73,11 +82,7 @@ class WritingCommand:
             os.dup2(descriptor, 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             sys.argv = [self.program, *map(str, self.arguments(inputs, out))]
-            if self.program == "curate":
-                from curate.cli import main
-            else:
-                from train.cli import main
-            main()
+            importlib.import_module(PROGRAMS[self.program]).main()
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
@@ -94,8 +99,9 @@ class WritingCommand:
         for path in sorted(out.rglob("*")):
             name = path.relative_to(out)
             unfinished = any(is_temporary(part) for part in name.parts)
-            if path.is_file() and not unfinished and not name.parts[0].startswith(self.progress or ("\0",)):
-                found[name.as_posix()] = _hash(path)
+            if path.is_file() and not unfinished and not name.as_posix().startswith(self.progress or ("\0",)):
+                timed = name.as_posix().startswith(self.timed or ("\0",))
+                found[name.as_posix()] = _whole(path) if timed else _hash(path)
         return found
 
 
@@ -105,6 +111,16 @@ def _hash(path: Path) -> str:
     if path.suffix in (".mp4", ".png", ".jpg") and (path.parent / FILE).exists():  # signatures differ between runs
         return hashlib.sha256(_pixels(path)).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _whole(path: Path) -> str:
+    """Whether a file that holds durations is complete, in words."""
+    if path.suffix == ".parquet":
+        return f"table of {pq.read_table(path).num_rows} rows"
+    text = path.read_text()
+    if path.suffix == ".json":
+        return f"keys {sorted(json.loads(text))}"
+    return "whole" if text.rstrip().endswith(("</svg>", "[1]", "better.", "|")) else f"cut off: {text[-40:]!r}"
 
 
 def _pixels(path: Path) -> bytes:
@@ -135,7 +151,9 @@ def prepare(folder: Path) -> Path:
     for name, out in (("photos", "a"), ("others", "b")):
         _run(WritingCommand("clean", "curate", lambda i, o, name=name: _clean(i / name, o)), inputs, inputs / out)
     _run(WritingCommand("decide", "curate", lambda _, o: ["decide", o, "--policy", "keep-all"]), inputs, inputs / "a")
+    _run(COMMANDS["merge"], inputs, inputs / "all")
     _run(COMMANDS["fit"], inputs, inputs / "run")
+    _write_labelled(inputs / "labelled", sorted((inputs / "photos").rglob("*.jpg")))
     targets = sorted((inputs / "pngs").rglob("*.png"))[:3]
     (inputs / "targets").mkdir()
     for target in targets:
@@ -164,6 +182,18 @@ def _swap(inputs: Path, target: Path, out: Path) -> list[object]:
         "swap", "--checkpoint", checkpoint, "--source", source, "--target", target, "--out", out,
         "--models", "builtin", "--detection", "coarse", "--mark-id", "beef", "--workers", 1,
     ]  # fmt: skip
+
+
+def _write_labelled(folder: Path, photos: Sequence[Path]) -> None:
+    """Write photos with label maps of random squares, as the segmenter is trained on."""
+    random = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    decoded = (cv2.imread(str(photo)) for photo in photos)
+    for number, pixels in zip(range(12), (photo for photo in decoded if photo is not None), strict=False):
+        cv2.imwrite(str(folder / f"images/{number:02}.jpg"), cv2.resize(pixels, (64, 64)))
+        labels = random.integers(0, len(MASK_CLASSES), (8, 8), np.uint8).repeat(8, 0).repeat(8, 1)
+        cv2.imwrite(str(folder / f"masks/{number:02}.png"), labels)
 
 
 def _write_clip(path: Path, photo: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
@@ -231,6 +261,38 @@ COMMANDS = {
             "swap folder", "simswap", lambda i, o: _swap(i, i / "targets", o), progress=_SWAP_PROGRESS, reads="targets"
         ),
         WritingCommand("swap video", "simswap", lambda i, o: _swap(i, i / "clip.mp4", o), progress=_SWAP_PROGRESS),
+        WritingCommand(
+            "evaluate", "curate",
+            lambda i, o: [
+                "evaluate", "folder", "--root", i / "photos", "--out", o, "--models", "builtin", "--workers", 1,
+                "--limit", 8, "--rates", "0.2", "--seeds", 1, "--faults", "duplicates",
+            ],
+            timed=("planted/measured",),  # times of modification
+        ),
+        WritingCommand(
+            "judge", "simswap",
+            lambda i, o: [
+                "evaluate", "--checkpoint", max((i / "run/checkpoints").iterdir()), "--data", i / "all", "--out", o,
+                "--pairs", 4, "--judge", "builtin",
+            ],
+        ),
+        WritingCommand(
+            "ablate", "simswap",
+            lambda i, o: [
+                "ablate", "--data", i / "all", "--out", o, "--recipes", i / "recipe.toml", "--images", 8, "--pairs", 4,
+                "--held-out", 0.5, "--workers", 1, "--judge", "builtin",
+            ],
+            progress=("arms/recipe-seed0/log.jsonl", "arms/recipe-seed0/events"),
+            timed=("timings.json", "results", "table.", "arms.parquet", "plot.svg"),
+        ),
+        WritingCommand(
+            "segmenter", "segmenter",
+            lambda i, o: [
+                "--data", i / "labelled", "--out", o, "--images", 12, "--batch", 4, "--log-every", 4, "--test-every", 4,
+                "--export", o / "segmenter.safetensors",
+            ],
+            progress=("log.jsonl",),
+        ),
         WritingCommand("verify", "simswap", lambda i, _: ["verify", i / "swapped"]),
     )
 }  # fmt: skip

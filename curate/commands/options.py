@@ -114,7 +114,10 @@ TemplateOption = Annotated[
     ),
 ]
 MaxPixels = Annotated[
-    int, typer.Option(min=1, help="Decode JPEGs with more pixels scaled down, and no other photos; protects memory.")
+    int,
+    typer.Option(
+        min=1, help="Decode JPEGs and PNGs with more pixels scaled down, and no other photos; protects memory."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate photos, time and disk space; write nothing.")]
 Verify = Annotated[

@@ -9,7 +9,7 @@ import simplejpeg
 from curate.decode import pillow
 from curate.decode.colour import MAX_PROFILE_BYTES
 from curate.decode.orientation import exif_orientation, xmp_orientation
-from curate.decode.raster import Raster, check_size
+from curate.decode.raster import Raster, check_size, shrink_factor
 from curate.errors import DecodeError
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -91,7 +91,7 @@ def _shrink(header: _Header, max_pixels: int) -> int:
     pixels = header.width * header.height
     if pixels > MAX_SHRUNK * max_pixels or _exceeds_memory(header, max_pixels):
         return 1
-    return next((k for k in (1, 2, 4, 8) if -(-header.width // k) * -(-header.height // k) <= max_pixels), 1)
+    return shrink_factor(header.width, header.height, max_pixels)
 
 
 def _exceeds_memory(header: _Header, max_pixels: int) -> bool:

@@ -30,6 +30,12 @@ READERS: dict[str, Callable[[bytes, int], Raster]] = {
 }
 """Format (see `signatures.format_of`) -> its reader, called with (data, max_pixels). Pillow reads every other one."""
 
+SHRINKING: dict[str, Callable[[bytes, int, bool], Raster]] = {
+    "JPEG": jpeg.read,
+    "PNG": png.read,
+}
+"""Formats that are read scaled down where they are over the limit, without the memory of the whole photo."""
+
 ISOLATED_FORMATS = ("AVIF", "HEIF", "JXL", "TIFF")
 """Formats that are always decoded by `curate.decode.isolated`: no header tells the work of their codecs."""
 
@@ -75,7 +81,8 @@ def decode(
         data: the file's bytes.
         max_pixels: limit on width x height, at least 1; protects memory.
         background: colour under transparent pixels.
-        shrink: decode JPEGs over the limit at 1/2, 1/4 or 1/8 of their size, by the scaling of the DCT.
+        shrink: decode JPEG and PNG over the limit at 1/2, 1/4 or 1/8 of their size: by the scaling of the DCT,
+            or as means of the inflated rows.
         isolated: decode in another process, which a photo may crash; always done for `ISOLATED_FORMATS`.
 
     Raises:
@@ -103,8 +110,8 @@ def read_raster(data: bytes, max_pixels: int = MAX_PIXELS, shrink: bool = False,
 def read_raster_here(data: bytes, max_pixels: int, shrink: bool) -> Raster:
     """Read in this process, whatever the format; exceptions of every kind."""
     image_format = format_of(data[:HEAD_BYTES])
-    if shrink and image_format == "JPEG":
-        return jpeg.read(data, max_pixels, shrink=True)
+    if shrink and image_format in SHRINKING:
+        return SHRINKING[image_format](data, max_pixels, True)
     return READERS.get(image_format or "", pillow.read)(data, max_pixels)
 
 

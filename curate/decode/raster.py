@@ -58,6 +58,11 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         on_size(width, height)
 
 
+def shrink_factor(width: int, height: int, max_pixels: int) -> int:
+    """Return the factor 1, 2, 4 or 8 by which both sides must shrink to the limit, sizes rounded up; 1 if none does."""
+    return next((k for k in (1, 2, 4, 8) if -(-width // k) * -(-height // k) <= max_pixels), 1)
+
+
 def limit_note(reason: str, max_pixels: int) -> str:
     """Return what to add to the reason of a photo that is over the pixel limit: the option, and what it would take.
 

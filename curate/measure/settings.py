@@ -22,7 +22,7 @@ class MeasureSettings:
 
     Attributes:
         template: alignment of the crops, a name of `manifests.landmarks.TEMPLATES`.
-        max_pixels: limit on width x height of a photo; larger JPEGs are decoded scaled down, other
+        max_pixels: limit on width x height of a photo; larger JPEGs and PNGs are decoded scaled down, other
             photos are "too many pixels".
         aligned: whether the photos are crops of arcface-112 already; `template` is then that.
     """
