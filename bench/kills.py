@@ -14,8 +14,8 @@ Protocol. Each command (bench/writing_commands.py) first runs undisturbed; what 
 - processes: two are started at once. One ends with exit code 5, or after the other; the result is as expected.
 
 Contents are compared by bytes; photos and videos that are signed, by pixels; of files that hold durations, whether they
-are whole. Prints a Markdown table of trials and of
-what was found wrong; every fault is a line on stderr. A scene ends after `--seconds`.
+are whole. Prints a Markdown table of trials and of what was found wrong; every fault is a line on stderr. A scene ends
+after `--seconds`.
 """
 
 import argparse
@@ -36,13 +36,10 @@ from manifests.partials import is_temporary
 
 PRELOADED = (
     "curate.application", "curate.cleaning", "curate.convert", "curate.export.export", "curate.merge",
-    "curate.relate.relate",
-    "curate.decide.decide", "curate.report.report", "curate.faces.models", "curate.measure.worker", "train.application",
-    "train.fit", "train.swap.run", "train.marks.verify",
-    "curate.application", "curate.cleaning", "curate.convert", "curate.export", "curate.merge", "curate.relate.relate",
-    "curate.decide.decide", "curate.report.report", "curate.faces.models", "curate.measure.shards", "train.application",
-    "train.fit", "train.swap.run", "train.marks.verify", "train.judge.evaluate", "train.ablate.ablate",
-    "train.perception.segmenter", "curate.evaluate.evaluate",
+    "curate.relate.relate", "curate.decide.decide", "curate.report.report", "curate.faces.models",
+    "curate.measure.worker", "train.application", "train.fit", "train.swap.run", "train.marks.verify",
+    "curate.export", "train.judge.evaluate", "train.ablate.ablate", "train.perception.segmenter",
+    "curate.evaluate.evaluate",
 )  # fmt: skip
 SIZES = 10
 _FULL = ("the disk is full", "No space left on device")

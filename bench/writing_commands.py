@@ -21,9 +21,8 @@ import pyarrow.parquet as pq
 
 from curate import convert
 from curate.evaluate import demo
-from manifests.partials import is_temporary
 from manifests.landmarks import MASK_CLASSES
-from manifests.output import is_temporary
+from manifests.partials import is_temporary
 from train.swap.results import JOURNAL
 from train.swap.run_record import FILE, RESULTS
 
