@@ -5,6 +5,8 @@ neck, or background within the convex hull of the face: the segmenter leaves han
 the face. Background beyond the hull is what is seen past the profile of a turned head, or lies outside the photo.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -84,52 +86,78 @@ def _cover(
     height = float(np.hypot(*eyes_to_mouth))
     unit = max(float(np.hypot(*(points[1] - points[0]))), EYE_MOUTH_RATIO * height, 1.0)
     down = eyes_to_mouth / max(height, 1e-9)
-    eyes = [_zone(labels.shape, point, down, unit * EYE_AXES[0], unit * EYE_AXES[1]) for point in points[:2]]
+    eyes = [_Zone.around(labels.shape, point, down, unit * EYE_AXES[0], unit * EYE_AXES[1]) for point in points[:2]]
     half_mouth = float(np.hypot(*(points[4] - points[3]))) / 2 + unit * MOUTH_MARGIN
-    mouth = _zone(labels.shape, (points[3] + points[4]) / 2, down, half_mouth, unit * MOUTH_HEIGHT)
+    mouth = _Zone.around(labels.shape, (points[3] + points[4]) / 2, down, half_mouth, unit * MOUTH_HEIGHT)
     shares = np.array([_share(zone, covers, face) for zone in eyes])
     known = shares[np.isfinite(shares)]
     return (
         float(known.mean()) if len(known) else float("nan"),
         _share(mouth, covers, face),
-        _dark_lenses(labels, brightness, eyes[0] | eyes[1]),
+        _dark_lenses(labels, brightness, eyes),
     )
 
 
-def _dark_lenses(labels: Labels, brightness: npt.NDArray[np.float32], eyes: Flags) -> float:
+def _dark_lenses(labels: Labels, brightness: npt.NDArray[np.float32], zones: list["_Zone"]) -> float:
     """`sunglasses` of one face: the share of glasses of the eyes' zones times the darkness of the glasses."""
     skin = _SKIN[labels]
-    if skin.sum() < MIN_SKIN:
+    if np.count_nonzero(skin) < MIN_SKIN:
         return float("nan")
     glasses = labels == _GLASSES
-    if not (eyes & glasses).any():
+    if not any((zone.inside & glasses[zone.window]).any() for zone in zones):
         return 0.0
+    eyes = np.zeros(labels.shape, bool)
+    for zone in zones:
+        eyes[zone.window] |= zone.inside
     lens = np.quantile(brightness[glasses], LENS_QUANTILE) / max(float(np.median(brightness[skin])), 1.0)
     darkness = np.clip((1 - lens) / (1 - DARK_LENS), 0, 1)
     return float((eyes & glasses).sum() / (eyes & _FACE[labels]).sum() * darkness)
 
 
-def _share(zone: Flags, covers: Flags, face: Flags) -> float:
+@dataclass(frozen=True)
+class _Zone:
+    """Cells of an ellipse: bool `inside` (h, w) within a `window` of rows and columns; none lie beyond it."""
+
+    window: tuple[slice, slice]
+    inside: Flags
+
+    @classmethod
+    def around(
+        cls,
+        size: tuple[int, ...],
+        centre: npt.NDArray[np.float64],
+        down: npt.NDArray[np.float64],
+        across: float,
+        along: float,
+    ) -> "_Zone":
+        """Ellipse with half-axes `across` and `along` the unit vector `down`, in a map of `size` (H, W)."""
+        reach = max(across, along) + 1
+        x0, y0 = (min(max(int(c - reach), 0), side) for c, side in zip(centre, size[::-1], strict=True))
+        x1, y1 = (min(max(int(c + reach) + 2, 0), side) for c, side in zip(centre, size[::-1], strict=True))
+        y, x = np.arange(y0, y1)[:, None], np.arange(x0, x1)
+        dx, dy = x - centre[0], y - centre[1]
+        inside = ((dx * down[1] - dy * down[0]) / across) ** 2 + ((dx * down[0] + dy * down[1]) / along) ** 2 < 1
+        return cls((slice(y0, y1), slice(x0, x1)), np.asarray(inside))
+
+
+def _share(zone: _Zone, covers: Flags, face: Flags) -> float:
     """Share of a zone that is covered, of its cells that are face or cover; NaN where these are few."""
-    covered, shown = int((zone & covers).sum()), int((zone & face & ~covers).sum())
-    if covered + shown < MIN_ZONE * max(int(zone.sum()), 1):
+    covers, face = covers[zone.window], face[zone.window]
+    covered = int(np.count_nonzero(zone.inside & covers))
+    shown = int(np.count_nonzero(zone.inside & face & ~covers))
+    if covered + shown < MIN_ZONE * max(int(np.count_nonzero(zone.inside)), 1):
         return float("nan")
     return covered / (covered + shown)
-
-
-def _zone(
-    size: tuple[int, ...], centre: npt.NDArray[np.float64], down: npt.NDArray[np.float64], across: float, along: float
-) -> Flags:
-    """Cells of an ellipse with half-axes `across` and `along` the unit vector `down`."""
-    y, x = np.ogrid[: size[0], : size[1]]
-    dx, dy = x - centre[0], y - centre[1]
-    return np.asarray(((dx * down[1] - dy * down[0]) / across) ** 2 + ((dx * down[0] + dy * down[1]) / along) ** 2 < 1)
 
 
 def _hull(cells: Flags) -> Flags:
     """Cells of the convex hull of cells."""
     filled = np.zeros(cells.shape, np.uint8)
-    found = cv2.findNonZero(cells.astype(np.uint8))
-    if found is not None:
-        cv2.fillConvexPoly(filled, cv2.convexHull(found), 1)
-    return filled.astype(bool)
+    y = np.flatnonzero(cells.any(1))
+    if len(y):
+        # The first and the last cell of each row have the hull of all.
+        rows = cells[y]
+        first, last = rows.argmax(1), cells.shape[1] - 1 - rows[:, ::-1].argmax(1)
+        ends = np.concatenate([np.stack([first, y], 1), np.stack([last, y], 1)]).astype(np.int32)
+        cv2.fillConvexPoly(filled, cv2.convexHull(ends), 1)
+    return filled.view(bool)

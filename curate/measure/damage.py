@@ -233,9 +233,11 @@ def flat_fraction(crops: Tensor, points: Tensor) -> dict[str, Tensor]:
         points: (N, 5, 2), landmarks in crop px.
     """
     count, _, height, width = crops.shape
-    blocks = crops.reshape(count, 3, height // FLAT_BLOCK, FLAT_BLOCK, width // FLAT_BLOCK, FLAT_BLOCK)
-    low, high = blocks.amin(3).amin(4), blocks.amax(3).amax(4)  # (N, 3, H / 8, W / 8)
-    constant = (high - low <= 1).all(1) & (high.amax(1) > BLACK) & (low.amin(1) < WHITE)
+    # Rows of blocks first, whole lines at a time; crops are channels last in memory.
+    rows = crops.permute(0, 2, 3, 1).reshape(count, height // FLAT_BLOCK, FLAT_BLOCK, width * 3)
+    shape = (count, height // FLAT_BLOCK, width // FLAT_BLOCK, FLAT_BLOCK, 3)
+    low, high = rows.amin(2).reshape(shape).amin(3), rows.amax(2).reshape(shape).amax(3)  # (N, H / 8, W / 8, 3)
+    constant = (high - low <= 1).all(3) & (high.amax(3) > BLACK) & (low.amin(3) < WHITE)
     inside = face_ellipse(points, crops.shape[2:])[:, 1::2, 1::2]
     share = (constant & inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
     return {"flat_fraction": share.float()}

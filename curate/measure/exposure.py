@@ -42,7 +42,7 @@ def exposure(crops: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]
         - `colourfulness`: of the whole crop, 0 for grey, about 30-60 for usual photos. Hasler and Süsstrunk, 2003.
     """
     # Every second pixel: 2,000 and more in a face suffice for shares and medians.
-    thinned = crops[:, :, ::2, ::2]
+    thinned = crops[:, :, ::2, ::2].to(torch.float32, memory_format=torch.contiguous_format)
     gray = luma(thinned)
     region = face_region(labels, points)
     pixel_region = region.repeat_interleave(CELL // 2, 1).repeat_interleave(CELL // 2, 2)
@@ -75,18 +75,24 @@ def _histogram(gray: Tensor, region: Tensor) -> Tensor:
 
 def _local_contrast(gray: Tensor, region: Tensor) -> Tensor:
     """Luma of every second pixel (N, H, W), cells of the face bool (N, H / 2, W / 2) -> levels, (N,)."""
-    mean, square = F.avg_pool2d(torch.stack((gray, gray.square()), 1), 8, stride=2, padding=3).unbind(1)
-    count = F.avg_pool2d(torch.ones_like(gray[:1, None]), 8, stride=2, padding=3)[:, 0]
+    mean, square = _mean_of_8(torch.stack((gray, gray.square()), 1)).unbind(1)
+    count = _mean_of_8(torch.ones_like(gray[:1, None]))[:, 0]
     mean, square = mean / count, square / count
     variance = (square - mean**2).clamp(min=0)
     inside = region.float()
     return ((variance * inside).sum((1, 2)) / inside.sum((1, 2))).sqrt()
 
 
+def _mean_of_8(image: Tensor) -> Tensor:
+    """Mean of 8 x 8 px around every second one, 0 beyond the border: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
+    return F.avg_pool2d(F.avg_pool2d(F.pad(image, (3, 3, 3, 3)), 2), 4, stride=1)
+
+
 def _colour(crops: Tensor) -> tuple[Tensor, Tensor]:
-    """Crops (N, 3, H, W) -> colourfulness (N,) and the mean distance between the channels (N,), in levels."""
-    red, green, blue = F.avg_pool2d(crops.float(), 2).flatten(2).unbind(1)
-    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    """Crops float32 (N, 3, H, W) -> colourfulness (N,) and the mean distance between the channels (N,), in levels."""
+    red, green, blue = crops.unbind(1)
+    differences = torch.stack((red - green, (red + green) / 2 - blue), 1)
+    red_green, yellow_blue = F.avg_pool2d(differences, 2).flatten(2).unbind(1)
     spread = (red_green.var(1) + yellow_blue.var(1)).sqrt()
     offset = (red_green.mean(1) ** 2 + yellow_blue.mean(1) ** 2).sqrt()
     return spread + 0.3 * offset, (red_green.abs() + yellow_blue.abs()).mean(1) / 2
@@ -94,9 +100,10 @@ def _colour(crops: Tensor) -> tuple[Tensor, Tensor]:
 
 def _typology_angle(pixels: Tensor, skin: Tensor) -> Tensor:
     """Pixels uint8 (N, 3, H, W), skin bool (N, H, W) -> degrees (N,), of the mean L* and b* of the skin pixels."""
-    cells = pixels.float() / 255
+    levels = torch.arange(256, device=pixels.device) / 255
+    linear_of = torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    linear = linear_of[pixels.long()]
     weight = skin.float()
-    linear = torch.where(cells <= 0.04045, cells / 12.92, ((cells + 0.055) / 1.055) ** 2.4)
     # sRGB to CIE Y and Z under D65, relative to the white point.
     y = torch.einsum("nchw,c->nhw", linear, linear.new_tensor([0.2126, 0.7152, 0.0722]))
     z = torch.einsum("nchw,c->nhw", linear, linear.new_tensor([0.0193, 0.1192, 0.9505])) / 1.0888

@@ -2,12 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from curate.faces import align
 from curate.faces.faces import Faces
-from curate.faces.segment import binary_mask
-from manifests.landmarks import Template
+from manifests.landmarks import FACE_CLASSES, MASK_CLASSES, Template
 from manifests.schema import BOX, LANDMARKS
 
 Array = npt.NDArray[np.generic]
@@ -51,4 +51,17 @@ def geometry(
 
 def face_share(label_maps: Tensor) -> dict[str, Tensor]:
     """Measure the share of the crop that is face, `face_share` float32 (N,), from label maps uint8 (N, S, S)."""
-    return {"face_share": binary_mask(label_maps, "face").float().mean((1, 2))}
+    # Comparisons with the few runs of consecutive classes take a third of the time of a look-up.
+    inside = torch.zeros_like(label_maps, dtype=torch.bool)
+    for first, last in _FACE_RUNS:
+        inside |= (label_maps >= first) & (label_maps <= last)
+    return {"face_share": inside.sum((1, 2)).float() / inside[0].numel()}
+
+
+def _runs(labels: list[int]) -> list[tuple[int, int]]:
+    """Labels, ascending -> first and last label of each run of consecutive ones."""
+    ends = [label for label in labels if label + 1 not in labels]
+    return list(zip([label for label in labels if label - 1 not in labels], ends, strict=True))
+
+
+_FACE_RUNS = _runs(sorted(MASK_CLASSES.index(name) for name in FACE_CLASSES))

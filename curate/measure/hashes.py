@@ -39,7 +39,7 @@ def face_hash(crops: Tensor) -> dict[str, Tensor]:
     Equal or close for photos of one face that are framed differently.
     """
     step = crops.shape[2] // SIDE
-    small = luma(F.avg_pool2d(crops.float(), step, stride=step))
+    small = F.avg_pool2d(luma(crops)[:, None], step, stride=step)[:, 0]
     return {"face_phash": _bits(_spectrum(small))}
 
 

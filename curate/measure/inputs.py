@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from curate.decode import Pixels
 from curate.faces import align
 from curate.faces.faces import Faces
+from curate.measure.pose import pose
 from curate.measure.sharpness import BlurCalibration
 from manifests.landmarks import Template
 
@@ -78,6 +79,16 @@ class FaceInputs:
     def photo_points(self) -> Tensor:
         """Landmarks in px of the photo, float32 (N, 5, 2), on the CPU."""
         return torch.from_numpy(self.faces.landmarks)
+
+    @cached_property
+    def head_pose(self) -> dict[str, Tensor]:
+        """`yaw`, `pitch` and `roll` of `curate.measure.pose`, float32 (N,), degrees, on the CPU."""
+        return pose(self.photo_points)
+
+    @cached_property
+    def yaw(self) -> Tensor:
+        """`yaw` of `head_pose`."""
+        return self.head_pose["yaw"]
 
     @cached_property
     def scale(self) -> npt.NDArray[np.float64]:

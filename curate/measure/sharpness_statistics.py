@@ -11,6 +11,8 @@ spectrum. What is left of it after that cannot exceed the detail that the edges 
 
 import math
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -155,7 +157,23 @@ def _cells(image: Tensor, side: int = BLOCK) -> Tensor:
 
 
 def _gaussian(image: Tensor, sigma: float) -> Tensor:
-    """Smooth images (N, H, H), borders renormalised. One dense product a side is faster than a narrow convolution."""
+    """Smooth images float32 (N, H, H), borders renormalised; see `filtered` and `multiplied`."""
+    return filtered(image, sigma) if image.device.type == "cpu" else multiplied(image, sigma)
+
+
+def filtered(image: Tensor, sigma: float) -> Tensor:
+    """Smooth images on the CPU by a separable filter of 5 sigma to each side; within 1e-3 levels of `multiplied`."""
+    radius = math.ceil(5 * sigma)
+    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2)).astype(np.float32)
+    edges = cv2.sepFilter2D(np.ones(image.shape[1:], np.float32), -1, taps, taps, borderType=cv2.BORDER_CONSTANT)
+    smooth = np.empty(image.shape, np.float32)
+    for plane, result in zip(image.numpy(), smooth, strict=True):
+        cv2.sepFilter2D(plane, -1, taps, taps, result, borderType=cv2.BORDER_CONSTANT)
+    return torch.from_numpy(smooth / edges)
+
+
+def multiplied(image: Tensor, sigma: float) -> Tensor:
+    """Smooth images on any device by a dense product a side, on a GPU faster than a narrow convolution."""
     position = torch.arange(image.shape[2], device=image.device, dtype=image.dtype)
     kernel = torch.exp(-((position[:, None] - position) ** 2) / (2 * sigma**2))
     kernel = kernel / kernel.sum(1, keepdim=True)

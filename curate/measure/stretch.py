@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from curate.measure.pose import pose
-
 STRETCH_FIT = (-0.0165, 1.0583, 0.1308, -0.1902, -1.4197, -1.2717, -0.4721, -0.3044)
 """log(eye-mouth distance / eye distance) of natural faces as a linear function of `_invariants`: a robust fit to 1,250
 landmark sets of three collections, detected by MTCNN."""
@@ -19,7 +17,7 @@ MAX_YAW = 30.0
 """Degrees of yaw beyond which there is no estimate: the far eye and mouth corner are guesses."""
 
 
-def stretch(points: Tensor) -> dict[str, Tensor]:
+def stretch(points: Tensor, yaw: Tensor) -> dict[str, Tensor]:
     """Estimate by which factor a photo was scaled in height relative to its width.
 
     A scaling along one axis preserves ratios along a line. Three of them (how far the nose is off the middle, how far
@@ -29,6 +27,7 @@ def stretch(points: Tensor) -> dict[str, Tensor]:
 
     Args:
         points: (N, 5, 2), landmarks in px of the *photo*.
+        yaw: (N,), degrees, of `curate.measure.pose`.
 
     Returns:
         float32 (N,) each, NaN where the head is turned by more than MAX_YAW, or tilted so far, or its landmarks are so
@@ -50,7 +49,7 @@ def stretch(points: Tensor) -> dict[str, Tensor]:
     # d(log k) / d(log r)
     sensitivity = r_squared * (e[:, 1] ** 2 / above + e[:, 0] ** 2 / below)
     error = STRETCH_SPREAD * sensitivity
-    is_turned = pose(points)["yaw"].abs() > MAX_YAW
+    is_turned = yaw.abs() > MAX_YAW
     is_defined = (above > 0) & (below > 0) & (error < MAX_STRETCH_ERROR) & ~is_turned
     factor = torch.where(is_defined, above / below, torch.nan).sqrt()
     return {"stretch": factor.float(), "stretch_error": torch.where(is_defined, error, torch.nan).float()}

@@ -20,7 +20,6 @@ from curate.measure.framing import photo_framing
 from curate.measure.geometry import detection, face_share, geometry
 from curate.measure.hashes import face_hash, photo_hash
 from curate.measure.inputs import FaceInputs, PhotoInputs
-from curate.measure.pose import pose
 from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import sharpness
 from curate.measure.sharpness_statistics import STATISTICS
@@ -87,8 +86,8 @@ MEASURES = (
         ("faces", "template", "matrices", "scale", "photo_sizes"),
         geometry,
     ),
-    Measure("pose", "face", ("yaw", "pitch", "roll"), ("photo_points",), pose, version=2),
-    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points",), stretch, version=3),
+    Measure("pose", "face", ("yaw", "pitch", "roll"), ("head_pose",), dict, version=2),
+    Measure("stretch", "face", ("stretch", "stretch_error"), ("photo_points", "yaw"), stretch, version=3),
     Measure(
         "sharpness",
         "face",

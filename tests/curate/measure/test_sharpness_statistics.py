@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from curate.evaluate import degradations
-from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
+from curate.measure.sharpness_statistics import STATISTICS, filtered, multiplied, sharpness_statistics
 from tests.samples.measured_faces import ASTRONAUT, batch
 
 
@@ -38,6 +38,12 @@ def test_an_empty_label_map_is_replaced_by_the_ellipse() -> None:
     pixels, labels, points = batch([ASTRONAUT.crop])
     columns = sharpness_statistics(pixels, torch.zeros_like(labels), points)
     assert all(torch.isfinite(values).all() for values in columns.values())
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_the_filter_of_cpus_agrees_with_the_product_of_gpus(sigma: float) -> None:
+    image = torch.from_numpy(ASTRONAUT.crop[:160, :160, 1].astype(np.float32))[None]
+    torch.testing.assert_close(filtered(image, sigma), multiplied(image, sigma), rtol=0, atol=1e-3)
 
 
 def test_other_crop_sizes_are_refused() -> None:
