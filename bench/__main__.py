@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = {
     "curation": ["bench.curation", "--photos", "300"],
+    "host": ["bench.host"],
     "startup": ["bench.startup"],
     "memory": ["bench.curation", "--memory", "1000", "10000"],
     "detection": ["bench.detection", "--photos", "600"],

@@ -142,7 +142,13 @@ def inside_mask(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.Arra
     y, x = np.arange(size[0])[:, None], np.arange(size[1])
     limits = np.asarray(photo_sizes, np.float64).reshape(-1, 2)[:, ::-1] - 0.5  # of x, y
     inside = np.ones((len(matrices), *size), bool)
-    for mask, inverse, limit in zip(inside, invert(matrices), limits, strict=True):
+    back = invert(matrices)
+    # A crop whose corners lie inside is inside.
+    corners = np.array([[[0, 0], [size[1] - 1, 0], [0, size[0] - 1], [size[1] - 1, size[0] - 1]]], np.float64)
+    sources = transform_points(corners, back)
+    cut = ~((sources >= -0.5) & (sources <= limits[:, None])).all((1, 2))
+    for face in np.flatnonzero(cut):
+        mask, inverse, limit = inside[face], back[face], limits[face]
         for axis in (0, 1):
             source = inverse[axis, 0] * x + (inverse[axis, 1] * y + inverse[axis, 2])
             mask &= (source >= -0.5) & (source <= limit[axis])

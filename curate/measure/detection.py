@@ -29,6 +29,12 @@ class Detections:
     turns: npt.NDArray[np.int16]
     rejections: list[str | None]
 
+    def part(self, first: int, end: int) -> "Detections":
+        """Return the detections of photos `first` to `end`, counted from 0."""
+        faces = self.faces.take((self.faces.photo >= first) & (self.faces.photo < end))
+        faces = Faces(faces.photo - first, faces.box, faces.landmarks, faces.score)
+        return Detections(faces, self.turns[first:end], self.rejections[first:end])
+
 
 def detect_faces(
     photos: Sequence[Photo], detector: Detector, check: FolderCheck | None = None, *, aligned: bool = False

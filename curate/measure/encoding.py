@@ -1,7 +1,5 @@
 """Crops and label maps encoded as they are stored: JPEG quality 95 4:4:4, 8-bit PNG."""
 
-from concurrent.futures import Executor
-
 import cv2
 import simplejpeg
 from torch import Tensor
@@ -11,14 +9,14 @@ from curate.decode import Pixels
 JPEG_QUALITY = 95
 
 
-def encode_crops(crops: Tensor, pool: Executor) -> list[bytes]:
+def encode_crops(crops: Tensor) -> list[bytes]:
     """Encode crops, uint8 (N, 3, H, W) RGB, as N JPEG files."""
-    return list(pool.map(_jpeg, crops.permute(0, 2, 3, 1).contiguous().cpu().numpy()))
+    return [_jpeg(crop) for crop in crops.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
 
 
-def encode_label_maps(label_maps: Tensor, pool: Executor) -> list[bytes]:
+def encode_label_maps(label_maps: Tensor) -> list[bytes]:
     """Encode label maps, uint8 (N, H, W), as N PNG files."""
-    return list(pool.map(_png, label_maps.cpu().numpy()))
+    return [_png(labels) for labels in label_maps.cpu().numpy()]
 
 
 def _jpeg(image: Pixels) -> bytes:
