@@ -69,9 +69,7 @@ def swap(
     mask: Annotated[Part, typer.Option(help="Part of a face that is replaced.")] = Part.face,
     label: Annotated[
         Label,
-        typer.Option(
-            help="Language of the visible label. Watermark, metadata and, in photos, credentials are always written."
-        ),
+        typer.Option(help="Language of the visible label. Watermark, metadata and credentials are always written."),
     ] = Label.both,
     corner: Annotated[Corner, typer.Option(help="Corner of the visible label.")] = Corner.bottom_right,
     keep_location: Annotated[
@@ -87,6 +85,13 @@ def swap(
         typer.Option(help="PEM certificate chain that signs the credentials. Default: one created on this machine."),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM private key of --certificate.")] = None,
+    tsa: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of a time stamp authority (RFC 3161), which then stamps the credentials. Default: no time stamp, "
+            "and nothing is sent."
+        ),
+    ] = None,
     models: Annotated[str, typer.Option(help="Face detector: auto, builtin, buffalo_l or buffalo_s.")] = "auto",
     embedder: Annotated[
         Path | None, typer.Option(help="File of the checkpoint's face embedder, where it is not a known model.")
@@ -137,6 +142,7 @@ def swap(
         producer=producer,
         certificate=certificate,
         key=key,
+        tsa=tsa,
         keep_location=keep_location,
         mark_id=_parse_mark_id(mark_id),
         threads=workers or _cores(),

@@ -41,6 +41,7 @@ class MarkFinding:
         details: the same for programs, JSON-serialisable; None where there is nothing to report.
         forgeable: anybody can write the mark into any file with an editor.
         invalid: the mark is present but does not belong to these bytes, or is damaged.
+        declares_nothing: the mark is present, but does not declare the content AI-made, as that of a camera.
     """
 
     marked: bool
@@ -48,6 +49,12 @@ class MarkFinding:
     details: dict[str, Any] | None = None
     forgeable: bool = False
     invalid: bool = False
+    declares_nothing: bool = False
+
+    @property
+    def present(self) -> bool:
+        """Whether the file has the mark at all."""
+        return self.marked or self.invalid or self.declares_nothing
 
 
 class _Mark(Protocol):

@@ -11,6 +11,7 @@ from train.errors import MarkError
 from train.marks.containers import Container, photo_format
 from train.marks.mark import Mark, Provenance
 from train.marks.marking import Marking
+from train.marks.media import kind_of, open_media
 from train.marks.table import MARKS
 
 Pixels = npt.NDArray[np.uint8]
@@ -23,7 +24,7 @@ class Marker:
     """
 
     def __init__(self, marking: Marking, device: str = "cpu", marks: Sequence[type[Mark]] = MARKS) -> None:
-        self.marking = marking
+        self.marking, self._device = marking, device
         self._marks = [mark(marking, device) for mark in marks]
 
     def frames(self, rgb: Pixels) -> Pixels:
@@ -45,18 +46,32 @@ class Marker:
                 tags |= mark.tags(container)
         return tags
 
-    def seal(self, path: Path, provenance: Provenance) -> None:
-        """Apply the marks that act on files to an encoded JPEG, PNG or WebP file, in place.
+    def seal(self, path: Path, provenance: Provenance, container: Container | None = None) -> None:
+        """Apply the marks that act on files to an encoded file, in place.
 
-        The format is recognised by the content of the file. The file names of `provenance` are published in the
-        content credentials. Raises MarkError for other formats, and where a mark cannot be applied; the file is then to
-        be discarded.
+        container: of a video; None for a photo, whose format (JPEG, PNG or WebP) is recognised by content. The file
+        names of `provenance` are published in the content credentials. Raises MarkError for other formats, and where a
+        mark cannot be applied; the file is then to be discarded.
         """
-        with path.open("rb") as file:
-            container = photo_format(file.read(16))
+        if container is None:
+            with path.open("rb") as file:
+                container = photo_format(file.read(16))
         if container is None:
             raise MarkError("the file format cannot carry the marks: write JPEG, PNG or WebP")
         with writable(path):
             for mark in self._marks:
                 if mark.acts_on == "file" and container in mark.containers:
                     mark.apply(path, container, provenance)
+
+    def not_kept(self, target: Path, container: Container) -> list[str]:
+        """Notes on the marks in the target file that a result in this container cannot carry on.
+
+        Raises DecodeError or OSError where the target cannot be read.
+        """
+        notes = []
+        for mark in self._marks:
+            if mark.acts_on == "file" and container not in mark.containers:
+                finding = mark.read(open_media(target, kind_of(target)), self._device)
+                if finding is not None and finding.present:
+                    notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
+        return notes

@@ -25,8 +25,9 @@ class Marking:
         producer: Who made the content, for the metadata; printable ASCII, not empty.
         certificate: PEM chain that signs the content credentials; None for a certificate of this machine.
         key: PEM private key of `certificate`; given together with it.
+        tsa: URL of a time stamp authority (RFC 3161) for the content credentials; None requests no time stamp.
 
-    Raises MarkError for an invalid producer, or a certificate without its key; ValueError for an invalid ID.
+    Raises MarkError for an invalid producer or URL, or a certificate without its key; ValueError for an invalid ID.
     """
 
     mark_id: int
@@ -35,6 +36,7 @@ class Marking:
     producer: str = "swapset"
     certificate: Path | None = None
     key: Path | None = None
+    tsa: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.mark_id < 1 << ID_BITS:
@@ -44,6 +46,8 @@ class Marking:
         if (self.certificate is None) != (self.key is None):
             given, missing = ("--certificate", "--key") if self.key is None else ("--key", "--certificate")
             raise MarkError(f"{given} is given without {missing}: give both, or neither")
+        if self.tsa is not None and not self.tsa.startswith(("http://", "https://")):
+            raise MarkError(f"--tsa {self.tsa}: must be the http(s) URL of a time stamp authority")
 
 
 def new_mark_id() -> int:

@@ -16,13 +16,14 @@ from curate.decode import decode
 from curate.decode.signatures import HEAD_BYTES, format_of
 from curate.errors import DecodeError
 from curate.sources.entry import MAX_FILE_BYTES
+from train.marks.containers import media_type
 from train.video_file import open_video_file, photo_format
 
 Pixels = npt.NDArray[np.uint8]
 Kind = Literal["photo", "video"]
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".flv")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 MAX_FRAMES = 100
 """Frames of a video that are decoded at most, from its beginning."""
@@ -43,6 +44,11 @@ class MediaFile:
     data: bytes = b""
     tags: Mapping[str, str] = field(default_factory=dict)
     _photo: Pixels | None = None
+
+    @property
+    def can_carry_credentials(self) -> bool:
+        """Whether content credentials exist for the container of this file. Raises OSError where it cannot be read."""
+        return media_type(self.data or _read(self.path, HEAD_BYTES)) is not None
 
     def frames(self) -> Iterator[Pixels]:
         """The photo, or the first `MAX_FRAMES` frames of the video: uint8 (H, W, 3) RGB, decoded one by one.

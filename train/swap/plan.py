@@ -46,7 +46,7 @@ class SwapRequest:
         embedder: File of the checkpoint's embedder, where it is not found by its id.
         detection: Mode of the built-in detector.
         mask: The part of a face that is replaced.
-        label, corner, producer, certificate, key: See `train.marks.marking.Marking`.
+        label, corner, producer, certificate, key, tsa: See `train.marks.marking.Marking`.
         keep_location: Results keep the GPS location of the target in their metadata.
         mark_id: None for the mark ID of the results in `out`, or a new one where there are none.
         threads: Threads that decode, paste and encode.
@@ -70,6 +70,7 @@ class SwapRequest:
     producer: str = "swapset"
     certificate: Path | None = None
     key: Path | None = None
+    tsa: str | None = None
     keep_location: bool = False
     mark_id: int | None = None
     threads: int = 2
@@ -119,7 +120,9 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
     video = request.target.is_file() and is_video(request.target)
     require_separate(request.out, request.target, request.sources)
     mark_id = _mark_id(request)
-    marking = Marking(mark_id, request.label, request.corner, request.producer, request.certificate, request.key)
+    marking = Marking(
+        mark_id, request.label, request.corner, request.producer, request.certificate, request.key, request.tsa
+    )
 
     choice = face_models.resolve(request.models, None, request.detection)
     generator = load_trained(request.checkpoint, request.device, request.embedder)

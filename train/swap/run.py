@@ -93,6 +93,7 @@ def _run_video(
         plan.marker,
         listener,
         interrupted,
+        sources=plan.source.photos,
         keep_location=request.keep_location,
         results=results,
     )

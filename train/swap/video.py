@@ -19,6 +19,7 @@ from curate.listener import SILENT, Listener, progress
 from manifests.file_names import with_suffix
 from manifests.output import atomic
 from train.errors import ConsentError, TargetError
+from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.results import Results, sha256_of
@@ -64,12 +65,14 @@ def swap_video(
     listener: Listener = SILENT,
     interrupted: Callable[[], bool] = lambda: False,
     *,
+    sources: tuple[Path, ...] = (),
     keep_location: bool = False,
     results: Results | None = None,
 ) -> SwappedVideo:
     """Swap a video into the folder `out`.
 
-    keep_location: keep the place of the recording in the metadata. results: where the result is recorded.
+    sources: the photos of the identity, for the content credentials. keep_location: keep the place of the recording in
+    the metadata. results: where the result is recorded.
 
     When `interrupted` returns True, the video ends with the frames done so far: complete, playable, marked, and named
     NAME.until-SECONDSs.SUFFIX, so that it cannot be mistaken for the full one.
@@ -86,6 +89,9 @@ def swap_video(
         with open_video(target) as source, atomic(final) as partial:
             reader = VideoReader(source, target)
             video = _VideoSwap(reader, target, partial, swapper, marker, keep_location).run(listener, interrupted)
+            container = output_format(target)
+            marker.seal(partial, Provenance(target, sources), container)
+            video = replace(video, notes=(*video.notes, *marker.not_kept(target, container)))
             shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
             if results is not None:
                 if sha256_of(target) != sha256:

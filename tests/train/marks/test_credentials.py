@@ -2,25 +2,29 @@
 
 import io
 import json
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
+import av
 import c2pa  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from PIL import Image
 
 from manifests.errors import OutputError
 from tests.samples.marks import FORMATS, MARK_ID, Pixels, decoded, encoded
 from train.errors import MarkError
 from train.marks.credentials import certificates
-from train.marks.credentials.signature import check, sign
+from train.marks.credentials.signature import Claim, check, check_file, sign, sign_file
 from train.marks.mark import Provenance
 from train.marks.metadata.xmp import SOURCE_TYPE
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_credentials_are_valid_until_the_file_changes(name: str, photo: Pixels) -> None:
-    signed = sign(encoded(photo, name), certificates.load_own(), MARK_ID, "both", Provenance())
+    signed = sign(encoded(photo, name), certificates.load_own(), Claim(MARK_ID, "both"))
     credentials = check(signed)
     assert (credentials.state, credentials.issuer) == ("trusted", "Swapset")
     assert np.array_equal(decoded(signed), decoded(encoded(photo, name)))
@@ -36,7 +40,7 @@ def test_the_manifest_records_the_edit_and_its_sources(photo: Pixels, tmp_path: 
     source.write_bytes(encoded(photo[:, ::-1], "PNG"))
     bitmap.write_bytes(b"BM a format without credentials")
     provenance = Provenance(target, (source, bitmap))
-    signed = sign(encoded(photo, "PNG"), certificates.load_own(), MARK_ID, "both", provenance)
+    signed = sign(encoded(photo, "PNG"), certificates.load_own(), Claim(MARK_ID, "both", provenance))
     with c2pa.Reader(None, io.BytesIO(signed)) as reader:
         store = json.loads(reader.json())
     active = store["manifests"][store["active_manifest"]]
@@ -48,13 +52,13 @@ def test_the_manifest_records_the_edit_and_its_sources(photo: Pixels, tmp_path: 
 
 def test_a_source_that_cannot_be_read_is_an_error(photo: Pixels, tmp_path: Path) -> None:
     with pytest.raises(MarkError, match=r"gone\.jpg: No such file or directory; content credentials must record"):
-        sign(encoded(photo, "PNG"), certificates.load_own(), 1, "both", Provenance(tmp_path / "gone.jpg"))
+        sign(encoded(photo, "PNG"), certificates.load_own(), Claim(1, "both", Provenance(tmp_path / "gone.jpg")))
 
 
 def test_another_machine_does_not_trust_the_certificate(
     photo: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signed = sign(encoded(photo, "JPEG"), certificates.load_own(), 1, "both", Provenance())
+    signed = sign(encoded(photo, "JPEG"), certificates.load_own(), Claim(1, "both"))
     monkeypatch.setenv("SWAPSET_HOME", str(tmp_path / "another machine"))
     credentials = check(signed)
     assert credentials.state == "valid"
@@ -71,7 +75,7 @@ def test_a_certificate_of_the_user_signs(photo: Pixels, swapset_home: Path) -> N
     certificates.load_own()
     folder = swapset_home / "credentials"
     signer = certificates.load(folder / "certificate.pem", folder / "key.pem")
-    assert check(sign(encoded(photo, "PNG"), signer, MARK_ID, "both", Provenance())).state == "trusted"
+    assert check(sign(encoded(photo, "PNG"), signer, Claim(MARK_ID, "both"))).state == "trusted"
 
 
 def test_invalid_certificates_and_keys_are_errors(tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ class Stop(Exception):
 
 
 def test_a_signal_never_makes_credentials_invalid(photo: Pixels) -> None:
-    data = sign(encoded(photo, "JPEG"), certificates.load_own(), MARK_ID, "both", Provenance())
+    data = sign(encoded(photo, "JPEG"), certificates.load_own(), Claim(MARK_ID, "both"))
 
     def stop(*_: object) -> None:
         raise Stop
@@ -124,3 +128,70 @@ def test_a_signal_never_makes_credentials_invalid(photo: Pixels) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     assert stopped
+
+
+# ---- containers ------------------------------------------------------------------------------------------------------
+
+
+def write_video(path: Path, photo: Pixels) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = photo.shape[1], photo.shape[0], "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(photo, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def file(request: pytest.FixtureRequest, photo: Pixels, tmp_path: Path) -> Path:
+    path = tmp_path / f"file.{request.param}"
+    if request.param in ("mp4", "mov", "avi"):
+        write_video(path, photo)
+    else:
+        if request.param == "heic":
+            pytest.importorskip("pillow_heif").register_heif_opener()
+        Image.fromarray(photo).save(path)
+    return path
+
+
+@pytest.mark.parametrize("file", ["gif", "tiff", "avif", "heic", "mp4", "mov", "avi"], indirect=True)
+def test_every_container_is_signed_and_recorded_as_a_parent(file: Path, photo: Pixels, tmp_path: Path) -> None:
+    signer = certificates.load_own()
+    sign_file(file, signer, Claim(MARK_ID, "both"))
+    assert check_file(file).state == "trusted"
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    # The credentials of the parent are part of those of the result.
+    result = sign(encoded(photo, "PNG"), signer, Claim(2, "both", Provenance(file)))
+    assert check(result).state == "trusted"
+    with c2pa.Reader("image/png", io.BytesIO(result)) as reader:
+        store = json.loads(reader.json())
+    assert len(store["manifests"]) == 2
+    changed = bytearray(file.read_bytes())
+    changed[len(changed) * 3 // 4] ^= 1
+    file.write_bytes(changed)
+    assert check_file(file).state == "invalid"
+
+
+def test_a_file_that_cannot_carry_credentials_is_an_error_and_left_unchanged(photo: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    write_video(path, photo)
+    before = path.read_bytes()
+    with pytest.raises(MarkError, match="cannot carry content credentials: write JPEG, PNG, WebP, MP4 or MOV"):
+        sign_file(path, certificates.load_own(), Claim(1, "both"))
+    assert path.read_bytes() == before
+    assert check_file(path).state == "absent"
+
+
+def test_a_time_stamp_authority_that_does_not_answer_is_an_error(photo: Pixels) -> None:
+    claim = Claim(1, "both", tsa="http://127.0.0.1:9/")
+    with pytest.raises(MarkError, match=r"with a time stamp of http://127\.0\.0\.1:9/: is it reachable\?"):
+        sign(encoded(photo, "JPEG"), certificates.load_own(), claim)
+
+
+def test_exiftool_reads_the_actions(photo: Pixels, tmp_path: Path) -> None:
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+    for name in ("JPEG", "PNG"):
+        path = tmp_path / name
+        path.write_bytes(sign(encoded(photo, name), certificates.load_own(), Claim(MARK_ID, "both")))
+        done = subprocess.run(["exiftool", "-s3", "-ActionsAction", str(path)], capture_output=True, check=True)
+        assert b"c2pa.edited" in done.stdout

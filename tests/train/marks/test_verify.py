@@ -82,7 +82,9 @@ def test_a_video_shows_watermark_and_metadata(photo: Pixels, tmp_path: Path) -> 
     assert (document["kind"], document["marked"]) == ("video", True)
     assert document["watermark"]["id"] == "00c0ffee"
     assert document["metadata"] == aigc_fields("swapset", MARK_ID, "both")
-    assert document["credentials"] is None
+    assert document["credentials"]["state"] == "absent"
+    marker.seal(marked, Provenance(), "mp4")
+    assert verify(marked).to_dict()["credentials"]["state"] == "trusted"
     assert not verify(plain).marked
     assert verify(plain).to_dict()["metadata"] is None
     if shutil.which("ffprobe"):

@@ -6,16 +6,23 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import c2pa  # type: ignore[import-untyped]
 import cv2
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from manifests.errors import OutputError
 from tests.samples.listener import Recorder, Step
 from tests.samples.swap import METADATA_ONLY, UNMARKED, StripesGenerator, detector, embedder, swapper
 from tests.samples.videos import FACE, moving, pictures, sound_of, times_of, write_video
 from train.errors import ConsentError, MarkError, TargetError
+from train.marks.credentials.mark import ContentCredentials
+from train.marks.credentials.signature import check_file
+from train.marks.mark import Provenance
+from train.marks.marker import Marker
+from train.marks.marking import Marking
 from train.marks.metadata.mark import AigcMetadata
 from train.swap import video_writer
 from train.swap.consent import Consent, Gallery
@@ -41,6 +48,26 @@ def test_every_frame_is_swapped_and_all_else_is_kept(tmp_path: Path) -> None:
         assert np.abs(old[corner].astype(int) - new[corner]).mean() < 5  # lost by two H.264 encodings
     with av.open(str(video.output)) as container:
         assert json.loads(container.metadata["AIGC"])["Label"] == "1"
+
+
+def test_credentials_name_the_target_and_the_sources_and_are_not_lost_silently(tmp_path: Path) -> None:
+    signed, source = write_video(tmp_path / "clip.mp4", moving(2)), tmp_path / "source.png"
+    Image.fromarray(FACE).save(source)
+    marker = Marker(Marking(7), marks=(ContentCredentials,))
+    marker.seal(signed, Provenance(), "mp4")
+    video = swap_video(signed, tmp_path / "out", swapper(), marker, sources=(source,))
+    assert check_file(video.output).state == "trusted"
+    with c2pa.Reader(str(video.output)) as reader:
+        store = json.loads(reader.json())
+    active = store["manifests"][store["active_manifest"]]
+    relations = {part["title"]: part["relationship"] for part in active["ingredients"]}
+    assert relations == {"clip.mp4": "parentOf", "source.png": "componentOf"}
+    assert len(store["manifests"]) == 2  # those of the target are part of it
+    assert times_of(video.output) == times_of(signed)
+
+    other = signed.rename(tmp_path / "clip.avi")  # becomes MKV
+    video = swap_video(other, tmp_path / "out", swapper(), marker)
+    assert video.notes == ("credentials of the target: not kept, matroska cannot carry them",)
 
 
 def test_lossless_codecs_show_no_other_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from train.marks.containers import PHOTO_FORMATS, Container
 from train.marks.credentials import certificates
-from train.marks.credentials.signature import Credentials, check, sign
+from train.marks.credentials.signature import Claim, Credentials, check, check_file, sign_file
 from train.marks.mark import FileMark, MarkFinding, Provenance
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
@@ -16,34 +16,38 @@ class ContentCredentials(FileMark):
     """A C2PA manifest that names the edit and its source files; any change of the file invalidates it."""
 
     name: ClassVar[str] = "credentials"
-    containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS
+    containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS | {"mp4", "mov"}
 
     def __init__(self, marking: Marking, device: str) -> None:
-        self._mark_id, self._label = marking.mark_id, marking.label
+        self._mark_id, self._label, self._tsa = marking.mark_id, marking.label, marking.tsa
         if marking.certificate is not None and marking.key is not None:
             self._signer = certificates.load(marking.certificate, marking.key)
         else:
             self._signer = certificates.load_own()
 
     def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
-        path.write_bytes(sign(path.read_bytes(), self._signer, self._mark_id, self._label, provenance))
+        sign_file(path, self._signer, Claim(self._mark_id, self._label, provenance, self._tsa))
 
     @staticmethod
     def read(file: MediaFile, device: str) -> MarkFinding | None:
-        if file.kind == "video":
+        if file.kind == "photo":
+            credentials = check(file.data)
+        elif file.can_carry_credentials:
+            credentials = check_file(file.path)
+        else:
             return None
-        credentials = check(file.data)
         is_valid = credentials.state in ("trusted", "valid")
         return MarkFinding(
             is_valid and credentials.ai_made,
             _summary(credentials),
             asdict(credentials),
             invalid=credentials.state == "invalid",
+            declares_nothing=is_valid and not credentials.ai_made,
         )
 
 
 def _summary(credentials: Credentials) -> str:
-    declared = "" if credentials.ai_made else "; they do not declare the photo AI-made"
+    declared = "" if credentials.ai_made else "; they do not declare the content AI-made"
     match credentials.state:
         case "absent":
             return "none"

@@ -1,21 +1,25 @@
-"""Signs photos with content credentials, and checks them.
+"""Signs photos and videos with content credentials, and checks them.
 
-A swap is recorded as an edit of the target photo, its parent; the photos of the identity are components. No time stamp
-is requested and nothing is fetched.
+A swap is recorded as an edit of the target, its parent; the photos of the identity are components. Credentials that
+these files carry become part of the result's. Nothing is fetched, and a time stamp is requested only where a time stamp
+authority is given.
 """
 
 import io
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import c2pa  # type: ignore[import-untyped]
 
+from curate.decode.signatures import HEAD_BYTES
 from train.errors import MarkError
-from train.marks.containers import MIME, photo_format
+from train.marks.containers import media_type
 from train.marks.credentials.certificates import Signer, own_root
 from train.marks.mark import Provenance
 from train.marks.metadata.xmp import SOURCE_TYPE
@@ -45,31 +49,63 @@ class Credentials:
     ai_made: bool = False
 
 
-def sign(data: bytes, signer: Signer, mark_id: int, label: str, provenance: Provenance) -> bytes:
-    """The encoded JPEG, PNG or WebP with credentials added. Raises MarkError where it cannot be signed.
+@dataclass(frozen=True)
+class Claim:
+    """What the credentials of a result say.
 
-    The files of `provenance` are recorded by file name, and by the credentials that they carry. A file of a format
-    without credentials is recorded by its name alone.
+    Attributes:
+        mark_id, label: of the other marks.
+        provenance: files that are recorded by file name, and by the credentials that they carry. A file of a format
+            without credentials is recorded by its name alone.
+        tsa: URL of a time stamp authority (RFC 3161); None for no time stamp.
     """
-    format = photo_format(data)
-    if format is None:
-        raise MarkError("the file format cannot carry content credentials: write JPEG, PNG or WebP")
+
+    mark_id: int
+    label: str
+    provenance: Provenance = field(default_factory=Provenance)
+    tsa: str | None = None
+
+
+def sign(data: bytes, signer: Signer, claim: Claim) -> bytes:
+    """An encoded photo with credentials added. Raises MarkError where it cannot be signed."""
+    result = io.BytesIO()
+    _sign(io.BytesIO(data), result, signer, claim)
+    return result.getvalue()
+
+
+def sign_file(path: Path, signer: Signer, claim: Claim) -> None:
+    """Add credentials to a photo or video, in place. Raises MarkError where it cannot be signed."""
+    # A file without a name: nothing is left behind by a process that is killed, and `path` stays the same file.
+    with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as result:
+        _sign(file, result, signer, claim)
+        result.seek(0)
+        file.seek(0)
+        shutil.copyfileobj(result, file, 1 << 20)
+        file.truncate()
+
+
+def _sign(source: BinaryIO, result: BinaryIO, signer: Signer, claim: Claim) -> None:
+    mime = media_type(source.read(HEAD_BYTES))
+    source.seek(0)
+    if mime is None:
+        raise MarkError("the file format cannot carry content credentials: write JPEG, PNG, WebP, MP4 or MOV")
+    provenance = claim.provenance
     action = {
         "action": "c2pa.edited",
         "digitalSourceType": SOURCE_TYPE,
         "description": "A face was replaced by a generated one.",
         "softwareAgent": {"name": "swapset"},
-        "parameters": {"swapset.watermark": f"{mark_id:08x}", "swapset.label": label},
+        "parameters": {"swapset.watermark": f"{claim.mark_id:08x}", "swapset.label": claim.label},
     }
     manifest = {
         "claim_generator_info": [{"name": "swapset"}],
-        "format": MIME[format],
+        "format": mime,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
     }
     settings = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": True}}
-    result = io.BytesIO()
+    tsa = claim.tsa.encode() if claim.tsa else None
     try:
-        info = c2pa.C2paSignerInfo(signer.algorithm, signer.chain.encode(), signer.key.encode(), None)
+        info = c2pa.C2paSignerInfo(signer.algorithm, signer.chain.encode(), signer.key.encode(), tsa)
         with (
             c2pa.Signer.from_info(info) as signing,
             c2pa.Context.from_dict(settings) as context,
@@ -84,28 +120,42 @@ def sign(data: bytes, signer: Signer, mark_id: int, label: str, provenance: Prov
                 builder.set_intent(c2pa.C2paBuilderIntent.CREATE, composite)
             for path in provenance.components:
                 _add_ingredient(builder, path, "componentOf")
-            _in_thread(lambda: builder.sign(signing, MIME[format], io.BytesIO(data), result))
+            _in_thread(lambda: builder.sign(signing, mime, source, result))
     except c2pa.C2paError as error:
-        raise MarkError(f"the content credentials could not be signed: {error}") from error
-    return result.getvalue()
+        hint = f" (with a time stamp of {claim.tsa}: is it reachable?)" if claim.tsa else ""
+        raise MarkError(f"the content credentials could not be signed{hint}: {error}") from error
 
 
 def check(data: bytes) -> Credentials:
     """Validate the credentials of an encoded photo. The certificate of this machine is trusted."""
+    return _check(io.BytesIO(data))
+
+
+def check_file(path: Path) -> Credentials:
+    """Validate the credentials of a photo or video, as `check`. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return _check(file)
+
+
+def _check(file: BinaryIO) -> Credentials:
+    mime = media_type(file.read(HEAD_BYTES))
+    file.seek(0)
+    if mime is None:
+        return Credentials("absent")
     root = own_root()
     settings: dict[str, Any] = {"verify": {"verify_trust": True, "remote_manifest_fetch": False}}
     if root:
         settings["trust"] = {"user_anchors": root}
     try:
-        return _from_store(json.loads(_in_thread(lambda: _read(data, settings))))
+        return _from_store(json.loads(_in_thread(lambda: _read(file, mime, settings))))
     except c2pa.C2paError as error:
         if any(name in f"{type(error).__name__} {error}" for name in _ABSENT):
             return Credentials("absent")
         return Credentials("invalid", problems=(str(error),))
 
 
-def _read(data: bytes, settings: dict[str, Any]) -> str:
-    with c2pa.Context.from_dict(settings) as context, c2pa.Reader(None, io.BytesIO(data), None, context) as reader:
+def _read(file: BinaryIO, mime: str, settings: dict[str, Any]) -> str:
+    with c2pa.Context.from_dict(settings) as context, c2pa.Reader(mime, file, None, context) as reader:
         return str(reader.json())
 
 
@@ -147,11 +197,11 @@ def _is_ai_made(store: dict[str, Any]) -> bool:
 
 
 def _add_ingredient(builder: c2pa.Builder, path: Path, relation: str) -> None:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MarkError(f"{path}: {error.strerror}; content credentials must record every photo used") from error
-    format = photo_format(data)
     facts = {"title": path.name, "relationship": relation}
-    mime = MIME[format] if format else "application/octet-stream"
-    _in_thread(lambda: builder.add_ingredient(facts, mime, io.BytesIO(data)))
+    try:
+        with path.open("rb") as file:
+            mime = media_type(file.read(HEAD_BYTES)) or "application/octet-stream"
+            file.seek(0)
+            _in_thread(lambda: builder.add_ingredient(facts, mime, file))
+    except OSError as error:
+        raise MarkError(f"{path}: {error.strerror}; content credentials must record every file used") from error
