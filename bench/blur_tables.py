@@ -6,9 +6,9 @@ faces: neither verdict is wrong. The sample is not the collection: soft faces we
 
 Protocol, planted blur (`--planted`): photos of people that are held out. A share of each collection is replaced by
 blurred versions: one of KINDS at the photo's own size, half of them noisy, half at normal, a quarter each at half and
-double brightness. Recall: share of the planted ones below the limit of the collection that holds them. Lost: share of
-the photos as they are below it, among those labelled sharp; in celebamask, which has no labels, among all. Means over
-DRAWS draws; nothing is tuned per share, kind or collection.
+double brightness. Recall: share of the planted ones below the limit of the collection that holds them, and below its
+limit of review. Lost: share of the photos as they are below the latter, among those labelled sharp; in celebamask,
+which has no labels, among all. Means over DRAWS draws; nothing is tuned per share, kind or collection.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,13 @@ from bench.blur_collections import (
     score_versions,
 )
 from bench.blur_labels import read_labels
+from curate.decide.rules import Policy
 from curate.decide.sharpness_limit import SharpnessLimits, collection_limits
+from curate.decide.sharpness_rules import review_limit
 from curate.measure.sharpness import BlurCalibration
+
+POLICY = Policy()
+Flags = npt.NDArray[np.bool_]
 
 SHARES = (0.05, 0.2, 0.4, 0.6)
 DRAWS = 20
@@ -62,14 +67,17 @@ def auc(blurred: Floats, sharp: Floats) -> float:
 def limits_of(scored: Sequence[ScoredVersions], scores: Floats) -> SharpnessLimits:
     """Return the limits of one collection of several sources with these scores."""
     sizes = np.concatenate([part.sizes for part in scored])
-    return collection_limits(scores, sizes[:, 0], sizes[:, 1])
+    return collection_limits(scores, sizes[:, 0], sizes[:, 1], POLICY.min_sharpness)
 
 
 def print_natural(datasets: Path, collections: Sequence[str], count: int, calibration: BlurCalibration) -> None:
     """Print AUC, precision and recall on labelled faces of held-out people."""
-    print("\n| collection | limit | sharp, arguable, blurred | AUC | precision | with arguable ones | recall |")
-    print("|---|---|---|---|---|---|---|")
-    pooled: list[tuple[Floats, npt.NDArray[np.str_], npt.NDArray[np.bool_]]] = []
+    print(
+        "\n| collection | limit | sharp, arguable, blurred | AUC | dropped that are blurred | blurred or arguable "
+        "| to review: blurred + arguable + sharp | recall, dropped | recall, not kept |"
+    )
+    print("|---" * 9 + "|")
+    pooled: list[tuple[Floats, npt.NDArray[np.str_], Flags, Flags]] = []
     for collection in collections:
         pairs = list(labelled_portraits(datasets, collection, held=True))
         if not pairs:
@@ -82,21 +90,25 @@ def print_natural(datasets: Path, collections: Sequence[str], count: int, calibr
         ]
         all_scores = score([portrait.aligned() for portrait in everyone], calibration)
         all_sizes = np.array([portrait.photo.shape[1::-1] for portrait in everyone])
-        limits = collection_limits(all_scores, all_sizes[:, 0], all_sizes[:, 1])
-        dropped = scores < limits.of(sizes[:, 0], sizes[:, 1])
-        pooled.append((scores, labels, dropped))
-        _print_natural_row(collection, f"{limits.typical:.2f}", scores, labels, dropped)
+        limits = collection_limits(all_scores, all_sizes[:, 0], all_sizes[:, 1], POLICY.min_sharpness)
+        limit = limits.of(sizes[:, 0], sizes[:, 1])
+        dropped, not_kept = scores < limit, scores < review_limit(limit, POLICY)
+        pooled.append((scores, labels, dropped, not_kept))
+        _print_natural_row(collection, f"{limits.typical:.2f}", *pooled[-1])
     _print_natural_row("together", "", *(np.concatenate(part) for part in zip(*pooled, strict=True)))
 
 
 def _print_natural_row(
-    name: str, limit: str, scores: Floats, labels: npt.NDArray[np.str_], dropped: npt.NDArray[np.bool_]
+    name: str, limit: str, scores: Floats, labels: npt.NDArray[np.str_], dropped: Flags, not_kept: Flags
 ) -> None:
     counts = [int((labels == label).sum()) for label in ("sharp", "arguable", "blurred")]
     area = auc(scores[labels == "blurred"], scores[labels == "sharp"])
     blurred = int((dropped & (labels == "blurred")).sum())
     arguable = blurred + int((dropped & (labels == "arguable")).sum())
-    cells = (wilson(blurred, int(dropped.sum())), wilson(arguable, int(dropped.sum())), wilson(blurred, counts[2]))
+    cells = [wilson(count, int(dropped.sum())) for count in (blurred, arguable)]
+    review = not_kept & ~dropped
+    cells += [" + ".join(str(int((review & (labels == label)).sum())) for label in ("blurred", "arguable", "sharp"))]
+    cells += [wilson(blurred, counts[2]), wilson(int((not_kept & (labels == "blurred")).sum()), counts[2])]
     print(f"| {name} | {limit} | {', '.join(map(str, counts))} | {area:.3f} | {' | '.join(cells)} |", flush=True)
 
 
@@ -109,7 +121,7 @@ def print_planted(datasets: Path, count: int, calibration: BlurCalibration) -> N
         labelled = [image_id for collection, image_id in labels if collection == name]
         portraits = sample_portraits(datasets, name, count, held=True, first=labelled)
         scored[name] = score_versions(portraits, PLANTS, calibration)
-    print("\nRecall / share of unplanted photos lost, by the planted share:\n")
+    print("\nRecall, dropped and not kept / share of unplanted photos not kept, by the planted share:\n")
     print(f"| collection | photos | {' | '.join(f'{share:.0%}' for share in SHARES)} |")
     print("|---|---|" + "---|" * len(SHARES))
     caught: dict[tuple[str, str], list[bool]] = {}
@@ -124,10 +136,10 @@ def print_planted(datasets: Path, count: int, calibration: BlurCalibration) -> N
         )
         cells = []
         for share in SHARES:
-            recall, lost = _plant(title, sources, sharp, share, caught)
-            cells.append(f"{recall:.3f} / {lost:.3f}")
+            dropped, not_kept, lost = _plant(title, sources, sharp, share, caught)
+            cells.append(f"{dropped:.3f}, {not_kept:.3f} / {lost:.3f}")
         print(f"| {title} | {len(sharp)}, {sharp.sum()} sharp | {' | '.join(cells)} |", flush=True)
-    print("\nRecall by kind at 20%: normal and half brightness; with noise; double brightness\n")
+    print("\nNot kept, by kind at 20%: normal and half brightness; with noise; double brightness\n")
     kinds = list(dict.fromkeys(kind.rpartition(", ")[0] for _, kind in caught))
     print(f"| collection | {' | '.join(kinds)} |")
     print("|---|" + "---|" * len(kinds))
@@ -145,8 +157,8 @@ def _plant(
     sharp: npt.NDArray[np.bool_],
     share: float,
     caught: dict[tuple[str, str], list[bool]],
-) -> tuple[float, float]:
-    """Plant a share DRAWS times: mean recall and mean share lost. Adds the verdicts of 20% to `caught`."""
+) -> tuple[float, float, float]:
+    """Plant a share DRAWS times: mean shares dropped and not kept, and lost. Adds those not kept at 20% to `caught`."""
     random = np.random.default_rng(0)
     clean = np.concatenate([part.scores for part in sources])
     plants = np.concatenate([part.planted_scores for part in sources])
@@ -159,13 +171,15 @@ def _plant(
         which = random.integers(plants.shape[1], size=len(clean))
         scores = clean.copy()
         scores[planted] = plants[rows, which][planted]
-        dropped = scores < limits_of(sources, scores).of(sizes[:, 0], sizes[:, 1])
+        limit = limits_of(sources, scores).of(sizes[:, 0], sizes[:, 1])
+        not_kept = scores < review_limit(limit, POLICY)
         is_planted = np.isin(rows, planted)
-        recalls.append(dropped[planted].mean())
-        losses.append(dropped[~is_planted & sharp].mean())
+        recalls.append(((scores < limit)[planted].mean(), not_kept[planted].mean()))
+        losses.append(not_kept[~is_planted & sharp].mean())
         if share == 0.2:
             for row in planted:
                 blur = kinds[row][which[row]]
                 light = "double" if blur.brightness > 1 else "noise" if blur.noisy else "plain"
-                caught.setdefault((title, f"{blur.kind}, {light}"), []).append(bool(dropped[row]))
-    return float(np.mean(recalls)), float(np.mean(losses))
+                caught.setdefault((title, f"{blur.kind}, {light}"), []).append(bool(not_kept[row]))
+    dropped, caught_share = np.mean(recalls, axis=0).tolist()
+    return dropped, caught_share, float(np.mean(losses))

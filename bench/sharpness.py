@@ -32,6 +32,7 @@ from PIL import Image
 from bench.blur_collections import labelled_portraits, sample_portraits
 from bench.blur_tables import print_natural, print_planted
 from bench.photos import data, spread
+from curate.decide.rules import Policy
 from curate.decide.sharpness_limit import collection_limits
 from curate.evaluate import degradations
 from curate.evaluate.blur_fit import AlignedFace, LabelledFace, fit_calibration
@@ -163,7 +164,7 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
         sharp = scores(undegraded(faces), [face.labels for face in faces], calibration)
         shares = [(sharp[name] < threshold).mean() for name, threshold in THRESHOLDS.items()]
         sizes = np.array([face.photo.shape[1::-1] for face in faces])
-        limits = collection_limits(sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1])
+        limits = collection_limits(sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1], Policy().min_sharpness)
         shares.insert(1, (sharp["sharpness"] < limits.of(sizes[:, 0], sizes[:, 1])).mean())
         print(f"| {collection} | {len(faces)} | {' | '.join(f'{share:.1%}' for share in shares)} |", flush=True)
 

@@ -30,6 +30,7 @@ REASONS = (
     "cut_off",
     "occluded",
     "blurred",
+    "soft",
     "stretched",
     "corrupt_pixels",
     "too_dark",

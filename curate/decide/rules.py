@@ -13,16 +13,21 @@ import pyarrow as pa
 
 from curate.decide.identity_rules import IDENTITY_RULES
 from curate.decide.rule import Chart, Columns, Flags, Rule, Values
+from curate.decide.sharpness_rules import BLURRED, SOFT
 from curate.decide.visibility_rules import CUT_OFF, OCCLUDED
 from curate.errors import PolicyError
 from curate.typed_toml import TypedToml, number, switch
-from manifests.schema import REASONS
+from manifests.schema import LANDMARKS, REASONS
 
 STRETCH_ERRORS = 3.0
 """A face counts as stretched only beyond so many standard deviations of its measurement."""
 
 MIN_FORESHORTENING = 0.5
 """Least factor by which yaw is taken to shorten the distance between the eyes: that of 60 degrees."""
+
+EYES_TO_MOUTH = 1.15
+"""Distance from between the eyes to the middle of the mouth, in units of the distance between the eyes; larger than
+that of most faces, so that a long face does not pass as a large one."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Policy(TypedToml):
 
     min_side: float = number(0.0, 0, 100_000, "minimum length of the photo's shorter side", "px")
     min_eye_distance: float = number(
-        20.0, 0, 10_000, "minimum distance between the eyes, corrected for yaw", "source px"
+        16.0, 0, 10_000, "minimum distance between the eyes, corrected for turned heads", "source px"
     )
     max_upscale: float = number(
         8.0, 0, 1_000, "maximum enlargement of the photo in the aligned crop", "crop px per source px"
@@ -59,11 +64,16 @@ class Policy(TypedToml):
     max_sunglasses: float = number(
         1.0, 0, 1, "maximum score of dark glasses; 1 keeps all, from 0.5 the eyes are hidden", "score"
     )
-    min_sharpness: float = number(0.5, 0, 1, "minimum sharpness score; 0.5 is the calibrated boundary of blur")
+    min_sharpness: float = number(
+        0.45, 0, 1, "minimum sharpness score; at 0.5, blurred and sharp faces of the calibration are equally likely"
+    )
+    review_sharpness: float = number(
+        0.61, 0, 1, "sharpness score below which a face that is not blurred is reviewed; at most min_sharpness: none"
+    )
     adapt_sharpness: bool = switch(
         True,
-        "shift min_sharpness, within fixed bounds, for collections and photo sizes whose sharp faces are softer "
-        "(scans, small originals) or sharper than usual",
+        "shift min_sharpness and review_sharpness, within fixed bounds, for collections and photo sizes whose sharp "
+        "faces are softer (scans, small originals) or sharper than usual",
     )
     max_stretch: float = number(
         1.3, 1, 100, "maximum factor by which a face may be too tall or too wide, where it exceeds the error", "ratio"
@@ -131,13 +141,19 @@ def _too_small(photos: Columns, policy: Policy) -> Flags:
 
 
 def _frontal_eye_distance(photos: Columns) -> Values:
-    """Distance between the eyes if the head were not turned, (N,) source px."""
+    """Distance between the eyes if the head were not turned, (N,) source px.
+
+    Two estimates, of which the larger counts, as either is shortened by a turn: the distance itself, corrected for yaw,
+    and that from the eyes to the mouth, which yaw does not change.
+    """
     foreshortening = np.cos(np.radians(np.nan_to_num(photos.number("yaw"))))
-    return np.asarray(photos.number("eye_distance") / np.maximum(foreshortening, MIN_FORESHORTENING))
-
-
-def _blurred(photos: Columns, policy: Policy) -> Flags:
-    return photos.number("sharpness") < photos.number("sharpness_limit")
+    x, y = (
+        photos.number(f"left_eye_{axis}") + photos.number(f"right_eye_{axis}")
+        - photos.number(f"left_mouth_{axis}") - photos.number(f"right_mouth_{axis}")
+        for axis in "xy"
+    )  # fmt: skip
+    from_mouth = np.hypot(x, y) / 2 / EYES_TO_MOUTH
+    return np.fmax(photos.number("eye_distance") / np.maximum(foreshortening, MIN_FORESHORTENING), from_mouth)
 
 
 def _stretched(photos: Columns, policy: Policy) -> Flags:
@@ -184,7 +200,7 @@ RULES = (
     Rule(
         "too_small",
         "the face or the photo has too few pixels",
-        ("width", "height", "eye_distance", "yaw", "upscale"),
+        ("width", "height", "eye_distance", "yaw", "upscale", *LANDMARKS),
         ("min_side", "min_eye_distance", "max_upscale"),
         _too_small,
         shown=("eye_distance", "width", "height"),
@@ -192,15 +208,8 @@ RULES = (
     ),
     CUT_OFF,
     OCCLUDED,
-    Rule(
-        "blurred",
-        "the face is out of focus, motion-blurred, or enlarged from few pixels",
-        ("sharpness", "sharpness_limit"),
-        ("min_sharpness", "adapt_sharpness"),
-        _blurred,
-        shown=("sharpness",),
-        charts=(Chart("sharpness", "Sharpness of the face", 0, 1, lambda p: (p.min_sharpness,)),),
-    ),
+    BLURRED,
+    SOFT,
     Rule(
         "stretched",
         "the face is too tall or too wide",

@@ -1,8 +1,8 @@
 """The sharpness limits of a collection: one for each size of its photos, near the policy's.
 
-The score is absolute, and so is the limit, almost: in collections of sharp faces those that a person calls blurred
-score a little higher than in collections of soft ones, and the limit follows within fixed, narrow bounds. It is
-anchored at the sharp faces (their upper end), so that neither 5% nor 60% of blurred photos move it far.
+In collections of sharp faces those that a person calls blurred score higher than in collections of soft ones, whose
+unblurred faces score as low; the limit follows within fixed bounds. It is anchored at the sharp faces (their upper
+end), so that neither 5% nor 60% of blurred photos move it far.
 """
 
 import json
@@ -16,16 +16,16 @@ import numpy.typing as npt
 ANCHOR = 0.85
 """Quantile of the scores that stands for the sharp faces of a group."""
 
-REFERENCE = 1.5
-"""Log odds of the anchor at which the limit is the policy's: that of enlarged greyscale photos of 1980-2000."""
+REFERENCE = 2.5
+"""Log odds of the anchor at which the limit is the policy's: that of aligned web photos of 112 px."""
 
-SLOPE = 0.4
+SLOPE = 0.42
 """Shift of the limit over that of the anchor, both in log odds."""
 
-MAX_LOWERED, MAX_RAISED = 0.15, 0.5
-"""Bounds of the shift, log odds: with them the limits are .46 to .62 for a policy's .5. Of the labelled faces of four
-soft collections, 2% of the sharp ones are below 0 and none of four below -.2; of those of sharper collections, 2% are
-below .57, .24 (web photos) and 1.2, and most blurred ones are between 0 and .6."""
+MAX_LOWERED, MAX_RAISED = 0.6, 0.7
+"""Bounds of the shift, log odds: with them the limits are .31 to .62 for a policy's .45. Anchors are 1.2 (thumbnails of
+64 px), 1.6 (enlarged greyscale photos), 2.5, 3.0 (web photos) and 4.1 (portraits). Just below its limit, each of these
+collections has about as many faces that a person calls blurred as ones that are only soft."""
 
 MIN_FACES = 50
 """Faces from which a group has an anchor; a smaller collection is judged by the policy's limit."""
@@ -104,7 +104,7 @@ def fixed_limit(limit: float) -> SharpnessLimits:
     return SharpnessLimits((LimitGroup(None, None, 0, None, limit, limit),))
 
 
-def collection_limits(scores: Floats, width: Floats, height: Floats, limit: float = 0.5) -> SharpnessLimits:
+def collection_limits(scores: Floats, width: Floats, height: Floats, limit: float) -> SharpnessLimits:
     """Return the limits of a collection.
 
     In log odds x, a group of at least MIN_FACES faces has

@@ -1,9 +1,9 @@
 """Precision, recall and F1 of each reason, and the share of good photos lost, from decided draws.
 
 A photo without a planted fault counts as good, whatever it shows: errors already in the folder count against the
-result. Photos that are to be reviewed are not dropped: a reason to review counts as such, against the wrong persons
-that were planted. A wrong reason for a photo with another fault lowers the precision of that reason. A copy, a worse
-version of a photo, is evaluated as a copy only.
+result. Photos that are to be reviewed are not dropped: a reason to review counts as such, against the blurred photos
+(`soft`) or the wrong persons (the others) that were planted. A wrong reason for a photo with another fault lowers the
+precision of that reason. A copy, a worse version of a photo, is evaluated as a copy only.
 
 Intervals are Wilson score intervals at 95% (E. B. Wilson, "Probable inference", 1927). Different seeds plant faults in
 the same photos, so the number of trials is the number of different photos, not of plantings.
@@ -28,6 +28,9 @@ ANY = "any"
 
 _DROPS = np.array([reason not in REVIEW_REASONS for reason in REASONS], bool)
 """Of REASONS, those for which a photo is dropped."""
+
+_REVIEWED_FAULTS = {"soft": "blurred"}
+"""Reason to review -> the fault that it stands for; of the others, another person."""
 
 _SHARES = ("precision", "recall", "f1", "lost_share")
 _COUNTS = {
@@ -113,7 +116,7 @@ def _flags(outcome: DecidedDraw, reason: str, kind: str | None) -> dict[str, Fla
     if reason == ANY:
         planted, flagged = fault != "", dropped
     else:
-        fault_of = "other_person" if reason in REVIEW_REASONS else reason
+        fault_of = _REVIEWED_FAULTS.get(reason, "other_person") if reason in REVIEW_REASONS else reason
         planted, flagged = outcome.draw.reason == fault_of, outcome.reasons[:, REASONS.index(reason)]
         flagged = flagged & (planted | ~is_copy | (reason in ("duplicate", "near_duplicate")))
     if kind is not None:

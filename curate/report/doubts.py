@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.decide.rules import RULES, Policy
+from curate.decide.sharpness_rules import SOFT
 from curate.overrides import COLUMNS as OVERRIDE_COLUMNS
 from curate.overrides import MOVE
 from curate.report.persons import MixedIdentity
@@ -34,6 +35,10 @@ SEVERAL_FACES = 0.005
 """Probability of another person from which the choice of a face among several is doubtful."""
 
 OTHER_PERSON = "other_person"
+
+SOFT_DOUBT = 0.195
+"""Doubt of photos that may be blurred: below any about the person, and above numbers close to a threshold. They can be
+many, and have a sheet and a queue of their own."""
 
 NEAR_LIMIT = 0.02
 """Distance from a policy's threshold, as a share of its chart's range, within which a verdict is close."""
@@ -87,7 +92,10 @@ def find_doubts(manifest: pa.Table, policy: Policy) -> Doubts:
         "one of several faces, unlike the others of its identity",
     )
     add(second & ~settled, 0.9, "second person of its identity")
-    add(_equal(manifest, "verdict", "review") & (doubt == 0), 0.5, "to be reviewed")
+    soft = np.asarray([SOFT.reason in reasons for reasons in manifest["reasons"].to_pylist()], bool)
+    review = _equal(manifest, "verdict", "review")
+    add(review & soft, SOFT_DOUBT, "soft, perhaps blurred")
+    add(review & (doubt == 0), 0.5, "to be reviewed")
     for column, low, high, limit in _limits(policy):
         distance = np.abs(_floats(manifest, column) - limit) / (high - low)
         near = distance <= NEAR_LIMIT

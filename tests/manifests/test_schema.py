@@ -115,6 +115,6 @@ def test_embeddings_are_vectors_of_one_length() -> None:
 
 def test_the_reasons_are_the_closed_vocabulary() -> None:
     assert " ".join(REASONS) == (
-        "undecodable no_face too_small cut_off occluded blurred stretched corrupt_pixels too_dark too_bright "
+        "undecodable no_face too_small cut_off occluded blurred soft stretched corrupt_pixels too_dark too_bright "
         "other_person uncertain_person second_person mixed_identity duplicate near_duplicate excluded"
     )

@@ -1,0 +1,32 @@
+"""curate/decide/sharpness_rules.py: the limit of review follows that of blur."""
+
+import numpy as np
+import pytest
+
+from curate.decide.rules import Policy
+from curate.decide.sharpness_rules import review_limit
+from tests.samples.photos import decided
+
+
+def test_the_limit_of_review_is_the_policys_where_that_of_blur_is() -> None:
+    assert review_limit(np.array([0.45]), Policy()).tolist() == [pytest.approx(0.61)]
+
+
+def test_it_is_shifted_as_the_limit_of_blur() -> None:
+    soft, usual, sharp = review_limit(np.array([0.31, 0.45, 0.62]), Policy())
+    assert soft < usual < sharp
+    assert soft - 0.31 == pytest.approx(0.15, abs=0.02)
+    assert sharp - 0.62 == pytest.approx(0.14, abs=0.02)
+
+
+def test_extreme_policies_shift_nothing() -> None:
+    limit = np.array([0.3])
+    assert review_limit(limit, Policy(review_sharpness=1.0)).tolist() == [1.0]
+    assert review_limit(limit, Policy(min_sharpness=0.0)).tolist() == [Policy().review_sharpness]
+    assert review_limit(limit, Policy(min_sharpness=1.0)).tolist() == [0.3]
+
+
+def test_faces_above_the_limit_of_blur_are_not_reviewed_where_the_policy_says_so() -> None:
+    policy = Policy(adapt_sharpness=False, min_sharpness=0.6, review_sharpness=0.6)
+    dropped, kept = decided({"sharpness": 0.59}, {"sharpness": 0.6}, policy=policy)
+    assert (dropped["reasons"], kept["reasons"]) == (["blurred"], [])
