@@ -61,8 +61,8 @@ def make_frames(count: int) -> list[Pixels]:
     return frames
 
 
-def print_grid(name: str, pictures: list[Pixels], compared: bool) -> None:
-    """Print visibility and speed of each method, and a row for each attack of a grid."""
+def print_grid(name: str, pictures: list[Pixels], compared: bool, attacks: list[str]) -> None:
+    """Print visibility and speed of each method, and a row for each attack of a grid, or those named only."""
     for method in methods(compared):
         if min(pictures[0].shape[:2]) < method.min_side:
             continue
@@ -70,7 +70,7 @@ def print_grid(name: str, pictures: list[Pixels], compared: bool) -> None:
         marked = _print_visibility(method, used)
         print("| attack | strength | n | recovered, 95% | detected at 1e-3 | at 1e-6 | ms |")
         print("|---" * 7 + "|")
-        for attack in GRIDS[name]:
+        for attack in (each for each in GRIDS[name] if not attacks or each.name in attacks):
             for strength in attack.strengths:
                 attacked = [attack.apply(picture, strength) for picture in marked]
                 start = time.process_time()
@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--size", default="512", help="side of the faces in px, or `frames`")
     parser.add_argument("--photos", type=int, default=60, help="photos, or clips of each set")
     parser.add_argument("--compared", action="store_true", help="the libraries as well")
+    parser.add_argument("--attacks", nargs="*", default=[], metavar="NAME", help="these attacks of the grid only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.what == "unmarked":
@@ -199,7 +200,7 @@ def main() -> None:
     else:
         frames = options.size == "frames"
         pictures = make_frames(options.photos) if frames else read_faces(int(options.size), options.photos)
-        print_grid(options.what, pictures, options.compared)
+        print_grid(options.what, pictures, options.compared, options.attacks)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def invisible_watermark(variant: str) -> Method:
         bits = WatermarkDecoder("bits", 32).decode(np.ascontiguousarray(picture[..., ::-1]), variant)
         return bit_result([int(bit) for bit in bits])
 
-    return Method(f"invisible-watermark {variant}", mark, read, min_side=256, max_photos=20)
+    return Method(f"invisible-watermark {variant}", mark, read, min_side=256, max_photos=10)
 
 
 def blind_watermark() -> Method:
@@ -119,7 +119,7 @@ def blind_watermark() -> Method:
             return bit_result([1 - bit for bit in BITS])
         return bit_result([int(bit > 0.5) for bit in bits])
 
-    return Method("blind-watermark", mark, read, max_photos=6)
+    return Method("blind-watermark", mark, read, max_photos=3)
 
 
 def methods(compared: bool) -> list[Method]:

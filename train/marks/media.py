@@ -26,7 +26,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".flv")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 MAX_FRAMES = 100
-"""Frames of a video that are decoded at most, from its beginning."""
+"""Frames of a window of a video that are decoded at most."""
+
+MAX_WINDOWS = 5
+"""Windows of a video: its beginning, and others spread evenly over the rest of a longer one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,13 @@ class MediaFile:
             yield self._photo
         else:
             yield from _video_frames(self.path)
+
+    def windows(self) -> Iterator[tuple[float, Iterator[Pixels]]]:
+        """The photo, or windows of the video: the second at which each begins about, and its frames as in `frames`."""
+        yield 0.0, self.frames()
+        if self._photo is None:
+            for second in _later_seconds(self.path):
+                yield second, _video_frames(self.path, second)
 
 
 def _read(path: Path, size: int | None = None) -> bytes:
@@ -108,11 +118,26 @@ def media_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _video_frames(path: Path) -> Iterator[Pixels]:
+def _later_seconds(path: Path) -> list[float]:
+    """Where the windows after the first begin; none where the first is the whole video, or its length is unknown."""
+    with open_video_file(path) as container:
+        stream = container.streams.video[0]
+        seconds = float(container.duration / av.time_base) if container.duration else 0.0
+        rate = float(stream.average_rate or 25)
+    last = seconds - MAX_FRAMES / rate
+    return [last * k / (MAX_WINDOWS - 1) for k in range(1, MAX_WINDOWS)] if last > MAX_FRAMES / rate else []
+
+
+def _video_frames(path: Path, second: float = 0.0) -> Iterator[Pixels]:
+    """At most MAX_FRAMES frames from a second on."""
     count = 0
     try:
         with open_video_file(path) as container:
+            if second:
+                container.seek(round(second * av.time_base))
             for frame in container.decode(video=0):
+                if second and frame.time is not None and frame.time < second:
+                    continue  # from the key frame before
                 yield np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
                 count += 1
                 if count == MAX_FRAMES:

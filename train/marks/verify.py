@@ -14,7 +14,8 @@ from train.marks.table import MARKS
 State = Literal["unreadable", "invalid", "unmarked", "forgeable", "marked"]
 """What is known of a file, the worst first: it cannot be read; its credentials belong to another file; no mark declares
 it AI-made; only marks do that anybody can write into any file; others do."""
-_HEADLINES: dict[State, str] = {
+HEADLINES: dict[State, str] = {
+    "unreadable": "cannot be read",
     "invalid": "content credentials INVALID",
     "unmarked": "not marked",
     "forgeable": "marked as AI-made by metadata alone, which anybody can write",
@@ -64,8 +65,8 @@ class Verdict:
     def to_lines(self) -> list[str]:
         """One line for the file, then one for each mark."""
         if self.error is not None:
-            return [f"{self.path}: cannot be read: {self.error}"]
-        lines = [f"{self.path}: {_HEADLINES[self.state]}"]
+            return [f"{self.path}: {HEADLINES[self.state]}: {self.error}"]
+        lines = [f"{self.path}: {HEADLINES[self.state]}"]
         return lines + [f"  {name:<13}{finding.summary}" for name, finding in self.findings.items() if finding]
 
 

@@ -3,22 +3,27 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from curate.errors import SourceError
 from tests.samples.marks import MARK_ID, Pixels, decoded, encoded
 from train.cli import app
+from train.marks import media
 from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.marks.marking import Marking
 from train.marks.metadata.aigc import aigc_fields
 from train.marks.metadata.photo_file import write_aigc
+from train.marks.scan import verify_files
 from train.marks.verify import verify
+from train.marks.watermark.mark import InvisibleWatermark
 
 
 def write_video(path: Path, frames: Pixels, tags: dict[str, str]) -> None:
@@ -120,6 +125,54 @@ def test_exit_codes_and_output(photo: Pixels, tmp_path: Path) -> None:
     assert "broken.jpg: cannot be read: corrupt data" in done.stdout
     assert "broken.mp4: cannot be read: Invalid data found" in done.stdout
     assert "gone.png: cannot be read: No such file or directory" in done.stdout
+
+
+def test_the_page_lists_every_file(photo: Pixels, tmp_path: Path) -> None:
+    folder, page = tmp_path / "in", tmp_path / "marks.html"
+    folder.mkdir()
+    (folder / "a<b.png").write_bytes(encoded(Marker(Marking(MARK_ID)).frames(photo[None])[0], "PNG"))
+    (folder / "plain.jpg").write_bytes(encoded(photo, "JPEG"))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    assert run(folder, "--page", page, "--workers", 2).exit_code == 3
+    text = page.read_text()
+    assert "1 marked, 1 unmarked, 1 unreadable" in text
+    assert "a&lt;b.png" in text
+    assert "ID 00c0ffee" in text
+
+
+def test_verdicts_are_in_the_order_of_the_files(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{k}.png" for k in range(30)]
+    for path in paths:
+        path.write_bytes(b"\x89PNG nothing")
+    assert [verdict.path for verdict in verify_files(paths, threads=3)] == paths
+
+
+def test_a_mark_that_begins_late_in_a_video_is_found(
+    photo: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "MAX_FRAMES", 12)
+    small = photo[::2, ::2]
+    marked = Marker(Marking(MARK_ID), marks=(InvisibleWatermark,)).frames(small[None])
+    path = tmp_path / "long.mp4"
+    write_video(path, np.concatenate([np.repeat(small[None], 40, axis=0), np.repeat(marked, 12, axis=0)]), {})
+    document = verify(path, marks=(InvisibleWatermark,)).to_dict()
+    assert document["watermark"]["id"] == "00c0ffee"
+    assert document["watermark"]["second"] > 1
+
+
+def test_the_stand_alone_detector_needs_no_framework(photo: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "marked.png"
+    path.write_bytes(encoded(Marker(Marking(MARK_ID)).frames(photo[None])[0], "PNG"))
+    program = (
+        "import sys\nfrom train.detector import main\ntry:\n    main()\nfinally:\n"
+        "    print(sorted({'torch', 'torchvision', 'pandas', 'onnx'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path), "--json"], capture_output=True, text=True, check=True
+    )
+    document, modules = done.stdout.splitlines()
+    assert json.loads(document)["watermark"]["id"] == "00c0ffee"
+    assert modules == "[]"
 
 
 def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from curate.errors import DecodeError
 from train.marks.mark import FrameMark, MarkFinding, Pixels
 from train.marks.marking import Marking
-from train.marks.media import MediaFile
+from train.marks.media import MAX_WINDOWS, MediaFile
 from train.marks.watermark.reader import Reading, read_clip
 from train.marks.watermark.writer import Watermark
 
@@ -23,8 +24,29 @@ class InvisibleWatermark(FrameMark):
 
     @staticmethod
     def read(file: MediaFile, device: str) -> MarkFinding:
-        reading = read_clip(file.frames())
-        return MarkFinding(reading.detected, _summary(reading), _details(reading))
+        if file.kind == "photo":
+            reading, second = read_clip(file.frames()), None
+        else:
+            reading, second = _read_video(file)
+        when = f", from second {second:.0f} on" if second else ""
+        return MarkFinding(reading.detected, _summary(reading) + when, _details(reading) | {"second": second})
+
+
+def _read_video(file: MediaFile) -> tuple[Reading, float | None]:
+    """The first window of a video with a mark, and the second at which it begins; else the one with the best score."""
+    best: Reading | None = None
+    for second, frames in file.windows():
+        try:
+            reading = read_clip(frames, MAX_WINDOWS)
+        except DecodeError:
+            if best is None:
+                raise
+            continue  # damaged further on
+        if reading.detected:
+            return reading, round(second, 1)
+        best = reading if best is None or reading.score > best.score else best
+    assert best is not None
+    return best, None
 
 
 def _details(reading: Reading) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the bound does not depend on the size of that search.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,11 @@ MAX_READINGS = 2 + CANDIDATES
 MIN_SCORE = 17.6
 """Detection threshold of `Reading.score`."""
 
+MAX_WINDOWS = 10
+
+MIN_WINDOW_SCORE = 18.2
+"""Detection threshold for one of at most MAX_WINDOWS clips of a video."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -39,6 +44,7 @@ class Reading:
         detected: whether the picture has a watermark.
         placement: where the pattern lies in the picture.
         region: the part of the picture that is marked; None where nothing is detected.
+        readings: how many readings are made of the picture or video at most.
     """
 
     mark_id: int
@@ -46,11 +52,12 @@ class Reading:
     detected: bool
     placement: Placement
     region: Region | None = None
+    readings: int = MAX_READINGS
 
     @property
     def confidence(self) -> float:
         """1 less the bound of the probability that an unmarked picture gives this reading; 0 where not detected."""
-        return 1 - false_positive_bound(self.score, MAX_READINGS) if self.detected else 0.0
+        return 1 - false_positive_bound(self.score, self.readings) if self.detected else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,10 @@ def read(pictures: Sequence[Pixels]) -> list[Reading]:
     return [read_evidence(evidence_of(picture)) for picture in pictures]
 
 
-def read_clip(frames: Iterable[Pixels]) -> Reading:
+def read_clip(frames: Iterable[Pixels], windows: int = 1) -> Reading:
     """Read frames with the same mark together, each uint8 (H, W, 3) RGB; ValueError where there are none.
+
+    windows: how many such clips of a video are read, of which one suffices; up to MAX_WINDOWS.
 
     The sum of their details adds up their soft correlations. One frame is in memory at a time. Frames of another size
     than the first are left out.
@@ -97,7 +106,8 @@ def read_clip(frames: Iterable[Pixels]) -> Reading:
             total.search[:] += evidence.search
     if total is None:
         raise ValueError("the clip has no frames")
-    return read_evidence(total)
+    reading = read_evidence(total, MIN_SCORE if windows == 1 else MIN_WINDOW_SCORE)
+    return replace(reading, readings=MAX_READINGS * windows)
 
 
 def read_evidence(evidence: Evidence, min_score: float = MIN_SCORE) -> Reading:

@@ -1,0 +1,32 @@
+"""The program `swapset-verify`: `simswap verify` alone, for machines that only look for marks.
+
+It imports no deep-learning framework: NumPy, OpenCV, PyAV, the photo decoders and c2pa suffice.
+"""
+
+import signal
+
+
+def main() -> None:
+    """Run the program."""
+    # Until `run` handles signals, a few milliseconds later, Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from curate.program import run
+
+    run(_app, "swapset-verify", "Run the same command again.", "Free some, and run the same command with --workers 1.")
+
+
+def _app() -> None:
+    import typer
+
+    from train.commands.verifying import verify
+
+    app = typer.Typer(
+        name="swapset-verify", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.command()(verify)
+    app()
+
+
+if __name__ == "__main__":
+    main()
