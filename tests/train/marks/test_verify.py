@@ -151,10 +151,9 @@ def test_a_mark_that_begins_late_in_a_video_is_found(
     photo: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "MAX_FRAMES", 12)
-    small = photo[::2, ::2]
-    marked = Marker(Marking(MARK_ID), marks=(InvisibleWatermark,)).frames(small[None])
+    marked = Marker(Marking(MARK_ID), marks=(InvisibleWatermark,)).frames(photo[None])
     path = tmp_path / "long.mp4"
-    write_video(path, np.concatenate([np.repeat(small[None], 40, axis=0), np.repeat(marked, 12, axis=0)]), {})
+    write_video(path, np.concatenate([np.repeat(photo[None], 40, axis=0), np.repeat(marked, 12, axis=0)]), {})
     document = verify(path, marks=(InvisibleWatermark,)).to_dict()
     assert document["watermark"]["id"] == "00c0ffee"
     assert document["watermark"]["second"] > 1
