@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.lineage import require_current
+from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, RELATIONS, ModelsRecord
 from manifests.reader import Dataset
 from manifests.schema import NO_IDENTITY, REASONS, VERDICTS
@@ -31,6 +33,7 @@ class DatasetSummary:
         kept_per_person: fewest, median and most used photos of the people who have any.
         disk: family -> bytes, largest first.
         parts: name -> directory of each part of a merged dataset.
+        outdated: why the manifest is out of date, and the next step; None where it is not.
     """
 
     path: Path
@@ -49,10 +52,12 @@ class DatasetSummary:
     kept_per_person: tuple[int, int, int]
     disk: dict[str, int]
     parts: dict[str, Path]
+    outdated: str | None = None
 
     def lines(self) -> list[str]:
         """Format the summary as lines of plain text."""
         lines = [f"{self.path}: {self.source}"]
+        lines += [f"  out of date: {self.outdated}"] if self.outdated else []
         lines += [f"  part {name}: {path}" for name, path in self.parts.items()]
         whose = f"of {self.people:,} people" if self.people else "without identities"
         lines += [f"  {self.photos:,} photos {whose}, {self.with_face:,} with a face"]
@@ -102,7 +107,16 @@ def summarise(dataset: Dataset) -> DatasetSummary:
         kept_per_person=(int(kept.min()), int(np.median(kept)), int(kept.max())) if len(kept) else (0, 0, 0),
         disk=_disk_usage(dataset.path),
         parts=dataset.parts,
+        outdated=_outdated(dataset),
     )
+
+
+def _outdated(dataset: Dataset) -> str | None:
+    try:
+        require_current(dataset)
+    except DatasetError as error:
+        return str(error)
+    return None
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -14,7 +14,7 @@ from curate.commands.progress import ProgressBar
 def inspect(dataset: Dataset) -> None:
     """Summarise a dataset.
 
-    Prints verdicts, reasons, people, models and disk space.
+    Prints verdicts, reasons, people, models and disk space, and whether the manifest is out of date.
 
     Example: curate inspect curated/vggface2
     """

@@ -20,6 +20,9 @@ PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF") + ("AVIF",
 # Pillow warns of what it repairs or refuses, per photo, on standard error. Notes and reasons say it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+MAX_PIXELS_PER_BYTE = 5_000
+"""Limit on AVIF and HEIC, which declare a size to which libraries enlarge the coded picture; photos have up to 100, one
+colour has 20,000 and more."""
 _SEVERAL_IMAGES = ("TIFF", "HEIF")  # several frames are several images, not an animation
 
 
@@ -35,6 +38,8 @@ def read(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             check_size(*image.size, max_pixels)
+            if image.format in ("AVIF", "HEIF") and image.width * image.height > MAX_PIXELS_PER_BYTE * len(data):
+                raise DecodeError(f"too much work: {image.width}x{image.height} in {len(data)} bytes")
             return _raster(image)
     except DecodeError:
         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from curate import cleaning, decide, export, measure, merge, relate, report
+from curate.inspect import summarise
 from curate.lineage import require_current
 from curate.measure.request import MeasureRequest
 from manifests.errors import DatasetError
@@ -72,6 +73,17 @@ def test_embeddings_and_relations_of_other_measures_are_refused(out: Path) -> No
     for use in (lambda: relate.run(relate.RelateRequest(out)), lambda: report.run(out)):
         with pytest.raises(DatasetError, match=r"made from other measures: run `curate clean vggface2 --root"):
             use()
+
+
+def test_a_shard_that_was_replaced_in_part_is_refused_and_named_by_inspect(out: Path) -> None:
+    assert not any("out of date" in line for line in summarise(Dataset.open(out)).lines())
+    shard = next((out / "faces").iterdir())  # a kill after the faces, before the measures of a shard
+    table = TableFile(shard)
+    write_table(shard, table.read(), table.read().schema, table.metadata | {"swapset.note": "other"})
+    with pytest.raises(DatasetError, match=r"was made from other faces: run `curate clean vggface2 --root"):
+        USES["train"](out)
+    lines = summarise(Dataset.open(out)).lines()
+    assert any(line.startswith("  out of date: ") and "was made from other faces" in line for line in lines)
 
 
 def test_clean_brings_everything_up_to_date(cleaned: Cleaned, out: Path) -> None:

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from bench import bombs
 from bench.bombs import jpeg_of_scans, jpeg_segment, png, png_chunk
@@ -123,3 +123,16 @@ def test_of_a_gif_pillow_sees_the_first_frame_alone() -> None:
         assert (decoded.pixels == 40).all()
         assert decoded.notes == ("animated: first frame",)
     assert decode(bombs.gif(300, 200)).notes == ()
+
+
+def test_an_avif_that_declares_a_far_larger_picture_is_refused() -> None:
+    if not features.check("avif"):
+        pytest.skip("Pillow without AVIF")
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 60, 30)).save(buffer, "AVIF")
+    data = buffer.getvalue()
+    at = data.index(b"ispe") + 8
+    bomb = data[:at] + (7000).to_bytes(4, "big") * 2 + data[at + 8 :]
+    assert decode(data).width == 64
+    with pytest.raises(DecodeError, match=f"too much work: 7000x7000 in {len(data)} bytes"):
+        decode(bomb)
