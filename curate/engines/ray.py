@@ -14,7 +14,7 @@ from typing import Any
 
 from curate.engines.engine import MAX_CRASHES, Advance, EngineError, Task, Work, WorkerDied
 from curate.engines.local import set_threads
-from curate.program import SIGNALS
+from curate.program import SIGNALS, Interrupted
 
 _POLL_SECONDS = 0.5
 _TOP_UP_SECONDS = 10.0
@@ -44,8 +44,14 @@ class RayEngine:
             import ray
         except ModuleNotFoundError as error:
             raise EngineError("--engine ray needs Ray: pip install 'swapset[ray]'") from error
-        with _connected(ray):
-            _Run(ray, self, setup, advance, after_crash).complete(dict(enumerate(tasks)))
+        try:
+            with _connected(ray):
+                _Run(ray, self, setup, advance, after_crash).complete(dict(enumerate(tasks)))
+        except KeyboardInterrupt as error:
+            # Ray raises it instead of the exception of the handler of a signal.
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                raise
+            raise Interrupted from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from curate.durations import format_duration
-from curate.faces.models import load
+from curate.faces.models import check_device, load
 from curate.measure.measure import MeasurePlan
 from curate.measure.pipeline import Pipeline
 from curate.measure.shards import entries_of
@@ -47,7 +47,7 @@ def estimate(plan: MeasurePlan) -> Estimate:
         sample += islice(entries_of(source, shard.identities), max(1, SAMPLE_PHOTOS // len(shards)))
     if not sample:
         return Estimate(photos=0, seconds=0.0, bytes=0, sampled=0)
-    pipeline = Pipeline(source, load(job.choice, job.device), job.settings, job.threads)
+    pipeline = Pipeline(source, load(job.choice, check_device(job.device)), job.settings, job.threads)
     # The first batch is slower: memory is allocated and kernels are chosen.
     list(pipeline(sample[:WARM_UP_PHOTOS]))
     began = time.perf_counter()

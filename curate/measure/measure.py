@@ -6,6 +6,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -42,6 +43,10 @@ from curate.sources.system_files import SYSTEM_KINDS
 from manifests.layout import DatasetInfo, ModelsRecord, write_info
 from manifests.output import OutputLock, remove_results
 from manifests.partials import remove_partials
+
+_OPENING_THREADS = 16  # that open tables: an object store answers each request after tens of milliseconds
+_REMOTE_THREADS = {"cpu": 1, "cuda": 8}
+"""Threads of a worker on other machines, whose cores are unknown here, by kind of device."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> Measur
         source = open_frozen(request.root, request.out / FILE_NAME)
     else:
         source = open_source(request.layout, request.root, request.identities)
-    choice, device = request.choose_models(), check_device(request.device)
+    choice, remote = request.choose_models(), request.engine != "local"
+    device = request.device if remote and request.device else check_device(request.device)
     listener.note(f"models: {describe(choice)}, on {device}")
     listener.note(f"from {request.root} to {request.out}")
 
@@ -150,12 +156,14 @@ def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> Measur
     else:
         buckets = request.buckets or choose_buckets(count_photos(source, request.limit))
     workers, threads = _share_cores(request.workers, device, buckets)
-    if request.engine != "local" and request.workers is None:
-        workers = 0  # as many as the engine has
+    if remote and request.workers is None:
+        workers, threads = 0, _REMOTE_THREADS[device.partition(":")[0]]  # as many workers as the engine has
     settings = resolve_settings(
         request,
         existing,
-        lambda: is_aligned(source, limited(source, request.limit), lambda: load_detector(choice, device)),
+        lambda: is_aligned(
+            source, limited(source, request.limit), lambda: load_detector(choice, "cpu" if remote else device)
+        ),
     )
     if settings.aligned and (existing is None or not existing.settings.aligned):
         listener.note(
@@ -179,7 +187,9 @@ def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> Measur
     if request.part is None and not any(shard.photos for shard in shards):
         raise SourceError(f"{request.root} holds no photos: give the folder that holds one folder per person")
     shards = _damaged_as_stale(shards, job, listener)
-    todo = [_compared(shard, job, source) for shard in shards if shard.stale or not is_finished(shard, job)]
+    with ThreadPoolExecutor(_OPENING_THREADS) as pool:
+        finished = pool.map(lambda shard: not shard.stale and is_finished(shard, job), shards)
+        todo = [_compared(shard, job, source) for shard, done in zip(shards, finished, strict=True) if not done]
     ignored = dict(sorted(source.ignored().items()))
     if existing is not None and (request.planned or request.part):
         info = existing  # a part lists its own files only
@@ -223,8 +233,9 @@ def verify(measure_plan: MeasurePlan, listener: Listener = SILENT) -> MeasurePla
 def _damaged_as_stale(shards: list[Shard], job: MeasureJob, listener: Listener, *, whole: bool = False) -> list[Shard]:
     """Mark the shards with a damaged table, so that they are measured again, and say so."""
     marked = []
-    for shard in shards:
-        error = damage(shard, job, whole=whole)
+    with ThreadPoolExecutor(_OPENING_THREADS) as pool:
+        errors = list(pool.map(partial(damage, job=job, whole=whole), shards))
+    for shard, error in zip(shards, errors, strict=True):
         if error is not None:
             listener.note(f"{str(error).partition(':')[0]}: its {shard.photos:,} photos are measured again")
             shard = replace(shard, stale=True, damaged=True)
