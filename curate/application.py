@@ -5,7 +5,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 
 import typer
 
-from curate.commands import cleaning, evaluating, exporting, models, results, reviewing, selecting
+from curate.commands import cleaning, comparing, evaluating, exporting, models, results, reviewing, selecting
 
 EXIT_CODES = {
     0: "done",
@@ -41,8 +41,8 @@ export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_i
 for command in (
     cleaning.clean, cleaning.plan, cleaning.measure, cleaning.status, cleaning.relate, cleaning.decide, cleaning.report,
     reviewing.review, reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect,
-    results.verify,
-    results.convert, results.merge, selecting.select, exporting.card,
+    results.verify, results.convert, results.merge,
+    selecting.select, comparing.diff, exporting.card,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(exporting.export_hf)

@@ -40,6 +40,9 @@ SOFT_DOUBT = 0.195
 """Doubt of photos that may be blurred: below any about the person, and above numbers close to a threshold. They can be
 many, and have a sheet and a queue of their own."""
 
+MAX_LINES = 50_000
+"""Lines of review.csv: the most doubtful photos of larger collections."""
+
 NEAR_LIMIT = 0.02
 """Distance from a policy's threshold, as a share of its chart's range, within which a verdict is close."""
 
@@ -106,7 +109,7 @@ def find_doubts(manifest: pa.Table, policy: Policy) -> Doubts:
 
 
 def write_tables(folder: Path, manifest: pa.Table, doubts: Doubts, mixed: list[MixedIdentity]) -> None:
-    """Write `review.csv`, the doubts as a table, and `splits.csv`, the lines that split folders of two persons.
+    """Write `review.csv`, up to MAX_LINES doubts, and `splits.csv`, the lines that split folders of two persons.
 
     The first columns of both are those of overrides.csv, filled with what is suggested; where nothing is, the verdict
     is empty, for a person to fill.
@@ -114,7 +117,7 @@ def write_tables(folder: Path, manifest: pa.Table, doubts: Doubts, mixed: list[M
     targets = {identity.name: identity.second_name for identity in mixed}
     with (folder / REVIEW_TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = CsvWriter(file, (*OVERRIDE_COLUMNS, "doubt", "verdict_now", "reasons", "folder", *NUMBERS))
-        for row, score, why in zip(_rows(manifest, doubts.rows), doubts.doubt, doubts.why, strict=True):
+        for row, score, why in zip(_rows(manifest, doubts.rows[:MAX_LINES]), doubts.doubt, doubts.why, strict=False):
             numbers = [_cell(row[name]) for name in NUMBERS]
             current = (f"{score:.3f}", row["verdict"], " ".join(row["reasons"]), row["identity"])
             table.write((*_suggested(row, why, targets), *current, *numbers))
