@@ -19,7 +19,7 @@ from manifests.table_file import footer
 
 _MEANINGS = {rule.reason: rule.meaning for rule in RULES} | {
     sheets.KEPT: "a sample of the kept photos",
-    sheets.DOUBTS: "photos whose verdict is doubtful, the most doubtful first; review.csv beside this page lists up to 50,000",
+    sheets.DOUBTS: "photos whose verdict is doubtful, the most doubtful first; review.csv lists up to 50,000",
 }
 
 
