@@ -42,7 +42,7 @@ for command in (
     cleaning.clean, cleaning.plan, cleaning.measure, cleaning.status, cleaning.relate, cleaning.decide, cleaning.report,
     reviewing.review, reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect,
     results.verify, results.convert, results.merge,
-    selecting.select, comparing.diff, exporting.card,
+    selecting.select, selecting.sort, comparing.diff, exporting.card,
 ):  # fmt: skip
     app.command()(command)
 export_app.command("hf")(exporting.export_hf)

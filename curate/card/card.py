@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.audit.record import stored_audit
 from curate.card.numbers import COLUMNS, card_numbers
 from curate.decide.footer import requested_policy, stored_findings
 from curate.decide.policy import POLICIES
@@ -88,7 +89,7 @@ def _text(dataset: Dataset, content: str, exported: ExportedFaces | None) -> str
         merged=bool(dataset.parts),
         policy_hash=dataset.policy_hash(),
         findings=stored_findings(manifest.metadata),
-        audits=[],
+        audits=_audits(manifest.metadata),
         template=dataset.info.template,
         models=_models(dataset),
         version=_version(),
@@ -99,6 +100,12 @@ def _text(dataset: Dataset, content: str, exported: ExportedFaces | None) -> str
         percent=lambda share: f"{100 * share:.1f}%",
         number=lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}",
     )
+
+
+def _audits(metadata: dict[str, str]) -> list[str]:
+    """The result of `curate audit` as a block of plain text; empty where there is none."""
+    audit = stored_audit(metadata)
+    return ["```", *(line.replace("`", "'") for line in audit.lines()), "```"] if audit and audit.results else []
 
 
 def _sources(dataset: Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands that choose among the kept photos: select."""
+"""Commands that choose and order photos: select, sort."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,3 +35,34 @@ def select(
     print(selected.summary())
     print(f"selection: {selected.selection}")
     print(f"page:      {selected.out / 'index.html'}")
+
+
+def sort(
+    dataset: Dataset,
+    out: Annotated[
+        Path,
+        typer.Option(help="A contact sheet (.jpg, .png), a page (.html), or a folder of links to the source's photos."),
+    ],
+    by: Annotated[str | None, typer.Option(help="Column of the manifest, such as sharpness, yaw or sha256.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Sort by the similarity of faces to this photo: an image_id, or a file.")
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="The largest value first.")] = False,
+    identity: Annotated[str | None, typer.Option(help="Photos of this person only.")] = None,
+    verdict: Annotated[str | None, typer.Option(help="Photos with this verdict only: keep, review or drop.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="Number of photos that are written.")] = 240,
+) -> None:
+    """Show photos in the order of a column, or of their similarity to a photo.
+
+    Nothing is moved or renamed.
+
+    Example: curate sort curated/photos --by sharpness --identity anna --out anna.jpg
+    """
+    from curate.sort import SortRequest, plan, run
+
+    try:
+        request = SortRequest(dataset, out, by, like, descending, identity, verdict, limit)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--by, --like, --verdict") from error
+    photos = run(plan(request))
+    print(f"{len(photos.rows):,} of {photos.total:,} photos by {photos.by}: {out}")

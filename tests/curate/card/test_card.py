@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curate import merge
+from curate.audit.record import AnnotatorResult, AuditRecord, KindShare, PopulationResult, store
 from curate.card import write_card
 from curate.card.numbers import TONES
 from manifests.errors import DatasetError
@@ -70,3 +71,13 @@ def test_an_undecided_dataset_is_refused(tmp_path: Path) -> None:
     (root / "manifest.parquet").unlink()
     with pytest.raises(DatasetError, match=r"manifest.parquet is missing"):
         write_card(root, tmp_path / "card.md")
+
+
+def test_the_card_cites_the_audit_of_the_manifest(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "set", [face("a/1.jpg", "a")])
+    shares = (KindShare("any", 0.012, 0.004, 0.03, 4),)
+    result = AnnotatorResult("anna", (PopulationResult("kept", 5000, 300, shares),))
+    store(root / "manifest.parquet", AuditRecord(7, "b", (result,)))
+    text = write_card(root, tmp_path / "card.md").read_text()
+    assert "kept: 300 of 5,000 photos judged by anna, seed 7" in text
+    assert "Not measured" not in text
