@@ -25,7 +25,7 @@ from train.marks.metadata.mark import AigcMetadata
 from train.networks.face_generator import FaceGenerator
 from train.swap.consent import Consent
 from train.swap.detection import SwapDetector, load_detector
-from train.swap.reference import ReferencePerson
+from train.swap.reference import ReferencePeople
 from train.swap.swapper import Swapper
 from train.trained import TrainedGenerator
 
@@ -99,7 +99,7 @@ def trained(generator: FaceGenerator, centre: Tensor | None = None) -> TrainedGe
 
 
 def swapper(
-    generator: FaceGenerator | None = None, *, only: ReferencePerson | None = None, consent: Consent | None = None
+    generator: FaceGenerator | None = None, *, only: ReferencePeople | None = None, consent: Consent | None = None
 ) -> Swapper:
     """A swapper with real models but for the generator, which returns its input by default."""
     condition = torch.eye(128)[0]

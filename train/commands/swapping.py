@@ -60,7 +60,11 @@ def swap(
         typer.Option(min=1, help="Which face of a source photo with several faces; 1 is the leftmost."),
     ] = None,
     only: Annotated[
-        Path | None, typer.Option(help="Photo of the one person to swap. Default: every face is swapped.")
+        list[Path] | None,
+        typer.Option(
+            help="Photo of a person to swap, or folder of photos with one such person on each; repeatable. Default: "
+            "every face is swapped."
+        ),
     ] = None,
     exclude: Annotated[
         list[Path] | None,
@@ -118,6 +122,7 @@ def swap(
 
     from curate.faces.models import check_device
     from train.interrupt import deferred_interrupt
+    from train.swap.notice import first_use_notice
     from train.swap.plan import SwapRequest, plan
     from train.swap.run import ExistingVideo, SwappedPhotos, run
 
@@ -131,7 +136,7 @@ def swap(
         device=check_device(device),
         person=person,
         source_face=source_face,
-        only=only,
+        only=tuple(only or ()),
         exclude=tuple(exclude or ()),
         models=models,
         embedder=embedder,
@@ -148,6 +153,9 @@ def swap(
         threads=workers or _cores(),
     )
     listener = ProgressBar(notes=sys.stderr)
+    notice = first_use_notice()
+    if notice is not None:
+        listener.note(notice)
     planned = plan(request, listener)
     identity = person or f"{len(planned.source.photos)} photo(s)"
     print(f"{checkpoint.name} on {request.device}, source: {identity}; mark ID {planned.record.mark_id}")

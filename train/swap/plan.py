@@ -20,7 +20,7 @@ from train.marks.marking import Corner, Language, Marking, new_mark_id
 from train.swap import run_record
 from train.swap.consent import Consent
 from train.swap.detection import SwapDetector, load_detector
-from train.swap.reference import ReferencePerson
+from train.swap.reference import ReferencePeople
 from train.swap.run_record import RunRecord
 from train.swap.source import Source, read_source
 from train.swap.swapper import Swapper
@@ -40,7 +40,7 @@ class SwapRequest:
         device: Torch device.
         person: Name of the person, for checkpoints of named people; None with `sources`.
         source_face: The face to use on source photos with several faces, counted from the left; see `read_source`.
-        only: A photo of the one person to swap; None swaps every face.
+        only: Photos of the people to swap, or folders of them, one person on each; empty swaps every face.
         exclude: Exclusion galleries: folders of photos or curated datasets of people who are refused.
         models: Face detector, as for `curate.faces.models.resolve`.
         embedder: File of the checkpoint's embedder, where it is not found by its id.
@@ -59,7 +59,7 @@ class SwapRequest:
     device: str = "cpu"
     person: str | None = None
     source_face: int | None = None
-    only: Path | None = None
+    only: tuple[Path, ...] = ()
     exclude: tuple[Path, ...] = ()
     models: str = "auto"
     embedder: Path | None = None
@@ -135,12 +135,13 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
     consent = Consent(gallery) if gallery is not None else None
     if consent is not None:
         _require_consent(consent, source)
+    reference = _reference_people(request, detector, models.embedder) if request.only else None
     swapper = Swapper(
         generator,
         detector,
         segmenter,
         _condition(generator, source),
-        only=_reference_person(request.only, detector, models.embedder, request.device) if request.only else None,
+        only=reference[0] if reference else None,
         consent=consent,
         mask=request.mask,
         threads=request.threads,
@@ -150,7 +151,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         sources=run_record.sha256(source.photos),
         person=request.person,
         source_face=request.source_face,
-        only=run_record.sha256([request.only])[0] if request.only else None,
+        only=" ".join(run_record.sha256(reference[1])) if reference else None,
         exclude=hashlib.sha256(gallery.vectors.tobytes()).hexdigest()[:16] if gallery is not None else None,
         detector=detector.fingerprint,
         mask=request.mask,
@@ -196,9 +197,15 @@ def _mark_id(request: SwapRequest) -> int:
     return int(record.mark_id, 16) if record is not None else new_mark_id()
 
 
-def _reference_person(photo: Path, detector: SwapDetector, embedder: Embedder, device: str) -> ReferencePerson:
-    reference = read_source([photo], detector, embedder, device, name="--only")
-    return ReferencePerson(photo.name, reference.embeddings[0], embedder.calibration.far_1e2)
+def _reference_people(
+    request: SwapRequest, detector: SwapDetector, embedder: Embedder
+) -> tuple[ReferencePeople, tuple[Path, ...]]:
+    """The people of `only`, and their photos."""
+    listed = read_source(request.only, detector, embedder, request.device, name="--only")
+    calibration = embedder.calibration
+    # 1 in 100 pairs of different people exceeds the first threshold. Each person on a list adds such pairs.
+    threshold = calibration.far_1e2 if len(listed.photos) == 1 else calibration.far_1e4
+    return ReferencePeople(tuple(path.name for path in listed.photos), listed.embeddings, threshold), listed.photos
 
 
 def _require_consent(consent: Consent, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""The reference person of `--only`: selects the faces of one person."""
+"""The people of `--only`: selects their faces, and no others."""
 
 from dataclasses import dataclass
 
@@ -9,33 +9,35 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ReferencePerson:
-    """The person on a reference photo.
+class ReferencePeople:
+    """The people on reference photos, of which each shows one.
 
-    name: of the photo, for messages. embedding: (D,) of unit norm. threshold: minimum cosine of a face of this person;
-    1 in 100 pairs of different people exceeds it, but only the most similar face of a photo is selected.
+    names: of the photos (N,), for messages. embeddings: (N, D) of unit norm. threshold: minimum cosine of a face of
+    one of these people. Only the most similar face of a photo is selected for each of them.
     """
 
-    name: str
-    embedding: Floats
+    names: tuple[str, ...]
+    embeddings: Floats
     threshold: float
 
     def select(self, embeddings: Floats, photo: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """The most similar face of each photo where it reaches the threshold: bool (K,).
+        """For each person the most similar face of each photo where it reaches the threshold: bool (K,).
 
         embeddings: (K, D) of unit norm; photo: int64 (K,), the photo of each face.
         """
-        cosine = embeddings @ self.embedding
-        selected = np.zeros(len(cosine), bool)
+        cosines = embeddings @ self.embeddings.T  # (K, N)
+        selected = np.zeros(len(cosines), bool)
         for index in np.unique(photo):
             rows = np.flatnonzero(photo == index)
-            best = rows[cosine[rows].argmax()]
-            selected[best] = cosine[best] >= self.threshold
+            best = rows[cosines[rows].argmax(0)]  # (N,)
+            selected[best[cosines[best, np.arange(len(best))] >= self.threshold]] = True
         return selected
 
     def mismatch(self, embeddings: Floats) -> str:
         """Why none of the faces of a photo, embeddings (K, D), is selected."""
         if not len(embeddings):
             return "no face"
-        best = float((embeddings @ self.embedding).max())
-        return f"no face of the person on {self.name} (highest cosine {best:.3f}, threshold {self.threshold:.3f})"
+        cosines = (embeddings @ self.embeddings.T).max(0)
+        nearest = int(cosines.argmax())
+        people = f"the person on {self.names[0]}" if len(self.names) == 1 else f"the {len(self.names)} people of --only"
+        return f"no face of {people} (highest cosine {cosines[nearest]:.3f}, threshold {self.threshold:.3f})"

@@ -15,7 +15,7 @@ from curate.faces.segment import CLASSES, MaskKind, Segmenter, binary_mask
 from train.swap.consent import Consent
 from train.swap.detection import SwapDetector
 from train.swap.paste import feather, inside_photo, match_colour, nearest_face, paste
-from train.swap.reference import ReferencePerson
+from train.swap.reference import ReferencePeople
 from train.trained import TrainedGenerator, shrink
 
 Pixels = npt.NDArray[np.uint8]
@@ -73,7 +73,7 @@ class Swapper:
         detector: Detects the faces.
         segmenter: Segments the crops, for the masks.
         condition: Identity conditioning (D,), from `TrainedGenerator.person_condition`.
-        only: The one person to swap; None swaps every face.
+        only: The people to swap; None swaps every face.
         consent: The people who must not be swapped.
         mask: The part of a face that is replaced.
         threads: Threads that paste faces into photos.
@@ -86,7 +86,7 @@ class Swapper:
         segmenter: Segmenter,
         condition: Tensor,
         *,
-        only: ReferencePerson | None = None,
+        only: ReferencePeople | None = None,
         consent: Consent | None = None,
         mask: MaskKind = "face",
         threads: int = 2,

@@ -52,8 +52,9 @@ def test_a_swapped_photo_carries_all_marks(
     target.parent.mkdir()
     Image.fromarray(ONE).save(target, quality=92)
     swap(checkpoint, target, tmp_path / "out", mark_id="BEEF")
-    output = capsys.readouterr().out
+    output, notes = capsys.readouterr()
     assert "mark ID 0000beef" in output
+    assert "This notice is shown once" in notes
     assert "1 swapped; see" in output
     verdict = verify(tmp_path / "out/photo.jpg").to_dict()
     assert verdict["watermark"]["id"] == "0000beef"
@@ -62,7 +63,9 @@ def test_a_swapped_photo_carries_all_marks(
     assert decode((tmp_path / "out/photo.jpg").read_bytes()).pixels.shape == ONE.shape
     # The same command again has nothing to do; other settings need another folder.
     swap(checkpoint, target, tmp_path / "out")
-    assert "1 exists" in capsys.readouterr().out
+    output, notes = capsys.readouterr()
+    assert "1 exists" in output
+    assert "notice" not in notes
     with pytest.raises(OutputError, match=r"contains swaps of other settings \(label, see .*choose another --out"):
         swap(checkpoint, target, tmp_path / "out", label=Label.none)
     with pytest.raises(OutputError, match=r"settings \(keep_location, see"):
@@ -106,7 +109,7 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
         ),
         ({"target": photo, "source": GROUP, "source_face": 1, "exclude": [people]}, ConsentError, "target .*matches"),
         ({"target": photo, "out": tmp_path / "in"}, OutputError, "is the folder of the target"),
-        ({"target": photo, "only": GROUP}, SourceFaceError, "--only .*shows 6 faces"),
+        ({"target": photo, "only": [GROUP]}, SourceFaceError, "--only .*shows 6 faces"),
     ]
     for number, (options, kind, message) in enumerate(cases):
         given = {"out": out / str(number)} | options

@@ -19,7 +19,7 @@ from tests.samples.swap import (
     swapper,
 )
 from train.swap.consent import Consent
-from train.swap.reference import ReferencePerson
+from train.swap.reference import ReferencePeople
 from train.trained import TrainedGenerator
 
 SIX = smaller(pixels(GROUP), 0.5)
@@ -80,13 +80,23 @@ def test_only_the_person_on_a_reference_photo_is_swapped() -> None:
     faces = detector()([SIX])
     embeddings = faces.embed([SIX], embedder()).numpy()
     for wanted in (0, 4):
-        only = ReferencePerson("ref.jpg", embeddings[wanted], embedder().calibration.far_1e2)
+        only = ReferencePeople(("ref.jpg",), embeddings[wanted][None], embedder().calibration.far_1e2)
         results = swapper(StripesGenerator(), only=only)([SIX, ONE])
         assert (results[0].faces, results[0].swapped) == (6, 1)
         box = faces.box[wanted]
         assert np.abs(changed(SIX, results[0].pixels)[:2] - (box[:2] + box[2:]) / 2).max() < 12
         assert results[1].swapped == 0
         assert results[1].reason.startswith("no face of the person on ref.jpg (highest cosine 0.")
+
+
+def test_of_several_people_each_is_selected_once() -> None:
+    embeddings = np.eye(4, dtype=np.float32)[[0, 1, 1, 2, 3]]
+    people = ReferencePeople(("a", "b"), np.eye(4, dtype=np.float32)[:2], 0.5)
+    selected = people.select(embeddings, np.array([0, 0, 0, 1, 1]))
+    assert selected.tolist() == [True, True, False, False, False]
+    assert people.mismatch(embeddings[3:]) == (
+        "no face of the 2 people of --only (highest cosine 0.000, threshold 0.500)"
+    )
 
 
 def test_an_excluded_person_is_refused() -> None:
