@@ -1,6 +1,7 @@
 """Past one machine: kills of parts, photos that are added later, and the listing of millions of files.
 
     python -m bench.parts kills [--kills 100] [--seed 0]
+    python -m bench.parts ray [--kills 20] [--seed 0]
     python -m bench.parts added [--photos 100000]
     python -m bench.parts listing [--files 3300000]
 
@@ -11,6 +12,8 @@ listing, shards, locks and files. Photos are hard links of a few files, in one f
   of n = 1, 3 or 7, drawn anew for each process (so that shards are measured by two at once), and are killed (SIGKILL or
   SIGINT) after a random time. After four trials parts of another n run to their end, and every table must be as
   expected, byte by byte; no unfinished file is left.
+- ray: the same shards on a local Ray cluster of two workers, of which one is killed (SIGKILL) after random times, again
+  and again; every table must be as expected.
 - added: all photos are measured (stub); then one is added, and the same command measures it. CPU seconds and wall clock
   of both; the share that counts has the true cost of a photo, 40 ms of CPU, in the first run.
 - listing: `curate plan`, then the plan of a part from the frozen listing, each in a new process: wall clock, CPU and
@@ -24,14 +27,18 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 from bench.stub_networks import open_worker
+from curate.engines.engine import Advance, WorkerDied
 from curate.measure import measure
+from curate.measure.job import MeasureJob, Shard
 from curate.measure.measure import freeze, plan
 from curate.measure.part import Part
 from curate.measure.request import MeasureRequest, recorded_request
@@ -152,6 +159,63 @@ def kills(folder: Path, count: int, seed: int) -> None:
     print(f"| kills of parts (n = 1, 3, 7) | {2 * count} processes | wrong {wrong} | exit codes {codes} |")
 
 
+def ray_kills(folder: Path, count: int, seed: int) -> None:
+    import ray
+
+    from curate.engines.ray import RayEngine
+
+    rng = random.Random(seed)
+    make_photos(folder / "photos", 48, 12 * 96)
+    once = request_of(folder / "photos", folder / "once", 12)
+    measured(lambda: run_stub(once))
+    pids, killed, runs, wrong = folder / "pids", 0, 0, 0
+    pids.mkdir()
+    ended = threading.Event()
+
+    def kill() -> None:
+        nonlocal killed
+        while not ended.wait(rng.uniform(1.0, 4.0)):
+            for path in rng.sample(sorted(pids.iterdir()), min(1, len(list(pids.iterdir())))):
+                path.unlink()
+                os.kill(int(path.name), signal.SIGKILL)
+                killed += 1
+
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    measure.ShardWorker = SimpleNamespace(open=partial(open_recorded_worker, pids))  # type: ignore[misc,assignment]
+    while killed < count:
+        request = request_of(folder / "photos", folder / f"out-{runs}", 12)
+        ended.clear()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            measure.run(plan(request), engine=RayEngine(2, 1))
+        except WorkerDied:  # three kills during one shard: the next run continues
+            pass
+        finally:
+            ended.set()
+            killer.join()
+            for path in pids.iterdir():
+                path.unlink()
+        measure.run(plan(request), engine=RayEngine(2, 1))
+        runs += 1
+        if tables(request.out) != tables(once.out):
+            wrong += 1
+            print(f"run {runs}: not as expected", file=sys.stderr)
+        print(f"| kills of Ray workers | {killed} in {runs} runs | wrong {wrong} |", flush=True)
+
+
+def open_recorded_worker(pids: Path, job: MeasureJob) -> Callable[[Shard, Advance], None]:
+    """Make a worker without networks of half a second a shard; write the id of its process, which the bench kills."""
+    worker = open_worker(job)
+    (pids / str(os.getpid())).touch()
+
+    def work(shard: Shard, advance: Advance) -> None:
+        time.sleep(0.5)
+        worker(shard, advance)
+
+    return work
+
+
 def added(folder: Path, photos: int) -> None:
     make_photos(folder / "photos", max(1, photos // 350), photos)
     request = request_of(folder / "photos", folder / "out")
@@ -181,7 +245,7 @@ def listing(folder: Path, files: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", choices=("kills", "added", "listing"))
+    parser.add_argument("bench", choices=("kills", "ray", "added", "listing"))
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", type=int, default=100_000)
@@ -192,6 +256,8 @@ def main() -> None:
         folder = Path(scratch)
         if options.bench == "kills":
             kills(folder, options.kills, options.seed)
+        elif options.bench == "ray":
+            ray_kills(folder, options.kills, options.seed)
         elif options.bench == "added":
             added(folder, options.photos)
         else:

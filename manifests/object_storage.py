@@ -31,6 +31,9 @@ _PERMANENT = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATC
 _CREDENTIALS = "check the credentials in the environment (AWS_ACCESS_KEY_ID, ...)"
 
 
+_WITHOUT_CHECKSUMS = "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """An object, or a folder. name: relative to the folder that was listed. mtime_ns: 0 of a folder."""
@@ -77,7 +80,10 @@ def read(path: "ObjectPath") -> bytes:
 
 
 def put(source: Path, path: "ObjectPath") -> None:
-    """Write a local file as an object, in one request or in parts that become visible together."""
+    """Write a local file as an object, in one request or in parts that become visible together.
+
+    Raises OSError as `attempt`, and where the server has stored another number of bytes.
+    """
     size = source.stat().st_size
 
     def write() -> None:
@@ -86,6 +92,12 @@ def put(source: Path, path: "ObjectPath") -> None:
             stream.write(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
 
     attempt(path, write)
+    stored = describe(path).size
+    if stored != size:
+        text = (
+            f"{stored} bytes are stored of {size}: the server may not know checksums of uploads; {_WITHOUT_CHECKSUMS}"
+        )
+        raise OSError(errno.EREMOTEIO, text, str(path))
 
 
 def remove(path: "ObjectPath") -> None:

@@ -153,6 +153,15 @@ def test_a_store_that_does_not_recover(store: ObjectPath, server: FaultyServer, 
     assert not (store / "a.txt").exists()
 
 
+def test_a_server_that_stores_something_else(store: ObjectPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_storage, "describe", lambda path: object_storage.ObjectInfo("a.txt", 7, 0, False))
+    with (
+        pytest.raises(OutputError, match=r"7 bytes are stored of 1: .* set AWS_REQUEST_CHECKSUM_CALCULATION"),
+        atomic(store / "a.txt") as partial,
+    ):
+        partial.write_text("x")
+
+
 def test_refused_credentials_are_not_repeated(store: ObjectPath, server: FaultyServer) -> None:
     server.fault = lambda method, path: 403
     with pytest.raises(OSError, match=r"refused \(.*ACCESS_DENIED.*check the credentials"):

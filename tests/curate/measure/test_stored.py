@@ -7,13 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from curate.measure import MeasureRequest, plan, run
 from curate.measure.measure import MeasurePlan
+from curate.measure.stored import StoredShard
 from curate.sources import Entry, Source
 from manifests.reader import Dataset
+from manifests.schema import arrow_schema
+from manifests.table_file import TableFile
+from manifests.writer import write_table
+from tests.samples.dataset import filled
 from tests.samples.measured_faces import ASTRONAUT_PHOTO
 
 Read = Callable[[MeasureRequest], tuple[MeasurePlan, set[str]]]
@@ -162,3 +168,51 @@ def test_of_a_damaged_shard_nothing_is_taken_over(request_: MeasureRequest, read
 
 def test_other_settings_take_nothing_over(request_: MeasureRequest, read: Read) -> None:
     assert len(read(replace(request_, max_pixels=10_000_000))[1]) == 5
+
+
+def entry(name: str, size: int = 1, landmarks: tuple[float, ...] | None = None) -> Entry:
+    return Entry(name, name.partition("/")[0], size, 0, name, landmarks=landmarks)
+
+
+def stored(path: Path, entries: list[Entry]) -> StoredShard:
+    """A shard of photos without a face, whose landmarks were rejected where they have some."""
+    schema = arrow_schema("measures")
+    rows = [
+        {
+            "image_id": entry.image_id,
+            "identity": entry.identity,
+            "listing_key": entry.key(),
+            "face_id": None,
+            "landmark_source": None,
+            "landmarks_rejected": "not the shape of a face" if entry.landmarks else None,
+        }
+        for entry in entries
+    ]
+    tables = pa.Table.from_pylist([filled("measures", row, number) for number, row in enumerate(rows)], schema)
+    write_table(path, tables, schema)
+    table = TableFile(path)
+    return StoredShard(table, table, table)
+
+
+POINTS = tuple(float(value) for value in range(10))
+WITH_LANDMARKS = [entry(f"anna/{k}", landmarks=POINTS) for k in range(3)] + [entry("anna/plain"), entry("bert/0")]
+
+
+@pytest.mark.parametrize(
+    ("now", "unchanged"),
+    [
+        (WITH_LANDMARKS, 5),
+        ([*WITH_LANDMARKS, entry("anna/new")], 5),  # has no landmarks: the sample of the folder is the same
+        ([*WITH_LANDMARKS, entry("anna/new", landmarks=POINTS)], 2),
+        (WITH_LANDMARKS[1:], 2),
+        ([entry("anna/0", 2, POINTS), *WITH_LANDMARKS[1:]], 2),
+        ([*WITH_LANDMARKS[:3], entry("anna/plain", 2), entry("bert/0")], 4),
+    ],
+    ids=["same", "added without", "added with", "removed with", "changed with", "changed without"],
+)
+def test_photos_with_landmarks_are_taken_over_by_folder(tmp_path: Path, now: list[Entry], unchanged: int) -> None:
+    """Landmarks of a folder are judged by a sample of its photos, so that one of them changes the others."""
+    changes = stored(tmp_path / "b-000.parquet", WITH_LANDMARKS).compare(now)
+    assert len(changes.unchanged) == unchanged
+    before, after = ({photo.image_id for photo in photos} for photos in (WITH_LANDMARKS, now))
+    assert (changes.added, changes.removed) == (after - before, before - after)
