@@ -15,6 +15,7 @@ from train.journal import Journal
 from train.marks.label import draw
 from train.marks.watermark.carriers import carriers
 from train.marks.watermark.code import CHIPS, WORDS, decode, encode, false_positive_bound, to_words, walsh_hadamard
+from train.marks.watermark.grid import cells_of
 from train.marks.watermark.reader import MAX_READINGS, MIN_SCORE, read, read_clip
 from train.marks.watermark.writer import SAMPLE_ID, Watermark
 
@@ -130,6 +131,16 @@ def test_unmarked_pictures_are_not_detected(photos: dict[str, Pixels]) -> None:
         assert not reading.detected
         assert reading.confidence == 0
         assert reading.score < MIN_SCORE
+
+
+def test_strips_and_single_pixels_are_marked_and_read_within_bounds() -> None:
+    for shape in ((1, 1), (2, 9000), (9000, 3)):
+        picture = np.full((*shape, 3), 90, np.uint8)
+        marked = Watermark(MARK_ID).mark(picture[None])[0]
+        assert marked.shape == picture.shape
+        assert not read([picture])[0].detected
+    assert cells_of(2, 9000) == (1, 4096)
+    assert cells_of(300, 450) == (256, 384)
 
 
 def test_real_photos_are_not_detected(data: Path) -> None:

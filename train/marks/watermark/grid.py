@@ -9,6 +9,9 @@ from train.marks.watermark.carriers import TILE
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
+MAX_TILES = 16
+"""Tiles along the long side; bounds the memory for strips."""
+
 _VARIANCE_WINDOW = 5  # cells
 _DETAIL_WINDOW = 9  # cells
 _MIN_DETAIL_VARIANCE = 1.0  # added before dividing, so that noise in flat areas is not amplified
@@ -19,9 +22,14 @@ def luma(rgb: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def tile_side(height: int, width: int) -> float:
+    """Side of the tile in a picture of this size, pixels: the short side; of strips longer than 16 : 1, more."""
+    return max(min(height, width), max(height, width) / MAX_TILES)
+
+
 def cells_of(height: int, width: int) -> tuple[int, int]:
     """Rows and columns of the grid that spans a picture of this size: the short side has as many as the tile."""
-    side = min(height, width)
+    side = tile_side(height, width)
     return max(1, round(height * TILE / side)), max(1, round(width * TILE / side))
 
 

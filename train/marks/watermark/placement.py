@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from train.marks.watermark.grid import tile_side
+
 Matrix = npt.NDArray[np.float64]
 
 
@@ -42,7 +44,7 @@ class Placement:
 
 def upright(height: int, width: int, mirrored: bool = False) -> Placement:
     """The placement in a marked picture of this size, or in its mirror image."""
-    side = min(height, width)
+    side = tile_side(height, width)
     if mirrored:
         return Placement(np.array([[-1 / side, 0, width / side], [0, 1 / side, 0]]))
     return Placement(np.array([[1 / side, 0, 0], [0, 1 / side, 0]]))
