@@ -13,6 +13,7 @@ from curate.listener import SILENT, Listener
 from curate.measure.measure import MeasureResult
 from curate.measure.request import MeasureRequest
 from curate.measure.sharpness import BlurCalibration
+from curate.relate.exclude import check_galleries
 from manifests.layout import MANIFEST
 
 
@@ -52,6 +53,7 @@ def clean(
 
     Raises a `manifests.errors.SwapsetError` that names the value, the place and the next step.
     """
+    check_galleries(exclude)
     plan = measure.plan(request, listener)
     measured = measure.run(plan, listener)
     if measured.photos:

@@ -1,9 +1,13 @@
 """Exclusion gallery: reference embeddings of people who must not be in the set, and the matching of faces with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from curate.errors import SourceError
 
 Vectors = npt.NDArray[np.float32]
 
@@ -22,6 +26,13 @@ class Gallery:
     vectors: Vectors
     image_ids: tuple[str, ...]
     threshold: float
+
+
+def check_galleries(paths: Sequence[Path]) -> None:
+    """Raise SourceError where a gallery is not there, before anything slow begins."""
+    for path in paths:
+        if not path.exists():
+            raise SourceError(f"--exclude {path} does not exist: give a folder of photos, or a curated dataset")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from curate.listener import SILENT, Listener, progress
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
 from curate.measure.shards import entries_of
-from curate.relate.exclude import Gallery
+from curate.relate.exclude import Gallery, check_galleries
 from curate.sources import open_source
 from manifests.layout import INFO
 from manifests.reader import Dataset
@@ -40,6 +40,7 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
     Raises SourceError where a gallery holds no face (it would have no effect), DatasetError where a dataset was
     embedded by another network or keeps no photo.
     """
+    check_galleries(paths)
     references: list[Reference] = []
     for path in paths:
         if (path / INFO).exists():

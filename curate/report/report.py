@@ -32,6 +32,7 @@ def run(dataset: Path) -> Path:
     A previous report is replaced when the new one is complete. Raises BusyError where another process writes into the
     dataset, DatasetError where it is not decided, out of date or merged, OutputError where it cannot be written.
     """
+    Dataset.open(dataset)  # before a lock is written into a folder that is no dataset
     with OutputLock(dataset):
         opened = Dataset.open(dataset)
         if opened.parts:

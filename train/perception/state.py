@@ -1,13 +1,12 @@
 """The checkpoint of a segmenter's training, read strictly."""
 
-import struct
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from curate.faces.embedders.mobilefacenet import UNREADABLE_WEIGHTS
 from manifests.input import readable
 from train.errors import CheckpointError
 
@@ -31,8 +30,8 @@ def read_state(path: Path) -> SegmenterState:
         path.open("rb").close()
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, struct.error) as error:
-        reason = " ".join(str(error).split())[:200]
+    except UNREADABLE_WEIGHTS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason}): {advice}") from error
     if not isinstance(values, dict) or values.keys() != set(SegmenterState._fields):
         raise CheckpointError(f"{path} is no checkpoint of a segmenter: {advice}")

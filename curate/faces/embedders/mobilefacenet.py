@@ -99,6 +99,12 @@ class MobileFaceNet(nn.Module):
                     module.conv[at], module.conv[at + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
 
 
+UNREADABLE_WEIGHTS = (
+    UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, struct.error,
+)  # fmt: skip
+"""What torch.load raises for a file that it did not write: its bytes are taken for instructions of the unpickler."""
+
+
 def load_mobilefacenet(path: Path) -> Embedder:
     """Load a MobileFaceNet checkpoint, (N, 128). Raises ModelError for any other file."""
     expected = (
@@ -109,8 +115,9 @@ def load_mobilefacenet(path: Path) -> Embedder:
         path.open("rb").close()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, struct.error) as error:
-        raise ModelError(f"{path} cannot be read as weights ({str(error).splitlines()[0]}); {expected}") from error
+    except UNREADABLE_WEIGHTS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{path} cannot be read as weights ({reason}); {expected}") from error
     state = content.get("net_state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or "conv1.conv.weight" not in state or "linear7.conv.weight" not in state:
         keys = ", ".join(map(str, list(state)[:3])) if isinstance(state, Mapping) else type(content).__name__

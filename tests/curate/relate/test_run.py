@@ -5,8 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curate import relate
-from curate.errors import DatasetError
+from curate import cleaning, relate
+from curate.errors import DatasetError, SourceError
+from curate.measure import MeasureRequest
 from manifests.reader import Dataset
 from manifests.schema import arrow_schema
 from tests.samples.dataset import EMBEDDER, write_dataset
@@ -55,3 +56,9 @@ def test_relating_twice_gives_the_same_bytes(dataset: Path) -> None:
     before = (dataset / "relations.parquet").read_bytes()
     relate.run(relate.RelateRequest(dataset))
     assert (dataset / "relations.parquet").read_bytes() == before
+
+
+def test_a_missing_gallery_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    request = MeasureRequest(layout="folder", root=tmp_path, out=tmp_path / "out")
+    with pytest.raises(SourceError, match=r"--exclude .*nobody-here does not exist: give a folder of photos"):
+        cleaning.clean(request, exclude=(tmp_path / "nobody-here",))

@@ -213,3 +213,11 @@ def test_a_merged_dataset_has_no_report_of_its_own(tmp_path: Path) -> None:
     merge.run(merge.plan(request))
     with pytest.raises(DatasetError, match=r"is merged.*write the reports of its parts"):
         run(tmp_path / "both")
+
+
+def test_a_folder_that_is_no_dataset_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("hello")
+    for path in (tmp_path, tmp_path / "note.txt", tmp_path / "nowhere"):
+        with pytest.raises(DatasetError, match="is not a curated dataset"):
+            run(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]

@@ -213,9 +213,11 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(checkpoint: Path, tmp
         torch.save(content, tmp_path / name)
         with pytest.raises(ModelError, match=f"{name}.*MobileFaceNet.*expected a PyTorch checkpoint"):
             load_embedder(tmp_path / name)
-    (tmp_path / "text.ckpt").write_text("not weights")
-    with pytest.raises(ModelError, match=r"text\.ckpt cannot be read as weights"):
-        load_embedder(tmp_path / "text.ckpt")
+    # Each first byte is another instruction of the unpickler, with other errors.
+    for text in ("not weights", "hello", "ab", "}}", "0", ")t.", "\x80\x02q", "GIF89a", ""):
+        (tmp_path / "text.ckpt").write_text(text)
+        with pytest.raises(ModelError, match=r"text\.ckpt cannot be read as weights"):
+            load_embedder(tmp_path / "text.ckpt")
 
 
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
