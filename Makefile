@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --all-extras
 DEMO ?= demo
 
-.PHONY: demo test lint docs bench fuzz sbom setup wheel-test clean
+.PHONY: demo test lint docs bench gpu fuzz sbom setup wheel-test clean
 
 demo: setup  ## real faces with planted faults -> curate clean -> what was found
 	$(RUN) curate demo --out $(DEMO)
@@ -24,6 +24,9 @@ docs: setup  ## the documentation site, in build/site
 
 bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
 	$(RUN) python -m bench
+
+gpu: setup  ## every GPU path against the CPU, then throughput; exit code 1 where one differs
+	$(RUN) python -m bench.gpu
 
 fuzz: setup  ## 2,000 mutated files of every kind; finds in build/fuzz
 	OMP_NUM_THREADS=1 $(RUN) python -m bench.fuzz --cases 2000

@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = {
     "curation": ["bench.curation", "--photos", "300"],
     "host": ["bench.host"],
+    "GPU paths, dry run": ["bench.gpu", "--device", "cpu", "--photos", "4", "--seconds", "0", "--side", "64"],
     "startup": ["bench.startup"],
     "memory": ["bench.curation", "--memory", "1000", "10000"],
     "detection": ["bench.detection", "--photos", "600"],

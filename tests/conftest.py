@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "gpu: needs a CUDA device; skipped without one")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of test photos, $SWAPSET_DATA; skips the test if it is not set."""
