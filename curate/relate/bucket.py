@@ -1,7 +1,10 @@
 """One bucket (shard) of a measured dataset, as relating reads it."""
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,11 @@ COLUMNS = (
     *BOX, *dict.fromkeys((*QUALITY, *RANK, *COPY)),
 )  # fmt: skip
 """Columns of the measures that relating reads."""
+
+Result = TypeVar("Result")
+
+THREADS = min(8, os.cpu_count() or 1)
+"""Buckets that are related at a time."""
 
 _SAMPLE_BUCKETS = 64
 _SAMPLE_FACES = 20_000
@@ -54,6 +62,23 @@ def each_bucket(listener: Listener, step: str, buckets: int) -> Iterator[int]:
         for bucket in range(buckets):
             yield bucket
             advance(1)
+
+
+def map_buckets(listener: Listener, step: str, buckets: int, function: Callable[[int], Result]) -> list[Result]:
+    """Return the results of `function` for the numbers of all buckets, in order, from one thread per core.
+
+    Each thread holds one bucket. numpy, BLAS and pyarrow release the interpreter lock in what takes long.
+    """
+    results: list[Result] = []
+    pool = ThreadPoolExecutor(min(THREADS, max(1, buckets)))
+    try:
+        with progress(listener, step, buckets, "shards") as advance:
+            for result in pool.map(function, range(buckets)):
+                results.append(result)
+                advance(1)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return results
 
 
 def sample_faces(read: ReadBucket, buckets: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

@@ -39,7 +39,7 @@ class OtherIdentities:
 
 
 def other_identities(
-    vectors: npt.NDArray[np.floating], own: Rows, centroids: Vectors, block: int = 4096
+    vectors: npt.NDArray[np.floating], own: Rows, centroids: Vectors, block: int = 512
 ) -> OtherIdentities:
     """Compare faces with the centroids of all other identities.
 
@@ -47,25 +47,30 @@ def other_identities(
         vectors: (n, D) unit vectors.
         own: (n,) row of each face's own centroid; -1 for none.
         centroids: (K, D) unit vectors; rows of zeros (identities without a face) are skipped.
-        block: Number of faces compared at a time; 4,096 faces and 9,131 centroids take 150 MB.
+        block: Number of faces compared at a time; 512 faces and 9,131 centroids take 19 MB, part of which stays cached.
     """
     count, defined = len(vectors), np.linalg.norm(centroids, axis=1) > 0.5
     nearest = np.full(count, -1, np.int64)
     similarity, mean, std = (np.full(count, np.nan, np.float32) for _ in range(3))
-    transposed = np.ascontiguousarray(centroids.T)
+    transposed, total = np.ascontiguousarray(centroids.T), centroids.sum(0)
+    undefined = np.flatnonzero(~defined)
     for start in range(0, count, block):
         rows = slice(start, min(start + block, count))
-        cosine = np.matmul(np.asarray(vectors[rows], np.float32), transposed)
+        part = np.asarray(vectors[rows], np.float32)
+        cosine = np.matmul(part, transposed)
         own_row = own[rows]
         at = np.flatnonzero(own_row >= 0)
         others = defined.sum() - np.where(own_row >= 0, defined[own_row], False)
         # An undefined centroid adds 0 to the sums; the own one is set to 0 for them, and to -inf for the maximum.
+        own_cosine = np.zeros(len(part), np.float32)
+        own_cosine[at] = cosine[at, own_row[at]]
         cosine[at, own_row[at]] = 0
         with np.errstate(invalid="ignore", divide="ignore"):
-            average = cosine.sum(axis=1) / others
+            average = (part @ total - own_cosine) / others
             square = np.einsum("nk,nk->n", cosine, cosine) / others
         cosine[at, own_row[at]] = -np.inf
-        cosine[:, ~defined] = -np.inf
+        if len(undefined):
+            cosine[:, undefined] = -np.inf
         best = cosine.argmax(axis=1)
         nearest[rows] = np.where(others > 0, best, -1)
         similarity[rows] = np.where(others > 0, cosine[np.arange(len(best)), best], np.nan)

@@ -83,7 +83,8 @@ class _Face:
 
     def mirrored(self) -> "_Face":
         """Return the face of the mirrored crop."""
-        return _Face(*(np.ascontiguousarray(part[:, ::-1]) for part in (self.gray, self.valid, self.band)))
+        gray, valid = np.ascontiguousarray(self.gray[:, ::-1]), np.ascontiguousarray(self.valid[:, ::-1])
+        return _Face(gray, valid, np.ascontiguousarray(self.band[:, ::-1]))
 
 
 class PixelCheck:

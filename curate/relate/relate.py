@@ -1,6 +1,6 @@
 """Relate the faces of a measured dataset to each other: `relations.parquet` from measures and embeddings.
 
-Passes over the buckets, each holding the embeddings of one bucket at a time:
+Passes over the buckets, of which each thread holds the embeddings of one at a time:
 
 1. the robust centroid of each identity; in group photos the face nearest to it becomes the main face (`identities`);
 2. every face against the centroids of all other identities (`other_identities`), and the mixture that gives the
@@ -26,7 +26,7 @@ from curate.lineage import made_from, measured_inputs
 from curate.listener import SILENT, Listener
 from curate.overrides import FILE_NAME, read_overrides
 from curate.relate import REVISION
-from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, sample_faces
+from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, map_buckets, sample_faces
 from curate.relate.candidates import DuplicateLimits
 from curate.relate.copies import order_copies
 from curate.relate.corrected_buckets import CorrectedBuckets
@@ -123,16 +123,16 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
 def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, listener: Listener = SILENT) -> Related:
     """Relate the faces of buckets 0..buckets-1; writes nothing."""
     similarity = estimate_similarity(*sample_faces(read, buckets), settings.prior)
-    faces = [relate_bucket(read(bucket), similarity) for bucket in each_bucket(listener, "identity centroids", buckets)]
+    faces = map_buckets(listener, "identity centroids", buckets, lambda bucket: relate_bucket(read(bucket), similarity))
     others = _compare(read, faces, listener)
     noise = find_wrong_persons(faces, others, similarity)
 
     # Centroids without the wrong persons, and all comparisons with these.
     weights = [_centroid_weight(part, wrong) for part, wrong in zip(faces, noise.wrong, strict=True)]
-    faces = [
-        refine(read(bucket), faces[bucket], weights[bucket])
-        for bucket in each_bucket(listener, "refined centroids", buckets)
-    ]
+    first = faces
+    faces = map_buckets(
+        listener, "refined centroids", buckets, lambda bucket: refine(read(bucket), first[bucket], weights[bucket])
+    )
     others = _compare(read, faces, listener)
     noise = find_wrong_persons(faces, others, similarity)
 
@@ -176,12 +176,13 @@ def _compare(read: ReadBucket, faces: list[BucketFaces], listener: Listener) -> 
     """Compare every face with the centroids of all other identities, bucket by bucket."""
     centroids = np.concatenate([part.centroids for part in faces])
     offsets = identity_offsets(faces)
-    others = []
-    for bucket in each_bucket(listener, "nearest identities", len(faces)):
+
+    def compare(bucket: int) -> OtherIdentities:
         part = faces[bucket]
         own = (part.identity + offsets[bucket])[part.has_face]
-        others.append(other_identities(read(bucket).vectors, own, centroids).scatter(part.has_face))
-    return others
+        return other_identities(read(bucket).vectors, own, centroids).scatter(part.has_face)
+
+    return map_buckets(listener, "nearest identities", len(faces), compare)
 
 
 def _centroid_weight(faces: BucketFaces, wrong: npt.NDArray[np.float64]) -> Floats:
