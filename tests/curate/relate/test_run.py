@@ -60,5 +60,5 @@ def test_relating_twice_gives_the_same_bytes(dataset: Path) -> None:
 
 def test_a_missing_gallery_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     request = MeasureRequest(layout="folder", root=tmp_path, out=tmp_path / "out")
-    with pytest.raises(SourceError, match=r"--exclude .*nobody-here does not exist: give a folder of photos"):
-        cleaning.clean(request, exclude=(tmp_path / "nobody-here",))
+    with pytest.raises(SourceError, match=r"--exclude .*nowhere does not exist: give a folder of photos"):
+        cleaning.clean(request, exclude=(tmp_path / "nowhere",))
