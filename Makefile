@@ -7,8 +7,9 @@ DEMO ?= demo
 
 .PHONY: demo test lint docs bench gpu fuzz sbom setup wheel-test clean
 
-demo: setup  ## real faces with planted faults -> curate clean -> what was found
+demo: setup  ## real faces with planted faults -> curate clean -> what was found; swaps
 	$(RUN) curate demo --out $(DEMO)
+	$(RUN) simswap demo --out $(DEMO)/swaps
 
 test: setup  ## every test, two files at a time
 	OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist loadfile

@@ -5,7 +5,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 
 import typer
 
-from train.commands import judging, swapping, training, verifying
+from train.commands import importing, judging, swapping, training, verifying
 
 EXIT_CODES = {
     0: "success",
@@ -41,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("import")(importing.import_weights)
 for command in (
-    training.fit, judging.evaluate, judging.ablate, swapping.swap, swapping.export, verifying.verify,
+    training.fit, judging.evaluate, judging.ablate, swapping.swap, swapping.demo, swapping.export, verifying.verify,
 ):  # fmt: skip
     app.command()(command)

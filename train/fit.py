@@ -28,6 +28,7 @@ from train.data.loader import Batch, PairLoader
 from train.data.pairs import PairRows, PairSampler
 from train.data.people import few_photos, mean_latents, select_people, spreads
 from train.errors import RecipeError
+from train.fine_tuning import start_from
 from train.loop import Interruptible, never_interrupted, run_loop
 from train.networks.conditioning import identity_conditioning
 from train.networks.people import PeopleGenerator, parse_people
@@ -52,6 +53,7 @@ class FitRequest:
         compile: compile the networks with torch.compile.
         bfloat16: autocast to bfloat16; None enables it on a GPU.
         selection: file that lists the photos to train on (`manifests.selection`); None for all kept ones.
+        start: checkpoint whose generator a new training starts from; None for random weights.
     """
 
     data: Path
@@ -63,6 +65,7 @@ class FitRequest:
     compile: bool = False
     bfloat16: bool | None = None
     selection: Path | None = None
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,8 @@ def run(
         Path of the last checkpoint.
 
     Raises:
-        CheckpointError: the folder is of another recipe, policy or embedder, or its newest checkpoint is damaged.
+        CheckpointError: the folder is of another recipe, policy or embedder, or its newest checkpoint is damaged; or
+            `start` has another architecture or embedder.
         OutputError: the folder lies inside the dataset, holds other files, or cannot be written.
         BusyError: another run is using the folder.
         DivergedError: a loss is no longer finite.
@@ -196,17 +200,19 @@ def run(
 def _start(
     planned: FitPlan, latents: Latents, held_out: npt.NDArray[np.bool_], processes: Processes
 ) -> tuple[Training, PairLoader]:
-    """A training with random weights, and its data: all faces but the held-out ones."""
+    """A training before its first step, and its data: all faces but the held-out ones."""
     request, recipe = planned.request, planned.request.recipe
     rows = np.flatnonzero(~held_out)
     photos, latents = planned.photos.take(rows), np.asarray(latents[rows])
     torch.manual_seed(recipe.seed)
     centre = torch.from_numpy(latent_centre(latents, recipe.centre_above))
     networks = build_networks(recipe, planned.embedder, centre, processes.device)
+    if request.start is not None and checkpoint.newest(request.out / "checkpoints") is None:
+        start_from(request.start, networks)
     if isinstance(networks.generator, PeopleGenerator):
         means = mean_latents(photos, latents, networks.generator.names)
         people = torch.from_numpy(means).to(processes.device)
-        usual = torch.from_numpy(spreads(photos, latents, means, centre.numpy()))
+        usual = torch.from_numpy(spreads(photos, latents, means, networks.centre.cpu().numpy()))
         networks.generator.set_people(people, identity_conditioning(people, networks.centre), usual)
         # Each photo has its person's latent, whatever the embedder made of the photo itself.
         latents = means[photos.person].astype(np.float16)

@@ -62,7 +62,7 @@ def people() -> list[Person]:
         ("insightface", "data/images/Tom_Hanks_54745.png", 1),
         ("skimage", "data/astronaut.png", 1),
     ):
-        photo = _packaged_photo(package, name)
+        photo = packaged_photo(package, name)
         faces = detect([photo])
         if len(faces) < count:
             raise ModelError(f"{package}'s {name}: {len(faces)} faces found, {count} expected")
@@ -77,7 +77,7 @@ def people() -> list[Person]:
 
 def background_photos() -> list[Image]:
     """Return photos without people, uint8 (H, W, 3) RGB."""
-    return [_packaged_photo("skimage", f"data/{name}") for name in _BACKGROUNDS]
+    return [packaged_photo("skimage", f"data/{name}") for name in _BACKGROUNDS]
 
 
 def turns(count: int, rng: Rng) -> Points:
@@ -205,8 +205,11 @@ def cropped(photo: Image, rng: Rng) -> Image:
     return photo[y : y + int(h * 0.95), x : x + int(w * 0.95)]
 
 
-def _packaged_photo(package: str, name: str) -> Image:
-    """Read a photo inside an installed package, RGB, without importing the package."""
+def packaged_photo(package: str, name: str) -> Image:
+    """Read a photo inside an installed package, uint8 (H, W, 3) RGB, without importing the package.
+
+    Raises ModelError where the package lacks it.
+    """
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         photo = cv2.imread(str(Path(folder) / name), cv2.IMREAD_COLOR)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.conftest import ROOT, Cleaned
 from tests.samples.listener import Recorder, Step
+from tests.samples.swap import write_checkpoint
 from tests.samples.tiny_training import losses, run, with_recipe, write_recipe
 from train import checkpoint, fit
 from train.errors import CheckpointError, RecipeError
@@ -107,6 +108,21 @@ def test_the_time_that_is_left_is_estimated_once(
     # A run that continues counts from where it was.
     fit.run(with_recipe(planned, tmp_path, images=16), recorder)
     assert recorder.steps[-1] == Step("training", 16, "images", done=16, finished=True)
+
+
+def test_a_training_starts_from_a_checkpoint_of_its_architecture(planned: FitPlan, tmp_path: Path) -> None:
+    path = tmp_path / "start.safetensors"
+    recipe = planned.request.recipe
+    write_checkpoint(path, planned.embedder.embedder_id, blocks=recipe.blocks, width=recipe.width)
+    started = with_recipe(planned, tmp_path / "out", images=4, learning_rate=0.0, checkpoint_images=4)
+    started = replace(started, request=replace(started.request, start=path))
+    fit.run(started)
+    trained, start = checkpoint.read(checkpoint.path_of(tmp_path / "out" / "checkpoints", 4)), checkpoint.read(path)
+    assert torch.equal(trained.tensors["generator.last_layer.1.weight"], start.tensors["ema.last_layer.1.weight"])
+    assert torch.equal(trained.tensors["centre"], start.tensors["centre"])
+    other = with_recipe(started, tmp_path / "other", blocks=recipe.blocks + 1)
+    with pytest.raises(CheckpointError, match="is of another architecture than the recipe"):
+        fit.run(other)
 
 
 def test_what_cannot_be_compiled_is_refused(planned: FitPlan, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-COMMANDS = ("fit", "evaluate", "ablate", "swap", "export", "verify")
+COMMANDS = ("fit", "evaluate", "ablate", "swap", "demo", "export", "import", "verify")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])

@@ -41,9 +41,14 @@ class Part(StrEnum):
 
 
 def swap(
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`.")],
     target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
     out: Annotated[Path, typer.Option(help="Folder of the results. No other file in it is overwritten.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint of `simswap fit`. Default: the demonstration generator, which swaps to a few people."
+        ),
+    ] = None,
     source: Annotated[
         list[Path] | None,
         typer.Option(
@@ -121,15 +126,21 @@ def swap(
     import sys
 
     from curate.faces.models import check_device
+    from train.demonstration.generator import LICENCE, demonstration_checkpoint, demonstration_people
     from train.interrupt import deferred_interrupt
     from train.swap.notice import first_use_notice
     from train.swap.plan import SwapRequest, plan
     from train.swap.run import ExistingVideo, SwappedPhotos, run
 
-    if bool(source) == (person is not None):
+    if checkpoint is None:
+        names = ", ".join(demonstration_people())
+        if bool(source) == (person is not None):
+            raise typer.BadParameter(f"give --person, one of {names}; or --source with a --checkpoint of your own")
+        print(f"no --checkpoint: the demonstration generator ({LICENCE}), which swaps to {names}")
+    elif bool(source) == (person is not None):
         raise typer.BadParameter("give either --source or --person")
     request = SwapRequest(
-        checkpoint=checkpoint,
+        checkpoint=checkpoint or demonstration_checkpoint(),
         sources=tuple(source or ()),
         target=target,
         out=out,
@@ -158,7 +169,7 @@ def swap(
         listener.note(notice)
     planned = plan(request, listener)
     identity = person or f"{len(planned.source.photos)} photo(s)"
-    print(f"{checkpoint.name} on {request.device}, source: {identity}; mark ID {planned.record.mark_id}")
+    print(f"{request.checkpoint.name} on {request.device}, source: {identity}; mark ID {planned.record.mark_id}")
     for suffix, count in sorted(planned.ignored.items()):
         print(f"ignored: {count} file(s) {suffix or 'without a suffix'}")
     current = "the video up to the current frame" if planned.target_is_video else "the current photos"
@@ -198,20 +209,54 @@ def _report_video(result: "SwappedVideo", signal: int | None) -> None:
         raise Interrupted(signal)
 
 
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier demo.")] = Path("swap-demo"),
+    people: Annotated[
+        str | None, typer.Option(help="People of the demonstration generator, separated by commas. Default: all.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Swap photos that ship with the dependencies, mark the results, verify the marks, and show them on one page.
+
+    The demonstration generator is for research use only. Nothing is downloaded.
+
+    Example: simswap demo --out swap-demo
+    """
+    from curate.faces.models import check_device
+    from train.demonstration.demo import run_demo
+    from train.errors import MarkError
+    from train.networks.people import parse_people
+
+    result = run_demo(out, parse_people(people or ""), check_device(device), ProgressBar())
+    count = sum(len(swaps) for swaps in result.swaps.values())
+    print(f"{count} photos swapped to {', '.join(result.people)}")
+    if not result.all_marked:
+        raise MarkError(f"a result is not verified as AI-made: see {result.page}")
+    print(f"each is verified as AI-made; open {result.page}")
+
+
 def export(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`.")],
-    out: Annotated[Path, typer.Option(help="ONNX file to write; it must not exist.")],
+    out: Annotated[Path, typer.Option(help="File to write, .onnx or .safetensors; it must not exist.")],
 ) -> None:
-    """Write the generator of a checkpoint as ONNX: inputs target crop and latent, output swapped crop, RGB in [0, 1].
+    """Write the generator of a checkpoint for other programs (ONNX), or as a small checkpoint for swaps (safetensors).
 
-    The metadata of the file describes the inputs (size, template, embedder, latent centre). Its outputs carry no marks:
-    programs other than `simswap swap` must mark them themselves.
+    ONNX: inputs target crop and latent, output swapped crop, RGB in [0, 1]. The metadata of the file describes the
+    inputs (size, template, embedder, latent centre). Its outputs carry no marks: programs other than `simswap swap`
+    must mark them themselves. Safetensors: the generator alone in half precision, for every command but fit.
 
     Example: simswap export --checkpoint runs/tiny/checkpoints/000000020000.safetensors --out generator.onnx
     """
-    from train.swap.export import export_generator
+    if out.suffix == ".safetensors":
+        from train.swap.packing import pack_generator
 
-    size = export_generator(checkpoint, out)
+        size = pack_generator(checkpoint, out)
+    elif out.suffix == ".onnx":
+        from train.swap.export import export_generator
+
+        size = export_generator(checkpoint, out)
+    else:
+        raise typer.BadParameter(f"--out {out}: end it in .onnx or .safetensors")
     print(f"{out}: {size / 1e6:.1f} MB")
 
 

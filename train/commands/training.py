@@ -61,6 +61,10 @@ def fit(
         str | None,
         typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the recipe's."),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint whose generator a new training starts from (fine-tuning). Default: random."),
+    ] = None,
     device: Device = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
     compile: Annotated[
@@ -133,6 +137,7 @@ def fit(
                 deterministic=deterministic,
                 compile=compile,
                 bfloat16=_BFLOAT16[precision],
+                start=start,
                 selection=selection,
             )
             planned = plan(request)
