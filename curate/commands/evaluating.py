@@ -82,7 +82,11 @@ def evaluate(
     rates: Annotated[str, typer.Option(help="Shares of the photos that get each fault.")] = "0.01,0.05,0.2",
     seeds: Annotated[int, typer.Option(min=1, help="Number of random repetitions at each rate.")] = 5,
     faults: Annotated[
-        str, typer.Option(help="Faults to plant. other_person alone needs no new photos to be measured.")
+        str,
+        typer.Option(
+            help="Faults to plant. Others: harmless (borders, padding, turned photos, small profiles, which should be "
+            "kept), mixed_folders (two persons in one). other_person and mixed_folders need no new photos.",
+        ),
     ] = "other_person,blurred,duplicates",
     discard: Annotated[
         Path | None,

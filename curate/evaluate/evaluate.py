@@ -17,13 +17,16 @@ from curate.errors import SourceError
 from curate.evaluate.collection import MeasuredCollection, read_collection
 from curate.evaluate.degradations import EYE_DISTANCE
 from curate.evaluate.outcome import SCHEMA, DecidedDraw, tabulate
-from curate.evaluate.planted_files import PlantedFile, write_planted_files
+from curate.evaluate.planted_files import SMALL_EYES, PlantedFile, write_planted_files
 from curate.evaluate.planting import (
     BLURS,
     COPIES,
+    DEFAULT_FAULTS,
     FAULTS,
+    HARMLESS,
     MAX_SHARE,
     SAME_BYTES,
+    SMALL_PROFILE,
     Flags,
     PlantedVersions,
     plant,
@@ -45,6 +48,9 @@ from manifests.reader import Dataset
 from manifests.writer import write_table
 
 EVALUATION = "evaluation.parquet"
+
+PROFILE_YAW = 30.0
+"""Degrees from which a head counts as turned."""
 
 VERSIONS_PER_FAULT = 2
 """Blurred versions and copies are created of this multiple of the photos that one draw needs, so that seeds differ."""
@@ -72,7 +78,7 @@ class EvaluateRequest:
     measure: MeasureRequest
     rates: tuple[float, ...] = (0.01, 0.05, 0.2)
     seeds: int = 5
-    faults: tuple[str, ...] = FAULTS
+    faults: tuple[str, ...] = DEFAULT_FAULTS
     policy: Policy = field(default_factory=Policy)
     calibration: BlurCalibration | None = None
 
@@ -80,11 +86,12 @@ class EvaluateRequest:
         unknown = [name for name in self.faults if name not in FAULTS]
         if unknown or not self.faults:
             raise ValueError(f"unknown fault {', '.join(unknown) or ''!r}; choose from {', '.join(FAULTS)}")
-        max_rate = MAX_SHARE / len(self.faults)
+        planted = [name for name in self.faults if name != "mixed_folders"]  # whose photos get no other fault
+        max_rate = MAX_SHARE / max(1, len(planted))
         for rate in self.rates:
             if not 0 < rate <= max_rate:
                 raise ValueError(
-                    f"rate {rate:g} is out of range: a photo gets at most one of {len(self.faults)} faults, so give "
+                    f"rate {rate:g} is out of range: a photo gets at most one of {len(planted)} faults, so give "
                     f"rates above 0 and up to {float(max_rate):g}, or fewer faults"
                 )
 
@@ -161,10 +168,8 @@ def _outcomes(
     return outcomes
 
 
-def _planted_files(
-    collection: MeasuredCollection, request: EvaluateRequest
-) -> tuple[dict[int, PlantedFile], dict[int, PlantedFile]]:
-    """Photo -> its blurred version, and photo -> its copy, for a random choice of photos: the same in every run."""
+def _planted_files(collection: MeasuredCollection, request: EvaluateRequest) -> list[dict[int, PlantedFile]]:
+    """Photo -> its blurred version, its copy, its harmless one, for random photos: the same in every run."""
     template = TEMPLATES[collection.template]
     crop_eyes = float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
     upscale = np.asarray(collection.measures["upscale"].to_numpy(), np.float64)[collection.start[:-1]]
@@ -185,19 +190,25 @@ def _planted_files(
         }
 
     large_enough = np.nan_to_num(scale) >= MIN_SCALE
-    return (
+    yaw = np.abs(np.asarray(collection.measures["yaw"].to_numpy(), np.float64)[collection.start[:-1]])
+    profile = (yaw >= PROFILE_YAW) & (np.nan_to_num(scale) * EYE_DISTANCE > SMALL_EYES)
+    harmless = collection.usable & ("harmless" in request.faults)
+    others = tuple(kind for kind in HARMLESS if kind != SMALL_PROFILE)
+    return [
         choose(collection.usable & large_enough & ("blurred" in request.faults), BLURS, 1),
         choose(collection.usable & ("duplicates" in request.faults), COPIES, 2),
-    )
+        # Few heads are turned: each of them is a small profile.
+        choose(harmless & ~profile, others, 3) | choose(harmless & profile, (SMALL_PROFILE,), 4),
+    ]
 
 
 def _with_versions(
     collection: MeasuredCollection, request: EvaluateRequest, listener: Listener
 ) -> tuple[MeasuredCollection, PlantedVersions]:
-    """Add blurred versions and copies, measured, to the collection; return it and the versions of each photo."""
-    blurs, copies = _planted_files(collection, request)
+    """Add all versions and copies, measured, to the collection; return it and the versions of each photo."""
+    planted_files = _planted_files(collection, request)
     versions = PlantedVersions.none(collection.untouched)
-    files = [file for file in (*blurs.values(), *copies.values()) if file.kind != SAME_BYTES]
+    files = [file for chosen in planted_files for file in chosen.values() if file.kind != SAME_BYTES]
     position: dict[str, int] = {}
     if files:
         settings = collection.datasets[0].info.settings
@@ -205,9 +216,9 @@ def _with_versions(
         planted = _measure_files(files, source, listener)
         position = {name: collection.untouched + at for at, name in enumerate(planted.image_id.tolist())}
         collection = collection.with_planted(planted, {file.name: f"{file.image_id} ({file.kind})" for file in files})
-    for files_of, photo, kind in (
-        (blurs, versions.blurred, versions.blur),
-        (copies, versions.copy, versions.copy_kind),
+    version_of = ((versions.blurred, versions.blur), (versions.copy, versions.copy_kind))
+    for files_of, (photo, kind) in zip(
+        planted_files, (*version_of, (versions.harmless, versions.harmless_kind)), strict=True
     ):
         for original, file in files_of.items():
             photo[original] = original if file.kind == SAME_BYTES else position.get(file.name, -1)

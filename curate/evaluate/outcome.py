@@ -3,7 +3,8 @@
 A photo without a planted fault counts as good, whatever it shows: errors already in the folder count against the
 result. Photos that are to be reviewed are not dropped: a reason to review counts as such, against the blurred photos
 (`soft`) or the wrong persons (the others) that were planted. A wrong reason for a photo with another fault lowers the
-precision of that reason. A copy, a worse version of a photo, is evaluated as a copy only.
+precision of that reason. A copy, a worse version of a photo, is evaluated as a copy only. Harmless versions
+count as good; a line of their own says to how many of them no reason applies.
 
 Intervals are Wilson score intervals at 95% (E. B. Wilson, "Probable inference", 1927). Different seeds plant faults in
 the same photos, so the number of trials is the number of different photos, not of plantings.
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.decide.rules import REVIEW_REASONS
-from curate.evaluate.planting import COPIES, REASON, Draw, Flags, Rows
+from curate.evaluate.planting import COPIES, HARMLESS, REASON, Draw, Flags, Rows
 from manifests.schema import REASONS
 
 Z_95 = 1.959964
@@ -26,10 +27,13 @@ Z_95 = 1.959964
 ANY = "any"
 """In place of a reason: drops for any reason."""
 
+KEPT = "harmless, kept"
+"""In place of a reason: harmless versions, found where no reason applies to them."""
+
 _DROPS = np.array([reason not in REVIEW_REASONS for reason in REASONS], bool)
 """Of REASONS, those for which a photo is dropped."""
 
-_REVIEWED_FAULTS = {"soft": "blurred"}
+_REVIEWED_FAULTS = {"soft": "blurred", "second_person": "second_person"}
 """Reason to review -> the fault that it stands for; of the others, another person."""
 
 _SHARES = ("precision", "recall", "f1", "lost_share")
@@ -38,7 +42,7 @@ _COUNTS = {
     "found": "of these, dropped or reviewed for this reason",
     "dropped": "of these, dropped for any reason",
     "wrongly": "photos without this fault dropped or reviewed for this reason, including those with another fault",
-    "good": "photos without a fault",
+    "good": "photos without a fault, harmless versions among them",
     "lost": "of these, dropped or reviewed for this reason",
 }
 _SHARE_MEANINGS = {
@@ -92,6 +96,7 @@ def tabulate(outcomes: list[DecidedDraw]) -> pa.Table:
             keys = {"rate": rate, "seed": None, "reason": reason, "kind": None}
             rows.append(keys | _numbers(at_rate, reason))
             kinds = [kind for kind, kind_reason in REASON.items() if kind_reason == reason]
+            kinds = list(HARMLESS) if reason == KEPT else kinds
             for kind in kinds if len(kinds) > 1 else ():
                 numbers = _numbers(at_rate, reason, kind)
                 if numbers["planted"]:
@@ -102,22 +107,28 @@ def tabulate(outcomes: list[DecidedDraw]) -> pa.Table:
 
 
 def _occurring_reasons(outcomes: list[DecidedDraw]) -> list[str]:
-    """Reasons that were planted or given, in the order of REASONS, then ANY."""
+    """Reasons that were planted or given, in the order of REASONS, then ANY, then KEPT."""
     given = np.any([outcome.reasons.any(axis=0) for outcome in outcomes], axis=0)
     planted = {reason for outcome in outcomes for reason in outcome.draw.reason.tolist()}
     occurring = [reason for reason, is_given in zip(REASONS, given, strict=True) if is_given or reason in planted]
-    return [*occurring, ANY]
+    harmless = any(np.isin(outcome.draw.fault, HARMLESS).any() for outcome in outcomes)
+    return [*occurring, ANY, *([KEPT] if harmless else [])]
 
 
 def _flags(outcome: DecidedDraw, reason: str, kind: str | None) -> dict[str, Flags]:
     """(Q,) flags of the photos of a draw that each count refers to."""
     fault, is_copy = outcome.draw.fault, np.isin(outcome.draw.fault, COPIES)
-    dropped = outcome.reasons[:, _DROPS].any(axis=1)
-    if reason == ANY:
-        planted, flagged = fault != "", dropped
+    dropped = np.asarray(outcome.reasons[:, _DROPS].any(axis=1), bool)
+    good = np.asarray(outcome.draw.reason == "", bool)
+    if reason == KEPT:
+        planted = np.asarray(np.isin(fault, HARMLESS), bool)
+        flagged = np.asarray(planted & ~outcome.reasons.any(axis=1), bool)
+    elif reason == ANY:
+        planted, flagged = ~good, dropped
     else:
         fault_of = _REVIEWED_FAULTS.get(reason, "other_person") if reason in REVIEW_REASONS else reason
-        planted, flagged = outcome.draw.reason == fault_of, outcome.reasons[:, REASONS.index(reason)]
+        planted = np.asarray(outcome.draw.reason == fault_of, bool)
+        flagged = outcome.reasons[:, REASONS.index(reason)]
         flagged = flagged & (planted | ~is_copy | (reason in ("duplicate", "near_duplicate")))
     if kind is not None:
         planted = planted & (fault == kind)
@@ -127,8 +138,8 @@ def _flags(outcome: DecidedDraw, reason: str, kind: str | None) -> dict[str, Fla
         "found": planted & flagged,
         "dropped": planted & dropped,
         "wrongly": flagged & ~planted,
-        "good": fault == "",
-        "lost": (fault == "") & flagged,
+        "good": good,
+        "lost": good & flagged & (reason != KEPT),
         "flagged": flagged,
     }
 

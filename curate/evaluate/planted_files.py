@@ -1,4 +1,4 @@
-"""Files with blurred versions and copies of photos, which `evaluate` plants."""
+"""Files with blurred and harmless versions and copies of photos, which `evaluate` plants."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from curate.decode import decode
 from curate.errors import DecodeError
 from curate.evaluate import degradations
-from curate.evaluate.degradations import LADDER, encode_jpeg
+from curate.evaluate.degradations import EYE_DISTANCE, LADDER, encode_jpeg
+from curate.evaluate.planting import SMALL_PROFILE
 from curate.sources import Source
 from manifests.output import atomic
 
@@ -23,6 +25,10 @@ REVISION = 1
 
 _RUNGS = {rung.name: rung for rung in LADDER}
 _CROPPED_SIDE = 0.95
+_ENLARGEMENT = 1.5
+_PADDING = 16  # px, two blocks of a JPEG
+SMALL_EYES = 20.0
+"""px between the eyes of a small profile, if it were frontal."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class PlantedFile:
 
     Attributes:
         identity, image_id, sha256: Of the photo that it shows.
-        kind: One of `planting.BLURS` or `planting.COPIES` but SAME_BYTES.
+        kind: One of `planting.BLURS`, `planting.HARMLESS`, or `planting.COPIES` but SAME_BYTES.
         scale: Pixels of the photo per pixel of the 256 px face scale (see `degradations`).
     """
 
@@ -84,4 +90,21 @@ def planted_jpeg(photo: Pixels, file: PlantedFile) -> bytes:
         crop_height, crop_width = int(_CROPPED_SIDE * height), int(_CROPPED_SIDE * width)
         y, x = int(random.integers(height - crop_height + 1)), int(random.integers(width - crop_width + 1))
         return encode_jpeg(photo[y : y + crop_height, x : x + crop_width], 90)
+    if file.kind == "enlarged":
+        size = round(width * _ENLARGEMENT), round(height * _ENLARGEMENT)
+        return encode_jpeg(np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC), np.uint8), 90)
+    if file.kind in ("border", "bordered"):
+        side = max(1, round(0.06 * min(height, width)))
+        return encode_jpeg(_surrounded(photo, side, side, int(random.choice([0, 255]))), 92)
+    if file.kind == "padding":
+        return encode_jpeg(_surrounded(photo, 0, _PADDING, 0), 92)
+    if file.kind.startswith("turned by "):
+        return encode_jpeg(np.ascontiguousarray(np.rot90(photo, int(file.kind.rpartition(" ")[2]) // 90)), 92)
+    if file.kind == SMALL_PROFILE:
+        return encode_jpeg(degradations.smaller(photo, max(1.0, file.scale * EYE_DISTANCE / SMALL_EYES)), 92)
     raise ValueError(f"unknown kind of planted file: {file.kind!r}")
+
+
+def _surrounded(photo: Pixels, rows: int, columns: int, level: int) -> Pixels:
+    """Add `rows` above and below and `columns` at the sides, in one grey level."""
+    return np.pad(photo, ((rows, rows), (columns, columns), (0, 0)), constant_values=level)

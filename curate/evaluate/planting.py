@@ -1,8 +1,8 @@
 """Known faults planted in a clean collection: the folder and the fault of each photo.
 
 Wrong persons need no new pixels: a photo is listed in another folder (`flip`), or is replaced by one of a person who is
-removed from the collection (`stranger`). Blurred versions and copies refer to files of `planted_files`. A photo
-gets at most one fault.
+removed from the collection (`stranger`); a folder of two persons takes the photos of a second one. Blurred versions,
+copies, and harmless versions, which should be kept, refer to files of `planted_files`. A photo gets at most one fault.
 """
 
 from dataclasses import dataclass
@@ -20,22 +20,30 @@ Flags = npt.NDArray[np.bool_]
 
 BLURS = tuple(rung.name for rung in LADDER if rung.blurred)
 SAME_BYTES = "same bytes"
-COPIES = (SAME_BYTES, "re-encoded", "resized", "mirrored", "cropped")
+COPIES = (SAME_BYTES, "re-encoded", "resized", "mirrored", "cropped", "enlarged", "bordered")
 WRONG_PERSONS = ("flip", "stranger")
+SECOND_PERSON = "second of two"
+SMALL_PROFILE = "small profile"
+HARMLESS = ("border", "padding", "turned by 90", "turned by 180", SMALL_PROFILE)
+"""Versions that look like faults and are none: they should be kept."""
 
 REASON = (
     dict.fromkeys(WRONG_PERSONS, "other_person")
     | dict.fromkeys(BLURS, "blurred")
     | dict.fromkeys(COPIES, "near_duplicate")
-    | {SAME_BYTES: "duplicate"}
+    | {SAME_BYTES: "duplicate", SECOND_PERSON: "second_person"}
 )
-"""Kind of fault -> the reason for which a photo with it should be dropped."""
+"""Kind of fault -> the reason for which a photo with it should be dropped or reviewed."""
 
-FAULTS = ("other_person", "blurred", "duplicates")
-"""Faults that can be requested; each is planted at the full rate."""
+DEFAULT_FAULTS = ("other_person", "blurred", "duplicates")
+FAULTS = (*DEFAULT_FAULTS, "harmless", "mixed_folders")
+"""Faults that can be requested; each is planted at the full rate, mixed folders in that share of the people."""
 
 MAX_SHARE = Fraction(9, 10)
 """Share of the photos with a face that may get a fault."""
+
+MIN_MIXED = 5
+"""Photos of each person of a mixed folder; with fewer, `person_group` is not determined."""
 
 _PEOPLE_PER_STRANGER = 10
 _MIN_PEOPLE = 3  # for strangers
@@ -50,18 +58,22 @@ class PlantedVersions:
         blur: (P,) kind of its blur.
         copy: (P,) photo that is a copy of each, -1 for none; the photo itself for SAME_BYTES.
         copy_kind: (P,) one of COPIES.
+        harmless: (P,) photo that is a harmless version of each, -1 for none.
+        harmless_kind: (P,) one of HARMLESS.
     """
 
     blurred: Rows
     blur: Names
     copy: Rows
     copy_kind: Names
+    harmless: Rows
+    harmless_kind: Names
 
     @classmethod
     def none(cls, count: int) -> "PlantedVersions":
         """No versions of `count` photos."""
         photos, kinds = np.full(count, -1), np.full(count, "", "U32")
-        return cls(photos, kinds, photos.copy(), kinds.copy())
+        return cls(photos, kinds, photos.copy(), kinds.copy(), photos.copy(), kinds.copy())
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class Draw:
 
     @property
     def reason(self) -> Names:
-        """(Q,) reason for which each photo should be dropped, '' for none."""
+        """(Q,) reason for which each photo should be dropped or reviewed, '' for none."""
         return np.array([REASON.get(kind, "") for kind in self.fault.tolist()], np.str_)
 
 
@@ -98,13 +110,14 @@ def plant(
     """Plant each of `faults` in a share `rate` of the usable photos. The same arguments give the same draw.
 
     Half of the wrong persons are flips, half strangers: photos of a tenth of the people, who are removed from the
-    collection. No stranger's photo is used twice; where they run out, the rest are flips. A blurred version replaces
-    its photo, a copy is added.
+    collection. No stranger's photo is used twice; where they run out, the rest are flips. A blurred or harmless version
+    replaces its photo, a copy is added. A mixed folder takes photos of a second person, fewer than its own; the
+    rest of that person is removed, and the photos of the folder get no other fault.
 
     Args:
         identity: (P,).
         usable: (P,) photos that may get a fault.
-        versions: Blurred versions and copies of the P photos.
+        versions: Blurred and harmless versions and copies of the P photos.
         faults: Some of FAULTS.
         rate: Above 0, at most MAX_SHARE / len(faults).
         seed: Of the random choice.
@@ -116,11 +129,16 @@ def plant(
     if "other_person" in faults and len(people) >= _MIN_PEOPLE:
         strangers = random.choice(people, max(1, round(len(people) / _PEOPLE_PER_STRANGER)), replace=False)
         removed = np.isin(identity, strangers)
+    mixed = np.full(len(identity), "", identity.dtype)
+    if "mixed_folders" in faults:
+        mixed, left_out = mixed_folders(identity, identified & ~removed, rate, random)
+        removed |= left_out
     slot = np.flatnonzero(~removed)
-    photo, folder = slot.copy(), identity[slot]
-    fault = np.full(len(slot), "", "U32")
+    photo, folder = slot.copy(), np.where(mixed[slot] != "", mixed[slot], identity[slot])
+    fault = np.where((mixed[slot] != "") & (mixed[slot] != identity[slot]), SECOND_PERSON, "").astype("U32")
     order = random.permutation(np.flatnonzero(usable[slot]))
     count = max(1, round(rate * len(order)))
+    order = order[mixed[slot[order]] == ""]
 
     def choose(suitable: Flags) -> Rows:
         """Up to `count` of the suitable photos without a fault."""
@@ -134,6 +152,9 @@ def plant(
     if "blurred" in faults:
         chosen = choose(versions.blurred >= 0)
         photo[chosen], fault[chosen] = versions.blurred[slot[chosen]], versions.blur[slot[chosen]]
+    if "harmless" in faults:
+        chosen = choose(versions.harmless >= 0)
+        photo[chosen], fault[chosen] = versions.harmless[slot[chosen]], versions.harmless_kind[slot[chosen]]
     if "other_person" in faults and len(people) >= 2:
         chosen = choose(identified)
         stranger_photos = random.permutation(np.flatnonzero(removed & identified))
@@ -149,6 +170,27 @@ def plant(
         np.concatenate([fault, versions.copy_kind[slot[copied]]]),
         np.concatenate([np.full(len(slot), -1, np.int64), copied]),
     )
+
+
+def mixed_folders(identity: Names, suitable: Flags, share: float, random: np.random.Generator) -> tuple[Names, Flags]:
+    """Join a share of the people with MIN_MIXED photos or more in pairs, at least one pair where there are two.
+
+    Returns:
+        (P,) folder of the photos of mixed folders, '' for all others; (P,) photos that are left out.
+    """
+    folder, left_out = np.full(len(identity), "", identity.dtype), np.zeros(len(identity), bool)
+    people, photos = np.unique(identity[suitable], return_counts=True)
+    drawn = random.permutation(np.flatnonzero(photos >= MIN_MIXED))
+    drawn = drawn[: 2 * max(1, round(share * len(drawn) / 2))]
+    for first, second in zip(drawn[::2], drawn[1::2], strict=False):
+        larger, smaller = (first, second) if photos[first] > photos[second] else (second, first)
+        own = np.flatnonzero(suitable & (identity == people[larger]))
+        other = random.permutation(np.flatnonzero(suitable & (identity == people[smaller])))
+        moved = other[: min(len(other), len(own) - 1)]
+        left_out[identity == people[smaller]] = True
+        left_out[moved] = False
+        folder[own], folder[moved] = people[larger], people[larger]
+    return folder, left_out
 
 
 def other_folders(own: Names, folders: Names, random: np.random.Generator) -> Names:

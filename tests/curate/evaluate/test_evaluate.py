@@ -19,7 +19,7 @@ SOURCE = MeasureRequest(layout="folder", root=Path("photos"), out=Path("evaluate
     [
         ({"rates": (0.4,)}, "rate 0.4 is out of range.*up to 0.3"),
         ({"rates": (0.0,)}, "rate 0 is out of range"),
-        ({"faults": ("blur",)}, "'blur'; choose from other_person, blurred, duplicates"),
+        ({"faults": ("blur",)}, "'blur'; choose from other_person, blurred, duplicates, harmless"),
     ],
 )
 def test_an_impossible_request_is_refused(options: dict[str, Any], message: str) -> None:

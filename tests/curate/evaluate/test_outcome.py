@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from curate.evaluate.outcome import DecidedDraw, tabulate, wilson
+from curate.evaluate.planting import HARMLESS
 from manifests.schema import REASONS
 from tests.samples.planted import planted
 
@@ -33,6 +34,21 @@ def test_found_missed_and_lost_photos_are_counted_for_each_reason() -> None:
     assert rows["near_duplicate", 3]["f1"] == 1
     assert (rows["blurred", None]["precision"], rows["blurred", None]["wrongly"]) == (None, 3)
     assert rows["any", None]["lost"] == 9
+
+
+def test_harmless_versions_count_as_good_and_have_a_line_of_their_own() -> None:
+    draw = planted(faults=("harmless",))
+    harmless = np.flatnonzero(np.isin(draw.fault, HARMLESS))
+    reasons = np.zeros((len(draw.photo), len(REASONS)), bool)
+    reasons[harmless[:4], REASONS.index("corrupt_pixels")] = True
+    reasons[harmless[4:6], REASONS.index("soft")] = True
+    rows = tabulate([DecidedDraw(0.2, 0, draw, reasons)]).to_pylist()
+    pooled = {row["reason"]: row for row in rows if row["seed"] is None and not row["kind"]}
+    kept = pooled["harmless, kept"]
+    assert (kept["planted"], kept["found"], kept["dropped"]) == (40, 34, 4)
+    assert (pooled["any"]["good"], pooled["any"]["lost"], pooled["any"]["planted"]) == (len(draw.photo), 4, 0)
+    kinds = {row["kind"]: row["planted"] for row in rows if row["reason"] == "harmless, kept" and row["kind"]}
+    assert set(kinds) == set(HARMLESS)
 
 
 def test_seeds_that_plant_in_the_same_photos_do_not_narrow_the_interval() -> None:

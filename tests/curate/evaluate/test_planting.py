@@ -8,7 +8,7 @@ import pytest
 
 from curate.decode import decode
 from curate.evaluate.planted_files import PlantedFile, planted_jpeg
-from curate.evaluate.planting import COPIES, REASON, SAME_BYTES
+from curate.evaluate.planting import COPIES, HARMLESS, REASON, SAME_BYTES, SECOND_PERSON, SMALL_PROFILE
 from curate.measure.hashes import photo_hash
 from tests.samples.measured_faces import ASTRONAUT_PHOTO, luma
 from tests.samples.planted import COUNT, IDENTITY, PHOTOS_PER_PERSON, planted
@@ -55,6 +55,27 @@ def test_photos_without_a_face_get_no_fault() -> None:
     assert faceless[draw.photo].sum() == len(draw.photo) / 2
 
 
+def test_harmless_versions_replace_their_photos_and_have_no_reason() -> None:
+    draw = planted(faults=("harmless", "blurred"))
+    harmless = np.isin(draw.fault, HARMLESS)
+    assert harmless.sum() == (draw.reason == "blurred").sum() == COUNT / 5
+    assert (draw.photo[harmless] >= 3 * COUNT).all()
+    assert (draw.reason[harmless] == "").all()
+
+
+def test_a_mixed_folder_has_fewer_photos_of_the_second_person_who_has_no_other_folder() -> None:
+    draw = planted(faults=("mixed_folders", "blurred"), rate=0.2)
+    second = draw.fault == SECOND_PERSON
+    assert second.sum() == 2 * (PHOTOS_PER_PERSON - 1)  # 4 of 20 people, in pairs
+    for folder in np.unique(draw.folder[second]):
+        members = draw.folder == folder
+        persons, photos = np.unique(IDENTITY[draw.photo[members]], return_counts=True)
+        assert sorted(photos) == [PHOTOS_PER_PERSON - 1, PHOTOS_PER_PERSON]
+        assert (draw.fault[members & ~second] == "").all()
+        assert not np.isin(draw.folder, persons[persons != folder]).any()
+    assert (draw.reason[second] == "second_person").all()
+
+
 @pytest.mark.parametrize("kind", [kind for kind in COPIES if kind != SAME_BYTES])
 def test_copies_show_the_same_picture_and_are_repeatable(kind: str) -> None:
     file = PlantedFile("anna", "anna/1.jpg", "0" * 64, kind, 1.0)
@@ -63,10 +84,26 @@ def test_copies_show_the_same_picture_and_are_repeatable(kind: str) -> None:
     assert copy.shape != ASTRONAUT_PHOTO.shape or not np.array_equal(copy, ASTRONAUT_PHOTO)
     column = "phash_mirror" if kind == "mirrored" else "phash"
     bits = (int(photo_hash(luma(ASTRONAUT_PHOTO))["phash"], 16) ^ int(photo_hash(luma(copy))[column], 16)).bit_count()
-    assert bits <= (20 if kind == "cropped" else 6)
+    assert bits <= (20 if kind in ("cropped", "bordered") else 6)
     assert data == planted_jpeg(ASTRONAUT_PHOTO, file)
 
 
 def test_the_name_of_a_planted_file_depends_on_the_content_of_the_photo() -> None:
     file = PlantedFile("anna", "anna/1.jpg", "0" * 64, "resized", 1.0)
     assert file.name != replace(file, sha256="1" * 64).name
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("border", (567, 567)),  # 6% of 507 px on each side
+        ("padding", (507, 539)),
+        ("turned by 90", (507, 507)),
+        ("turned by 180", (507, 507)),
+        (SMALL_PROFILE, (161, 161)),  # 63 px between the eyes become 20
+    ],
+)
+def test_harmless_files_are_photos_with_a_surrounding_a_turn_or_another_size(kind: str, size: tuple[int, int]) -> None:
+    photo = np.ascontiguousarray(ASTRONAUT_PHOTO[:507, :507])
+    version = decode(planted_jpeg(photo, PlantedFile("anna", "anna/1.jpg", "0" * 64, kind, 1.0))).pixels
+    assert version.shape[:2] == size
