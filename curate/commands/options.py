@@ -311,6 +311,8 @@ def policy_of(name: str) -> "Policy":
 
 def calibration_of(path: Path | None) -> "BlurCalibration | None":
     """Load --calibration. Raises PolicyError."""
-    from curate.measure.sharpness import load_calibration
+    if path is None:
+        return None
+    from curate.measure.sharpness import load_calibration  # imports torch
 
-    return None if path is None else load_calibration(path)
+    return load_calibration(path)

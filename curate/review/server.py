@@ -187,6 +187,8 @@ class ReviewApp(PageApp):
         """Send a change to all windows; called in the thread of the action."""
         if self._loop is None or self._loop.is_closed():
             return
+        if not self._queues:
+            return
         text = json.dumps(self._values(change))
 
         def put() -> None:

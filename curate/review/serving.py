@@ -56,7 +56,8 @@ def serve(app: "PageApp", port: int, listener: Listener = SILENT) -> None:
 @contextmanager
 def listening(port: int) -> Iterator[socket.socket]:
     """Context manager: a socket that listens on HOST. Raises OutputError where the port is taken."""
-    with socket.socket() as socket_:
+    # With the protocol named, asyncio sends small answers at once (TCP_NODELAY), not 40 ms later.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as socket_:
         socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             socket_.bind((HOST, port))

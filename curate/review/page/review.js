@@ -20,19 +20,15 @@ let target = null; // identity that was chosen to move to
 let busy = Promise.resolve(); // actions follow one another
 
 const focused = () => tiles[focus];
-const elementOf = (tile) => tile && document.querySelector(`.tile[data-row="${tile.row}"]`);
+const elements = new Map(); // row -> tile in the page
+const elementOf = (tile) => tile && elements.get(tile.row);
 const undecided = (tile) => (queue === "doubtful" ? tile.open : !tile.human && !tile.moved);
 const matchingTiles = () => (shown.kind === "pair" ? [] : shown.groups[0].photos);
 
 async function start() {
-  state = await get("state");
+  await openQueue(decodeURIComponent(location.hash.slice(1)) || "doubtful");
   $("name").textContent = state.name;
   document.title = `${state.name}: review`;
-  view.counts($("counts"), state.counts);
-  showProblem(state.problem);
-  showMenu();
-  const wanted = decodeURIComponent(location.hash.slice(1)) || "doubtful";
-  await openQueue(wanted);
 }
 
 function showMenu() {
@@ -54,6 +50,8 @@ async function openQueue(name) {
   $("filter-problem").hidden = true;
   queue = name;
   screens = found;
+  view.counts($("counts"), state.counts);
+  showProblem(state.problem);
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   $("side").classList.remove("shown");
   showMenu();
@@ -95,10 +93,20 @@ async function show(place, row = null) {
   prefetch();
 }
 
+const PREFETCH_DELAY = 120; // ms in which a fast key comes first
+let prefetching = 0;
+
 // The next screen and its pictures are loaded while this one is looked at.
 function prefetch() {
+  clearTimeout(prefetching);
+  prefetching = setTimeout(loadNext, PREFETCH_DELAY);
+}
+
+function loadNext() {
   ahead = at + 1 < screens.length ? load(at + 1) : null;
+  const current = ahead;
   ahead?.values.then((values) => {
+    current.rows = new Set(values.groups.flatMap((group) => group.photos.map((tile) => tile.row)));
     for (const tile of values.groups[0].photos.slice(0, 24)) new Image().src = view.url(state.version, "crop", tile.row);
   }, () => { ahead = null; });
 }
@@ -113,14 +121,30 @@ function render() {
   const person = shown.people[shown.identities[0]];
   $("heads-section").hidden = shown.kind !== "person" || !person.heads.length;
   $("heads").replaceChildren(...person.heads.map((head) => view.picture(state.version, head, `${person.name}, near the centroid`)));
+  elements.clear();
   const pair = shown.kind === "pair";
   $("groups").className = { pair: "columns", copies: "copies" }[shown.kind] ?? "";
-  $("groups").replaceChildren(...shown.groups.filter((group) => group.photos.length).map((group, k) => {
-    const title = pair ? `${group.title} (${view.number(group.total)})` : headings()[k] + ` (${view.number(group.total)})`;
-    const more = group.total > group.photos.length ? `, ${group.photos.length} shown` : "";
-    const grid = element("div", { class: k && !pair ? "grid small" : "grid" }, ...group.photos.map((tile) => view.tileElement(state.version, tile)));
-    return element("section", {}, element("h2", {}, title + more), grid);
+  const [first, ...others] = shown.groups.map((group, k) => () => section(group, k));
+  $("groups").replaceChildren(first());
+  // The photos to decide are painted first.
+  const whole = shown;
+  const rest = () => { if (whole === shown) $("groups").append(...others.map((made) => made())); };
+  if (pair || !shown.groups[0].photos.length) rest();
+  else requestAnimationFrame(() => setTimeout(rest));
+}
+
+function section(group, k) {
+  const pair = shown.kind === "pair";
+  const title = pair ? group.title : headings()[k];
+  const more = group.total > group.photos.length ? `, ${group.photos.length} shown` : "";
+  const grid = element("div", { class: k && !pair ? "grid small" : "grid" }, ...group.photos.map((tile) => {
+    const made = view.tileElement(state.version, tile);
+    elements.set(tile.row, made);
+    return made;
   }));
+  const made = element("section", {}, element("h2", {}, `${title} (${view.number(group.total)})${more}`), grid);
+  made.hidden = !group.photos.length;
+  return made;
 }
 
 function headings() {
@@ -221,6 +245,7 @@ async function advance(settled) {
   const any = after >= 0 ? after : tiles.findIndex((tile) => undecided(tile) && inQueue(tile));
   if (!settled && any >= 0) {
     showLeft(false);
+    if (!ahead) prefetch();
     return setFocus(any);
   }
   showLeft(settled);
@@ -267,7 +292,7 @@ function describe(change) {
 function apply(change) {
   state.counts = change.counts;
   view.counts($("counts"), change.counts);
-  ahead = null;
+  if (ahead?.rows === undefined || change.rows.some((row) => ahead.rows.has(row)) || !change.complete) ahead = null;
   for (const fresh of change.tiles) {
     const tile = tiles.find((known) => known.row === fresh.row);
     if (!tile) continue;
@@ -280,8 +305,7 @@ function apply(change) {
   }
   if (shown) {
     showNumbers();
-    paintSelection();
-    prefetch();
+    for (const [row, made] of elements) made.classList.toggle("selected", selected.has(row));
   }
 }
 
@@ -309,7 +333,7 @@ function select(rows, on = true) {
 }
 
 function paintSelection() {
-  for (const tile of tiles) elementOf(tile)?.classList.toggle("selected", everything || selected.has(tile.row));
+  for (const [row, made] of elements) made.classList.toggle("selected", everything || selected.has(row));
   showFocused();
 }
 
@@ -337,7 +361,8 @@ function vertical(direction) {
   let best = 0;
   let distance = Infinity;
   tiles.forEach((tile, place) => {
-    const other = elementOf(tile).getBoundingClientRect();
+    const other = elementOf(tile)?.getBoundingClientRect();
+    if (!other) return;
     const down = direction * (other.top - box.top);
     const far = down * 4 + Math.abs(other.left - box.left);
     if (down > 8 && far < distance) [best, distance] = [place - focus, far];
@@ -424,6 +449,7 @@ listen(
   (change) => {
     if (change.by === me) return;
     apply(change);
+    showFocused();
     say(`${change.by ? "Another window" : "overrides.csv"}: ${describe(change)}`);
   },
   () => start().catch(lost),

@@ -1,0 +1,327 @@
+"""The review page in a browser: time from a key to the painted result, first page, memory, kills, undo, keys per photo.
+
+    python -m bench.review --photos 100000 --people 1000 --keys 120 --kills 30 --actions 200 --settle 1000
+    python -m bench.review --photos 1000000 --people 10000 --keys 20 --kills 0 --actions 0 --settle 0
+
+Protocol: a synthetic dataset (bench/synthetic.py) in at most 1,000 buckets, 1 photo in 100 doubtful, 1 in 50 a copy,
+whose rows show 64 random pictures of 224 px. `curate review` runs in a process of its own, Chromium without a window
+opens its address. A key is timed in the page: from the event until the frame is painted in which the counts show the
+answer of the server. First page: from opening the address until all pictures in view are loaded. Memory: resident set
+of the server after all that. Kills: a thread sends decisions as fast as they are answered, SIGKILL ends the server at a
+random moment, and every answered decision must be in overrides.csv after a new start. Undo: random actions and as many
+undos, then overrides.csv must have the same bytes. Keys: a script presses one of K, D and M at the photo in focus until
+`--settle` doubtful photos are decided, or none is left.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import psutil
+import pyarrow as pa
+from selenium import webdriver
+
+from bench.synthetic import EMBEDDER, RANGES, random_measures, random_relations
+from manifests.layout import DatasetInfo, EmbedderRecord, ModelsRecord, SettingsRecord, SourceRecord, shard_name
+from manifests.writer import FacesWriter, write_info, write_table
+
+MAX_BUCKETS = 1_000
+PICTURES = 64
+GOOD = {
+    "wrong_person": (0, 0.004), "corruption": (0, 0.002), "sharpness": (0.6, 1), "inside": (0.4, 1),
+    "brightness": (60, 200), "flat_rows": (0, 0.2), "eye_distance": (30, 90),
+}  # fmt: skip
+"""Ranges in which the default policy keeps a photo."""
+
+TIMER = """
+window.times = [];
+addEventListener("keydown", (event) => {
+  const began = event.timeStamp;
+  const seen = new MutationObserver(() => {
+    seen.disconnect();
+    requestAnimationFrame(() => {
+      const painted = new MessageChannel();
+      painted.port1.onmessage = () => window.times.push(performance.now() - began);
+      painted.port2.postMessage(0);
+    });
+  });
+  // The counts change when the answer of the server is shown.
+  seen.observe(document.getElementById("counts"), { childList: true });
+}, true);
+"""
+
+
+@dataclass
+class Server:
+    """A running `curate review`: its process, its address with the token, and how long it took to print it."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=100_000)
+    parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("--keys", type=int, default=120)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--actions", type=int, default=200)
+    parser.add_argument("--settle", type=int, default=1_000)
+    parser.add_argument("--out", type=Path, help="keep the dataset in this folder, or use the complete one in it")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        out = options.out or Path(folder) / "dataset"
+        if not (out / "dataset.json").exists():
+            generate(out, options.photos, options.people)
+            subprocess.run(curate("decide", out), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        print(f"{options.photos:,} photos of {options.people:,} people\n\n| figure | value |\n|---|---|", flush=True)
+        if options.keys:
+            in_a_browser(out, options.keys, options.settle)
+        if options.actions:
+            undone(out, options.actions)
+        if options.kills:
+            killed(out, options.kills)
+
+
+def generate(out: Path, photos: int, people: int) -> None:
+    """Write the measures, the relations and a shard of pictures."""
+    rng = np.random.default_rng(0)
+    buckets = min(people, MAX_BUCKETS)
+    rows = np.diff(np.linspace(0, photos, buckets + 1).astype(int))
+    pictures = _pictures(out, rng, buckets)
+    RANGES.update(GOOD)
+    relations = []
+    for bucket, of_bucket in enumerate(np.array_split(np.arange(people), buckets)):
+        measures = random_measures(rng, bucket, int(rows[bucket]), of_bucket)
+        has_face = measures["face_id"].is_valid().to_numpy()
+        for name, column in pictures.items():
+            values = column.take(pa.array(rng.integers(0, PICTURES, measures.num_rows)))
+            shown = pa.array(np.where(has_face, values.to_numpy(False), None), values.type)
+            index = measures.schema.get_field_index(name)
+            measures = measures.set_column(index, measures.schema.field(index), shown)
+        write_table(out / "measures" / f"{shard_name(bucket, buckets)}.parquet", measures, measures.schema)
+        relations.append(_doubtful(rng, random_relations(rng, bucket, measures)))
+    write_table(out / "relations.parquet", iter(relations), relations[0].schema)
+    models = ModelsRecord(EmbedderRecord(EMBEDDER, "synthetic"))
+    write_info(out, DatasetInfo(SourceRecord("folder", "synthetic"), SettingsRecord("simswap-224"), models, buckets))
+
+
+def _pictures(out: Path, rng: np.random.Generator, buckets: int) -> dict[str, pa.Array]:
+    """Write PICTURES crops into the first shard; return the columns that locate them."""
+    faces = []
+    for number in range(PICTURES):
+        noise = rng.integers(0, 255, (14, 14, 3), np.uint8)
+        pixels = cv2.resize(noise, (224, 224), interpolation=cv2.INTER_CUBIC)
+        image_id = f"p/{number:03d}.jpg"
+        faces.append({
+            "image_id": image_id, "identity": "p", "face_id": f"{image_id}#0", "matrix": [1.0, 0, 0, 0, 1.0, 0],
+            "crop": cv2.imencode(".jpg", pixels)[1].tobytes(),
+            "mask": cv2.imencode(".png", np.zeros((224, 224), np.uint8))[1].tobytes(),
+        })  # fmt: skip
+    with FacesWriter(out / "faces" / f"{shard_name(0, buckets)}.parquet") as writer:
+        writer.add(faces)
+    assert writer.offsets is not None
+    names = ("shard", "crop_offset", "crop_length", "crop_crc")
+    return {name: writer.offsets[name].combine_chunks() for name in names}
+
+
+def _doubtful(rng: np.random.Generator, relations: pa.Table) -> pa.Table:
+    """Make 1 photo in 100 doubtful."""
+    values = relations["wrong_person"].to_numpy().copy()
+    chosen = (rng.random(len(values)) < 0.01) & np.isfinite(values)
+    values[chosen] = rng.uniform(0.12, 0.45, int(chosen.sum()))
+    index = relations.schema.get_field_index("wrong_person")
+    column = pa.array(values, pa.float32(), from_pandas=True)
+    return relations.set_column(index, relations.schema.field(index), column)
+
+
+def in_a_browser(out: Path, keys: int, settle: int) -> None:
+    """Print the figures of the page and of the server's memory."""
+    with review(out) as server, chromium() as browser:
+        row("`curate review` prints its address, s", f"{server.seconds:.1f}")
+        row("first page, s", f"{first_page(browser, server.address):.2f}")
+        browser.execute_script(TIMER)
+        pressed = 0
+        settled = _settled(browser)
+        began = time.perf_counter()
+        wanted = max(keys, settle)
+        body = browser.find_element("tag name", "body")
+        first = _open(browser)
+        while pressed < 2 * wanted and first - _open(browser) < min(wanted, first):
+            body.send_keys("kdm"[pressed % 3])
+            pressed += 1
+            settled = _wait(browser, settled)
+        seconds = time.perf_counter() - began
+        done = first - _open(browser)
+        times = np.array(browser.execute_script("return window.times"))
+        row(
+            "key to painted result, ms: median, 95%, maximum",
+            ", ".join(f"{v:.0f}" for v in np.percentile(times, [50, 95, 100])),
+        )
+        row("keys", f"{pressed:,}")
+        row("doubtful photos settled", f"{done:,}; {pressed / max(done, 1):.2f} keys each, {seconds:.0f} s")
+        memory = psutil.Process(server.process.pid).memory_info().rss
+        row("memory of the server, MB", f"{memory / 1e6:.0f}")
+
+
+def first_page(browser: Any, address: str) -> float:
+    """Open the address; return the seconds until all pictures of the first screen in view are loaded."""
+    began = time.perf_counter()
+    browser.get(address)
+    while time.perf_counter() - began < 60 and not browser.execute_script(
+        "const all = [...document.querySelectorAll('.tile img')]; return all.length && all.every((image) =>"
+        "image.complete || image.getBoundingClientRect().top > innerHeight)"
+    ):
+        time.sleep(0.01)
+    return time.perf_counter() - began
+
+
+def _open(browser: Any) -> int:
+    text = browser.find_element("css selector", "#counts .open").text
+    return int(re.sub(r"\D", "", text))
+
+
+def _settled(browser: Any) -> int:
+    return int(browser.execute_script("return window.times.length"))
+
+
+def _wait(browser: Any, before: int) -> int:
+    """Wait until the key has been answered and painted, or refused."""
+    end = time.perf_counter() + 5
+    while time.perf_counter() < end:
+        now = _settled(browser)
+        if now > before:
+            return now
+        time.sleep(0.005)
+    return before
+
+
+def undone(out: Path, actions: int) -> None:
+    """Print whether random actions and as many undos give the same bytes."""
+    with review(out) as server, client(server) as page:
+        before = _written(out)
+        rng = random.Random(0)
+        done = 0
+        photos, people = (page.get("/api/state").json()["photos"], len(page.get("/api/queue?queue=all").json()))
+        while done < actions:
+            rows = rng.sample(range(photos), rng.choice([1, 1, 5, 50]))
+            body = {"by": "bench", "rows": rows, "identity": rng.randrange(people), "other": rng.randrange(people)}
+            body["action"] = rng.choice(["keep", "drop", "move", "split", "reset", "not_copy", "join", "apart"])
+            done += page.post("/api/act", json=body).status_code == 200
+        changed = _written(out) != before
+        undos = sum(page.post("/api/undo", json={"by": "bench"}).status_code == 200 for _ in range(actions))
+    same = "same bytes" if (out / "overrides.csv").read_bytes() == before else "OTHER bytes"
+    row("random actions, undone", f"{actions} ({'changed' if changed else 'unchanged'}), {undos}: {same}")
+
+
+def _written(out: Path) -> bytes:
+    time.sleep(3)  # overrides.csv is written soon after an action
+    return (out / "overrides.csv").read_bytes()
+
+
+def killed(out: Path, kills: int) -> None:
+    """Print how many answered decisions were lost in kills."""
+    answered: dict[str, str] = {}
+    lost = 0
+    rng = random.Random(1)
+    for _ in range(kills):
+        with review(out, killed=True) as server, client(server) as page:
+            sender = threading.Thread(target=_send, args=(page, rng.randrange(10**9), answered))
+            sender.start()
+            time.sleep(rng.uniform(0.05, 1.0))
+            os.kill(server.process.pid, signal.SIGKILL)
+            sender.join()
+        with review(out):
+            pass
+        lines = dict(line.split(",")[:2] for line in (out / "overrides.csv").read_text().splitlines()[1:])
+        lost += sum(lines.get(name) != verdict for name, verdict in answered.items())
+    row("kills with SIGKILL; answered decisions, lost", f"{kills}; {len(answered):,}, {lost}")
+
+
+def _send(page: httpx.Client, seed: int, answered: dict[str, str]) -> None:
+    rng = random.Random(seed)
+    while True:
+        number, verdict = rng.randrange(1000), rng.choice(["keep", "drop"])
+        try:
+            answer = page.post("/api/act", json={"by": "bench", "rows": [number], "action": verdict})
+        except httpx.HTTPError:
+            return
+        if answer.status_code == 200:
+            answered[answer.json()["tiles"][0]["name"]] = verdict
+
+
+@contextmanager
+def review(out: Path, killed: bool = False) -> Iterator[Server]:
+    """Context manager: a running server; ended with Ctrl-C, or dead already."""
+    began = time.perf_counter()
+    process = subprocess.Popen(curate("review", out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://\S+", line)
+        if found:
+            break
+    else:
+        raise RuntimeError("curate review ended without an address")
+    try:
+        yield Server(process, found[0], time.perf_counter() - began)
+    finally:
+        if not killed:
+            process.send_signal(signal.SIGINT)
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def client(server: Server) -> Iterator[httpx.Client]:
+    """Context manager: a client with the cookie."""
+    origin = server.address.partition("/?")[0]
+    with httpx.Client(base_url=origin, headers={"Origin": origin}, follow_redirects=True, timeout=60) as page:
+        page.get(server.address)
+        yield page
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Context manager: a browser without a window."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--window-size=1200,900",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def curate(*arguments: object) -> list[str]:
+    """Return the command line of `curate`."""
+    return [sys.executable, "-m", "curate.cli", *map(str, arguments)]
+
+
+def row(name: str, value: str) -> None:
+    """Print a row of the table."""
+    print(f"| {name} | {value} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
