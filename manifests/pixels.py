@@ -16,10 +16,11 @@ import numpy.typing as npt
 from manifests.errors import DatasetError
 from manifests.input import readable
 from manifests.layout import shard_file, shard_roots
-from manifests.locations import as_path
+from manifests.locations import ObjectPath, as_path
 from manifests.open_file import OpenFile, open_file
 
 _MAX_RUN_BYTES = 8 << 20
+_LOCAL_GAP, _REMOTE_GAP = 4 << 10, 256 << 10
 
 
 class Row(Protocol):
@@ -64,17 +65,19 @@ class PixelReader:
         lengths: Sequence[int] | npt.ArrayLike,
         crcs: Sequence[int] | npt.ArrayLike,
         *,
-        gap: int = 4096,
+        gap: int | None = None,
     ) -> list[bytes]:
         """Return encoded images of one shard, in the order of `offsets`; `crcs` are their CRC-32.
 
         Images at most `gap` bytes apart are read in one call of up to 8 MiB: between two images of one identity there
-        are only page headers, which cost less to read than another call.
+        are only page headers, which cost less to read than another call. Default: 4 KiB, in object stores 256 KiB.
         """
         starts: list[int] = np.asarray(offsets, np.int64).tolist()
         sizes: list[int] = np.asarray(lengths, np.int64).tolist()
         checksums: list[int] = np.asarray(crcs, np.int64).tolist()
         images = [b""] * len(starts)
+        if gap is None:
+            gap = _REMOTE_GAP if isinstance(self.root, ObjectPath) else _LOCAL_GAP
         for run in _runs(starts, sizes, gap):
             begin = starts[run[0]]
             data = self._pread(shard, begin, max(starts[index] + sizes[index] for index in run) - begin)

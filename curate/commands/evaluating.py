@@ -19,6 +19,7 @@ from curate.commands.options import (
     SourceOptions,
     calibration_of,
     default_root,
+    local_path,
     policy_of,
     with_options,
 )
@@ -27,7 +28,9 @@ from curate.commands.progress import ProgressBar
 
 def calibrate(
     source: Source,
-    out: Annotated[Path, typer.Option(help="The calibration to write, a JSON file for --calibration.")],
+    out: Annotated[
+        Path, typer.Option(callback=local_path, help="The calibration to write, a JSON file for --calibration.")
+    ],
     root: Root = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of photos to use, taken evenly from all persons.")] = 400,
     all_sharp: Annotated[
@@ -169,7 +172,9 @@ def _evaluate_discard(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier demo.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(callback=local_path, help="A new folder, or one of an earlier demo.")] = Path(
+        "demo"
+    ),
     limit: Annotated[int | None, typer.Option(min=1, help="About this many photos instead of 150.")] = None,
     device: Device = None,
 ) -> None:

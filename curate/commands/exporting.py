@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.commands.options import Dataset
+from curate.commands.options import Dataset, local_path
 from curate.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from curate.export.request import Format
 
 Out = Annotated[
-    Path, typer.Option(help="A new folder, or the one of the same export that was stopped, which then continues.")
+    Path,
+    typer.Option(
+        callback=local_path, help="A new folder, or the one of the same export that was stopped, which then continues."
+    ),
 ]
 SelectionOption = Annotated[
     Path | None,
@@ -72,7 +75,7 @@ def export_folder(dataset: Dataset, out: Out, masks: Masks = False, selection: S
 
 def export_list(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="The text file to write, NAME.txt.")],
+    out: Annotated[Path, typer.Option(callback=local_path, help="The text file to write, NAME.txt.")],
     selection: SelectionOption = None,
 ) -> None:
     """Write the kept photos as text, one a line.

@@ -12,7 +12,7 @@ import typer
 
 from curate.engines import ENGINES
 from curate.sources.layouts import LAYOUTS
-from manifests.locations import as_path
+from manifests.locations import ObjectPath, as_path
 
 if TYPE_CHECKING:
     from curate.decide.rules import Policy
@@ -31,6 +31,13 @@ def check_layout(name: str | None) -> str | None:
 def check_layout_or_dataset(name: str) -> str | None:
     """Return `name` if it is a layout or a folder; else a usage error."""
     return name if as_path(name).is_dir() else check_layout(name)
+
+
+def local_path(path: Path | None) -> Path | None:
+    """Return a path of a file system; a usage error for a URL of an object store."""
+    if path is not None and isinstance(as_path(path), ObjectPath):
+        raise typer.BadParameter(f"{as_path(path)} is in an object store: give a folder or file of a file system")
+    return path
 
 
 _SOURCE = typer.Argument(
@@ -69,6 +76,9 @@ Identities = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(help="The dataset's folder, or s3://, gs:// or az:// and a prefix. Default: curated/SOURCE."),
+]
+LocalDataset = Annotated[
+    Path, typer.Argument(callback=local_path, help="A curated dataset: the --out of `curate clean`, a folder.")
 ]
 Dataset = Annotated[
     Path, typer.Argument(callback=as_path, help="A curated dataset: the --out of `curate clean`, a folder or s3://...")

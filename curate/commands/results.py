@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate.commands.findings import print_findings
-from curate.commands.options import Dataset, Source
+from curate.commands.options import Dataset, Source, local_path
 from curate.commands.progress import ProgressBar
 
 
@@ -58,7 +58,9 @@ def verify(
 def convert(
     source: Source,
     root: Annotated[Path, typer.Option(help="The photos: a folder or an archive. Only read.")],
-    out: Annotated[Path, typer.Option(help="Folder of the JPEGs, in the same tree, with convert-report.csv.")],
+    out: Annotated[
+        Path, typer.Option(callback=local_path, help="Folder of the JPEGs, in the same tree, with convert-report.csv.")
+    ],
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality, as in libjpeg.")] = 95,
     subsampling: Annotated[
         str, typer.Option(help="Chroma subsampling: 4:4:4 keeps all colour, 4:2:2 and 4:2:0 are smaller.")
@@ -102,7 +104,7 @@ def convert(
 
 def merge(
     datasets: Annotated[list[Path], typer.Argument(help="Two or more curated datasets.")],
-    out: Annotated[Path, typer.Option(help="The merged dataset.")],
+    out: Annotated[Path, typer.Option(callback=local_path, help="The merged dataset.")],
     join: Annotated[bool, typer.Option("--join", help="Equal names in two datasets are the same person.")] = False,
 ) -> None:
     """Merge curated datasets. Pixels stay where they are; the merged manifest refers to them.

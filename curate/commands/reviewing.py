@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from curate.commands.options import CalibrationOption, Dataset, calibration_of, policy_of
+from curate.commands.options import CalibrationOption, LocalDataset, calibration_of, policy_of
 from curate.commands.progress import ProgressBar
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1. 0: any free one.")]
 
 
 def review(
-    dataset: Dataset,
+    dataset: LocalDataset,
     policy: Annotated[
         str | None,
         typer.Option(help="Decide by this policy first. Default: the one that the dataset was decided by."),
@@ -36,7 +36,7 @@ def review(
 
 
 def audit(
-    dataset: Dataset,
+    dataset: LocalDataset,
     photos: Annotated[int, typer.Option(help="Photos to draw of those that training uses.")] = 300,
     dropped: Annotated[int, typer.Option(help="Photos to draw of the dropped ones too.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from curate import clean
+from curate.application import app
 from curate.measure import MeasureRequest, plan
 from curate.measure import run as measure
 from curate.measure.measure import freeze
@@ -77,3 +79,10 @@ def test_a_dataset_is_the_same_in_an_object_store(
     assert (remote.out / "report" / "index.html").exists()
     assert verify(VerifyRequest(remote.out, photos=True)).problems == []
     assert run(StatusRequest(remote.out)).unfinished == []
+
+
+@pytest.mark.parametrize("words", ["export folder {data}", "convert folder --root {data}", "merge {data} {data}"])
+def test_what_is_written_to_file_systems_only(words: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*words.format(data=tmp_path).split(), "--out", "s3://bucket/out"])
+    assert done.exit_code == 2
+    assert "s3://bucket/out is in an object store: give a folder" in " ".join(done.output.replace("│", " ").split())
