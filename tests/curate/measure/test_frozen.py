@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from curate.application import app
 from curate.errors import DatasetError
 from curate.measure import MeasureRequest, plan, run, settings
 from curate.measure.measure import freeze
@@ -18,7 +20,7 @@ from manifests.errors import BusyError
 from manifests.layout import read_info
 from manifests.output import OutputLock
 from tests.curate.measure.test_measure import RecordingEngine
-from tests.samples.sources import MAKE
+from tests.samples.sources import MAKE, make_directory
 
 PHOTOS = tuple(f"{name}/{k}.jpg" for name in ("anna", "bert", "cleo", "dora") for k in range(3))
 
@@ -101,3 +103,27 @@ def test_a_dataset_whose_photos_are_gone(request_: MeasureRequest) -> None:
     shutil.rmtree(request_.root) if request_.root.is_dir() else request_.root.unlink()
     with pytest.raises(Exception, match=r"cannot be opened \(No such file"):
         plan(recorded_request(request_.out))
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    root, out = make_directory(tmp_path / "photos", *PHOTOS), tmp_path / "out"
+    runner = CliRunner()
+
+    def run_command(*words: object) -> tuple[int, str]:
+        done = runner.invoke(app, list(map(str, words)))
+        return done.exit_code, " ".join(done.output.split())
+
+    options = ("--models", "builtin", "--device", "cpu", "--workers", 1, "--buckets", 3, "--identities", "first")
+    code, text = run_command("plan", "folder", "--root", root, "--out", out, *options)
+    assert (code, text.endswith(f"12 photos of 4 people in 3 shards planned: {out}")) == (0, True), text
+    for words, message in (
+        (("--root", root), f"{out} is a dataset and records --root: leave them out"),
+        (("--part", "3/3"), "--part 3/3: i of i/n is from 0 to n - 1"),
+        (("--engine", "slurm"), "no engine is called 'slurm'; choose local, ray"),
+    ):
+        code, text = run_command("measure", out, *words)
+        assert (code, message in text) == (2, True), text
+    code, text = run_command("measure", "no-such-folder", "--part", "0/3")
+    assert (code, "no layout is called 'no-such-folder'" in text) == (2, True), text
+    code, text = run_command("status", out, "--planned", "--parts", 2)
+    assert (code, "missing: 3 shards, 12 photos" in text, "--array=0-1" in text) == (0, True, True), text
