@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUN := $(UV) run --frozen --all-extras
 DEMO ?= demo
 
-.PHONY: demo test lint docs bench gpu fuzz sbom setup wheel-test clean
+.PHONY: demo test lint docs bench floors gpu fuzz sbom setup wheel-test clean
 
 demo: setup  ## real faces with planted faults -> curate clean -> what was found; swaps
 	$(RUN) curate demo --out $(DEMO)
@@ -28,6 +28,9 @@ bench: setup  ## the figures of bench/RESULTS.md; needs SWAPSET_DATA
 
 gpu: setup  ## every GPU path against the CPU, then throughput; exit code 1 where one differs
 	$(RUN) python -m bench.gpu
+
+floors: setup  ## ratios of CPU time that no change may fall below, bench/floors.toml
+	OMP_NUM_THREADS=1 $(RUN) python -m bench.floors
 
 fuzz: setup  ## 2,000 mutated files of every kind; finds in build/fuzz
 	OMP_NUM_THREADS=1 $(RUN) python -m bench.fuzz --cases 2000

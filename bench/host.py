@@ -31,10 +31,11 @@ from curate.faces.faces import Faces
 from curate.faces.models import Models, load, resolve
 from curate.measure.encoding import encode_crops, encode_label_maps
 from curate.measure.inputs import FaceInputs, PhotoInputs
+from curate.measure.job import MeasureJob, Shard
 from curate.measure.settings import MeasureSettings
-from curate.measure.shards import MeasureJob, Shard, ShardWorker
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import MEASURES
+from curate.measure.worker import ShardWorker
 from manifests.landmarks import TEMPLATES
 
 COLLECTIONS = {
@@ -108,7 +109,7 @@ def shard_of(paths: list[Path], folder: Path) -> tuple[MeasureJob, Shard]:
         threads=1,
         embedder_id="fixed",
     )
-    return job, Shard(0, ("person",), len(paths), "faces", "embeddings")
+    return job, Shard(0, ("person",), len(paths), "settings", "faces", "embeddings")
 
 
 def measure(job: MeasureJob, shard: Shard, answers: FixedAnswers) -> tuple[float, float]:
