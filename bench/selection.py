@@ -14,17 +14,22 @@ Protocol: of measured datasets, every person with at least twice as many kept ph
 Means over people, with 95% intervals of the difference to random by bootstrap over people. Random: mean of 10 draws.
 "binned" follows the published description of DeepFaceLab's `final`: equal shares of 128 yaw bins, of each the sharpest
 ten times its share, then pitch bins in turn, each time the photo least like those chosen before.
+
+Strangers: 2% photos of another person are added to each person's; the share of them among the chosen photos.
 """
 
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
+import curate.select.choose as choice
 from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates, worker_threads
 from curate.select.cells import AXES
 from curate.select.choose import choose
@@ -98,6 +103,30 @@ def compare(people: list[Candidates], count: int) -> dict[str, Floats]:
     return results
 
 
+def planted(people: list[Candidates], count: int, share: float) -> tuple[float, float, float]:
+    """Share of strangers among the candidates, and among the chosen photos without and with the term for outliers.
+
+    Photos of the person after next, drawn at random, are added to those of each person.
+    """
+    random = np.random.default_rng(0)
+    outlier = choice.OUTLIER
+    found = []
+    for index, person in enumerate(people):
+        other = people[(index + 2) % len(people)]
+        strangers = other.take(random.permutation(len(other))[: max(1, round(share * len(person)))])
+        names = [field.name for field in fields(Candidates)[1:]]
+        rows = pa.concat_tables([person.rows, strangers.rows])
+        mixed = Candidates(rows, *(np.concatenate([getattr(f, name) for f in (person, strangers)]) for name in names))
+        shares = [len(strangers) / len(mixed)]
+        for weight in (0.0, outlier):
+            choice.OUTLIER = weight
+            shares.append(float((choose(mixed, count).rows >= len(person)).mean()))
+        found.append(shares)
+    choice.OUTLIER = outlier
+    pool, without, with_term = np.mean(found, 0)
+    return float(pool), float(without), float(with_term)
+
+
 def difference(values: Floats, baseline: Floats) -> str:
     """95% interval of the mean difference over people."""
     draws = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
@@ -125,6 +154,9 @@ def main() -> None:
             for name, values in results.items():
                 cells = " | ".join(f"{value:.3f}" for value in values.mean(0))
                 print(f"| {path.name} | {len(people)} | {count} | {name} | {cells} |")
+            pool, without, with_term = planted(people, count, 0.02)
+            strangers = f"strangers: {pool:.3f} of the photos, {without:.3f} of the chosen ones without the term"
+            print(f"| {path.name} | {len(people)} | {count} | {strangers}, {with_term:.3f} with it |")
             intervals = [difference(results["select"][:, k], results["random"][:, k]) for k in range(len(METRICS))]
             print(f"| {path.name} | {len(people)} | {count} | select - random | {' | '.join(intervals)} |")
 
