@@ -29,7 +29,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import curate.select.choose as choice
+import curate.select.choose as choosing
 from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates, worker_threads
 from curate.select.cells import AXES
 from curate.select.choose import choose
@@ -109,7 +109,7 @@ def planted(people: list[Candidates], count: int, share: float) -> tuple[float, 
     Photos of the person after next, drawn at random, are added to those of each person.
     """
     random = np.random.default_rng(0)
-    outlier = choice.OUTLIER
+    outlier = choosing.OUTLIER
     found = []
     for index, person in enumerate(people):
         other = people[(index + 2) % len(people)]
@@ -119,10 +119,10 @@ def planted(people: list[Candidates], count: int, share: float) -> tuple[float, 
         mixed = Candidates(rows, *(np.concatenate([getattr(f, name) for f in (person, strangers)]) for name in names))
         shares = [len(strangers) / len(mixed)]
         for weight in (0.0, outlier):
-            choice.OUTLIER = weight
+            choosing.OUTLIER = weight
             shares.append(float((choose(mixed, count).rows >= len(person)).mean()))
         found.append(shares)
-    choice.OUTLIER = outlier
+    choosing.OUTLIER = outlier
     pool, without, with_term = np.mean(found, 0)
     return float(pool), float(without), float(with_term)
 
