@@ -1,6 +1,6 @@
 // The audit page: one photo of the draw, one key.
 
-import { get, post, Refused } from "./server.js";
+import { get, Lost, post, Refused } from "./server.js";
 import * as view from "./view.js";
 import { $, element } from "./view.js";
 
@@ -68,7 +68,7 @@ function undo() {
 
 let timer = 0;
 function refused(error) {
-  if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
+  if (!(error instanceof Refused) && !(error instanceof Lost)) throw error;
   $("toast").textContent = error instanceof Refused ? error.message : "The server does not answer. What was judged is saved; start `curate audit` again.";
   $("toast").hidden = false;
   clearTimeout(timer);

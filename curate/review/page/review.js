@@ -3,6 +3,7 @@
 import { lasso } from "./lasso.js";
 import { get, listen, me, post, Refused } from "./server.js";
 import * as view from "./view.js";
+import { lost, refused, say, showProblem } from "./message.js";
 import { $, element } from "./view.js";
 
 let state = null; // the dataset, its counts and queues
@@ -135,7 +136,7 @@ function render() {
 
 function section(group, k) {
   const pair = shown.kind === "pair";
-  const title = pair ? group.title : headings()[k];
+  const title = pair ? group.title : view.headings(shown.kind, queue)[k];
   const more = group.total > group.photos.length ? `, ${group.photos.length} shown` : "";
   const grid = element("div", { class: k && !pair ? "grid small" : "grid" }, ...group.photos.map((tile) => {
     const made = view.tileElement(state.version, tile);
@@ -145,13 +146,6 @@ function section(group, k) {
   const made = element("section", {}, element("h2", {}, `${title} (${view.number(group.total)})${more}`), grid);
   made.hidden = !group.photos.length;
   return made;
-}
-
-function headings() {
-  if (shown.kind === "copies") return ["The same picture?"];
-  if (queue === "second") return ["Second person", "First person, and neither"];
-  if (queue === "doubtful") return ["Doubtful", "Others"];
-  return ["In this queue", "Others"];
 }
 
 function showNumbers() {
@@ -234,7 +228,7 @@ async function decide(name) {
   selected.clear();
   everything = false;
   apply(change);
-  say(`${describe(change)} · U undoes`);
+  say(`${view.describe(change)} · U undoes`);
   if (whole) return openQueue(queue);
   await advance(shown.kind === "copies" || name === "join" || name === "apart");
 }
@@ -266,7 +260,7 @@ const inQueue = (tile) => matchingTiles().includes(tile);
 async function undo() {
   const change = await post("undo", { by: me });
   apply(change);
-  say(describe(change));
+  say(view.describe(change));
   const rows = new Set(change.rows);
   const place = tiles.findIndex((tile) => rows.has(tile.row));
   if (place >= 0) {
@@ -278,15 +272,6 @@ async function undo() {
   if (back < 0) return;
   await show(back, change.rows[0]);
   showLeft(false);
-}
-
-function describe(change) {
-  if (change.action === "by hand") return "changed by hand";
-  const verbs = { keep: "Kept", drop: "Dropped", move: "Moved", split: "Split off", reset: "Reset", undo: "Undone", not_copy: "Another picture" };
-  if (change.action === "join") return "One person";
-  if (change.action === "apart") return "Two persons";
-  const words = `${verbs[change.action] ?? change.action}: ${view.plural(change.photos, "photo")}`;
-  return ["move", "split"].includes(change.action) && change.person ? `${words} to ${change.person.name}` : words;
 }
 
 function apply(change) {
@@ -307,21 +292,6 @@ function apply(change) {
     showNumbers();
     for (const [row, made] of elements) made.classList.toggle("selected", selected.has(row));
   }
-}
-
-function refused(error) {
-  if (error instanceof Refused) return say(error.message, true);
-  if (error instanceof TypeError) return lost();
-  throw error;
-}
-
-let timer = 0;
-function say(text, isRefusal = false) {
-  $("toast").textContent = text;
-  $("toast").classList.toggle("refused", isRefusal);
-  $("toast").hidden = false;
-  clearTimeout(timer);
-  timer = setTimeout(() => { $("toast").hidden = true; }, isRefusal ? 6000 : 2500);
 }
 
 // Selection
@@ -355,21 +325,6 @@ function move(step, extend) {
   select(tiles.slice(Math.min(anchor, focus), Math.max(anchor, focus) + 1).map((tile) => tile.row));
 }
 
-// The step to the photo above or below, by where it is drawn.
-function vertical(direction) {
-  const box = elementOf(focused()).getBoundingClientRect();
-  let best = 0;
-  let distance = Infinity;
-  tiles.forEach((tile, place) => {
-    const other = elementOf(tile)?.getBoundingClientRect();
-    if (!other) return;
-    const down = direction * (other.top - box.top);
-    const far = down * 4 + Math.abs(other.left - box.left);
-    if (down > 8 && far < distance) [best, distance] = [place - focus, far];
-  });
-  return best;
-}
-
 // The photo at large
 
 async function openLoupe() {
@@ -399,7 +354,7 @@ const KEYS = {
   j: () => act("join"), x: () => act("apart"), u: () => act("undo"),
   n: () => at + 1 < screens.length && show(at + 1), p: () => at > 0 && show(at - 1),
   arrowright: (shift) => step(1, shift), arrowleft: (shift) => step(-1, shift),
-  arrowdown: (shift) => step(vertical(1), shift), arrowup: (shift) => step(vertical(-1), shift),
+  arrowdown: (shift) => step(view.rowStep(tiles, elements, focus, 1), shift), arrowup: (shift) => step(view.rowStep(tiles, elements, focus, -1), shift),
   " ": () => focused() && select([focused().row], !selected.has(focused().row)),
   enter: () => ($("loupe").hidden ? openLoupe() : close()), escape: close, "?": toggleHelp, "/": () => $("terms").focus(),
 };
@@ -438,19 +393,12 @@ $("filter").onsubmit = (event) => {
   openQueue($("terms").value ? `filter:${$("terms").value}` : "doubtful");
 };
 
-function showProblem(text) {
-  $("problem").textContent = text;
-  $("problem").hidden = !text;
-}
-
-const lost = () => showProblem("The server does not answer. What was shown as decided is saved; start `curate review` again.");
-
 listen(
   (change) => {
     if (change.by === me) return;
     apply(change);
     showFocused();
-    say(`${change.by ? "Another window" : "overrides.csv"}: ${describe(change)}`);
+    say(`${change.by ? "Another window" : "overrides.csv"}: ${view.describe(change)}`);
   },
   () => start().catch(lost),
   lost,

@@ -4,6 +4,10 @@
 export const me = sessionStorage.me ??= crypto.randomUUID();
 
 export class Refused extends Error {}
+export class Lost extends Error {}
+
+// `fetch` fails with a TypeError where the server does not answer.
+const request = (...values) => fetch(...values).catch(() => { throw new Lost(); });
 
 async function answer(response) {
   const values = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
@@ -11,10 +15,10 @@ async function answer(response) {
   return values;
 }
 
-export const get = async (path, query = {}) => answer(await fetch(`/api/${path}?${new URLSearchParams(query)}`));
+export const get = async (path, query = {}) => answer(await request(`/api/${path}?${new URLSearchParams(query)}`));
 
 export const post = async (path, values) =>
-  answer(await fetch(`/api/${path}`, {
+  answer(await request(`/api/${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(values),

@@ -135,3 +135,36 @@ export const help = () => element("div", {}, element("h1", {}, "Keys"),
   element("table", {}, element("tbody", {}, ...KEYS.map(([keys, text]) => element("tr", {},
     element("td", {}, ...keys.split("  ").flatMap((key) => [kbd(key), " "])), element("td", {}, text))))),
   element("p", { class: "soft" }, "Actions happen at once and are saved before the page shows them. Everything can be undone."));
+
+export function describe(change) {
+  if (change.action === "by hand") return "changed by hand";
+  const verbs = { keep: "Kept", drop: "Dropped", move: "Moved", split: "Split off", reset: "Reset", undo: "Undone", not_copy: "Another picture" };
+  if (change.action === "join") return "One person";
+  if (change.action === "apart") return "Two persons";
+  const words = `${verbs[change.action] ?? change.action}: ${plural(change.photos, "photo")}`;
+  return ["move", "split"].includes(change.action) && change.person ? `${words} to ${change.person.name}` : words;
+}
+
+// The headings of the groups of a screen.
+export function headings(kind, queue) {
+  if (kind === "copies") return ["The same picture?"];
+  if (queue === "second") return ["Second person", "First person, and neither"];
+  if (queue === "doubtful") return ["Doubtful", "Others"];
+  return ["In this queue", "Others"];
+}
+
+// The step to the photo above or below, by where it is drawn.
+export function rowStep(tiles, elements, focus, direction) {
+  const box = elements.get(tiles[focus]?.row)?.getBoundingClientRect();
+  if (!box) return 0;
+  let best = 0;
+  let distance = Infinity;
+  tiles.forEach((tile, place) => {
+    const other = elements.get(tile.row)?.getBoundingClientRect();
+    if (!other) return;
+    const down = direction * (other.top - box.top);
+    const far = down * 4 + Math.abs(other.left - box.left);
+    if (down > 8 && far < distance) [best, distance] = [place - focus, far];
+  });
+  return best;
+}
