@@ -72,6 +72,22 @@ def test_a_batch_that_exceeds_memory_is_measured_in_parts(source: Source, entrie
     np.testing.assert_allclose(boxes, whole.faces.box, atol=1e-2)
 
 
+def test_batches_in_flight_keep_their_order_and_their_bytes(
+    source: Source, entries: list[Entry], models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.measure.photos.BATCH_PHOTOS", 2)
+    one, many = (list(Pipeline(source, models, MeasureSettings(), threads)(entries)) for threads in (1, 8))
+    assert [photo.entry for batch in many for photo in batch.photos] == entries
+    assert len(one) == len(many) == 4
+    for first, second in zip(one, many, strict=True):
+        assert first.crops == second.crops
+        assert first.masks == second.masks
+        np.testing.assert_array_equal(first.embeddings, second.embeddings)
+        assert first.columns.keys() == second.columns.keys()
+        for name, values in first.columns.items():
+            np.testing.assert_array_equal(values, second.columns[name])
+
+
 def test_a_photo_that_exceeds_memory_is_an_error(source: Source, entries: list[Entry], models: Models) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         list(Pipeline(source, with_memory_for(0, models), MeasureSettings())(entries))
