@@ -92,7 +92,8 @@ class Scene:
 
     def check_names(self, expected: Undisturbed, when: str) -> None:
         """Whether every file with a final name is what is expected there."""
-        wrong = [name for name, held in self.command.contents(self.out).items() if expected.contents.get(name) != held]
+        contents = {k: held for k, held in self.command.contents(self.out).items() if k not in self.command.replaced}
+        wrong = [name for name, held in contents.items() if expected.contents.get(name) != held]
         if wrong:
             self.fault(f"{when}: wrong under a final name: {', '.join(wrong)}")
 

@@ -58,6 +58,7 @@ class WritingCommand:
         before: called with the same two, it writes what OUT holds before the command.
         progress: files that may differ between an interrupted and an undisturbed run: logs and records of progress.
         timed: files whose contents hold durations: they must be there, and whole.
+        replaced: files that are written several times: only the last content is expected.
         reads: folder of source photos below the inputs that the command reads, for sources that change; "" for none.
     """
 
@@ -67,6 +68,7 @@ class WritingCommand:
     before: Callable[[Path, Path], object] | None = None
     progress: tuple[str, ...] = ()
     timed: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
     reads: str = ""
 
     def spawn(self, inputs: Path, out: Path, log: Path) -> int:
@@ -291,6 +293,7 @@ COMMANDS = {
                 "--export", o / "segmenter.safetensors",
             ],
             progress=("log.jsonl",),
+            replaced=("last.pt",),
         ),
         WritingCommand("verify", "simswap", lambda i, _: ["verify", i / "swapped"]),
     )

@@ -262,12 +262,13 @@ def normalise(crops: Tensor) -> Tensor:
 
 
 def shuffled(rows: Tensor, batch: int, images_before: int, seed: int) -> Iterator[Tensor]:
-    """Endless batches of rows, epoch after epoch, from the start of the epoch that `images_before` images reach."""
-    epoch = images_before // len(rows)
+    """Endless batches of rows, epoch after epoch, from the batch on that follows `images_before` images."""
+    batches = len(rows) // batch
+    epoch, done = divmod(images_before // batch, batches)
     while True:
         order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed + epoch))]
-        yield from order[: len(rows) // batch * batch].view(-1, batch)
-        epoch += 1
+        yield from order[: batches * batch].view(-1, batch)[done:]
+        epoch, done = epoch + 1, 0
 
 
 def append(log: Path, record: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST, PARENT, NONE = "first", "parent", "none"
 _SAMPLE_FOLDERS = 8
+_MAX_WRAPPERS = 8
 _GENERIC = frozenset(("images", "image", "imgs", "img", "photos", "pictures", "faces", "data", "jpg", "jpeg", "png"))
 Folders = dict[str, list[tuple[str, str | None]]]
 """Identity -> its folders and their splits."""
@@ -111,17 +112,18 @@ class Folder(Layout):
                 "reads each folder as a person"
             )
             return
-        if base and split_name(base) is None:
+        base_split = split_name(base.rpartition("/")[2])
+        if base and base_split is None:
             self._notes.append(
-                f"all photos are below {base}: its folders are read as people; --identities first reads {base} as one "
-                "person"
+                f"all photos are below {base}: its folders are read as people; --identities first reads "
+                f"{base.partition('/')[0]} as one person"
             )
         names = self.store.folders(base)
         splits = [name for name in names if split_name(name)]
         if not splits:
             self._require_people([join(base, name) for name in names])
-            self._read_people(base, split_name(base))
-            if split_name(base):
+            self._read_people(base, base_split)
+            if base_split:
                 self._notes.append(_read_as_splits([base]))
             self._note_depth(base, names)
             return
@@ -141,17 +143,31 @@ class Folder(Layout):
         self._notes.append(_read_as_splits(nested))
 
     def _base(self) -> str:
-        """Return the folder that wraps everything, "" where there is none."""
+        """Return the folder that wraps everything, "" where there is none; of several around another the innermost."""
         base = self.store.top
-        if not base and not self._has_loose(""):
-            names = self.store.folders("")
-            if len(names) == 1 and not self._has_loose(names[0]) and self.store.folders(names[0]):
-                base = names[0]
+        for _ in range(_MAX_WRAPPERS):
+            names = [] if self._has_loose(base) else self.store.folders(base)
+            inner = join(base, names[0]) if len(names) == 1 else ""
+            # A folder around one person's photos is no wrapper, and splits below the first folder are read as such.
+            if not inner or self._has_loose(inner) or not self.store.folders(inner) or (base and split_name(names[0])):
+                break
+            base = inner
         return base
 
     def _note_depth(self, base: str, names: list[str]) -> None:
-        """Add a note where the first folders hold only folders: categories ("actors"), or people with albums."""
-        if names and all(self._holds_folders_only(join(base, name)) for name in names[:_SAMPLE_FOLDERS]):
+        """Add a note where there are no folders, or the first ones hold only folders: categories, or albums."""
+        if not names:
+            self._notes.append(
+                "there is no folder per person: photos are read without identities; --identities takes them from a "
+                "file, or with regex:EXPRESSION from the names of the photos"
+            )
+            return
+        sample = [join(base, name) for name in names[:_SAMPLE_FOLDERS]]
+        if any(self._has_loose(folder) or not self.store.folders(folder) for folder in sample):
+            return
+        # One folder in each, of the same name everywhere ("images"), is neither a person nor an album.
+        inner = {tuple(self.store.folders(folder)) for folder in sample}
+        if len(inner) > 1 or len(next(iter(inner))) > 1:
             shown = f"{', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
             self._notes.append(
                 f"{shown} hold folders and no photos: read as people; --identities parent reads the folder that holds "
@@ -173,9 +189,6 @@ class Folder(Layout):
                 f"{self.store.root} holds photos in {', '.join(sorted(generic))} and no folder per person beside: "
                 f"--identities {option}, --identities first reads the first folders as people"
             )
-
-    def _holds_folders_only(self, folder: str) -> bool:
-        return not self._has_loose(folder) and len(self.store.folders(folder)) > 1
 
     def _has_loose(self, folder: str) -> bool:
         return bool(self.store.photos(folder, deep=False))

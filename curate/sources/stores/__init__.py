@@ -48,10 +48,23 @@ def open_store(root: Path) -> Store:
             f"{root} is one object: archives are read from a file system only; copy it to a disk, or unpack it and "
             "give the prefix of the photos"
         )
-    for store in STORES.values():
+    for name, store in STORES.items():
         if store.accepts(root):
-            return store(root)
+            return _open_below(root) if name == "directory" else store(root)
     raise SourceError(_reason(root))
+
+
+def _open_below(root: Path) -> Store:
+    """Open the archives in the only folder of a directory (`data/*.parquet` of a repository), else the directory."""
+    try:
+        folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:  # reported by the store
+        folders = []
+    if len(folders) == 1:
+        for name in ("recordio", "webdataset", "parquet"):
+            if STORES[name].accepts(folders[0]):
+                return STORES[name](folders[0])
+    return DirectoryStore(root)
 
 
 def _reason(root: Path) -> str:

@@ -118,3 +118,13 @@ def test_text_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": images, "label": texts}), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match="cannot be read as Parquet"):
         open_source("folder", tmp_path / "a.parquet")
+
+
+def test_the_files_of_a_repository_are_in_its_only_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "README.md").write_text("a dataset card")
+    write(
+        tmp_path / "data" / "train-00000-of-00001.parquet", [image(b"a"), image(b"b")], label=pa.array(["anna", "bo"])
+    )
+    assert open_source("folder", tmp_path).identities() == ["anna", "bo"]

@@ -131,6 +131,12 @@ def test_folders_with_a_name_that_is_no_person_are_refused(
         (["actors/al/1.jpg", "actors/bo/1.jpg", "actresses/ann/1.jpg", "actresses/bea/1.jpg"], "actors, actresses hold "
          "folders and no photos: read as people; --identities parent reads the folder that holds each photo as its "
          "person"),
+        (["a/set/al/1.jpg", "a/set/bo/1.jpg"], "all photos are below a/set: its folders are read as people; "
+         "--identities first reads a as one person"),
+        (["A/Anna/1.jpg", "B/Bert/1.jpg"], "A, B hold folders and no photos: read as people; --identities parent reads "
+         "the folder that holds each photo as its person"),
+        (["anna_1.jpg", "bo_1.jpg"], "there is no folder per person: photos are read without identities; --identities "
+         "takes them from a file, or with regex:EXPRESSION from the names of the photos"),
         (["set/00000/00000.png", "set/01000/01000.png"], "numbered photos in folders of a thousand, as in FFHQ: read "
          "without identities; --identities first reads each folder as a person"),
         (["0000/0.png", "1000/1000.png"], "numbered photos in folders of a thousand, as in FFHQ: read without "
@@ -158,7 +164,7 @@ def test_folders_that_vggface2_does_not_read_are_named(tmp_path: Path, store: st
     ("paths", "option"),
     [
         (["al/1.jpg", "bo/1.jpg"], None), (["train/al/1.jpg", "val/bo/1.jpg"], None),
-        (["a/b/al/1.jpg", "a/b/bo/1.jpg"], "parent"), (["1.jpg"], "none"), (["train/1.jpg", "val/2.jpg"], "none"),
+        (["a/b/al/1.jpg", "a/b/bo/1.jpg"], None), (["1.jpg"], "none"), (["train/1.jpg", "val/2.jpg"], "none"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("store", TREE_STORES)
@@ -171,6 +177,12 @@ def test_the_command_that_a_refusal_of_vggface2_advises_works(
     assert f"`curate clean folder --root {root}{f' --identities {option}' if option else ''}`" in str(refusal.value)
     expected = {"."} if option == "none" else {"al", "bo"}
     assert people(open_source("folder", root, option)).keys() == expected
+
+
+@pytest.mark.parametrize("store", TREE_STORES)
+def test_a_folder_of_one_name_in_each_person_is_no_person(tmp_path: Path, store: str) -> None:
+    source = open_source("folder", MAKE[store](tmp_path / "set", "al/images/1.jpg", "bo/images/1.jpg"))
+    assert (people(source).keys(), source.notes()) == ({"al", "bo"}, [])
 
 
 def test_other_layouts_refuse_the_option(tmp_path: Path) -> None:

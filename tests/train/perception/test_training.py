@@ -1,6 +1,7 @@
 """A run of the segmenter's training on random photos: log, checkpoint, resume and export."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from curate.faces.segment import CLASSES, read_weights
 from train.errors import CheckpointError
 from train.perception.recipe import FINE_TUNING
 from train.perception.segmenter import export
-from train.perception.training import SegmenterOptions, train
+from train.perception.training import SegmenterOptions, shuffled, train
 
 
 def write_photos(root: Path) -> None:
@@ -109,3 +110,11 @@ def test_a_checkpoint_that_cannot_be_continued_is_one_line(
         torch.save(state, options.checkpoint)
     with pytest.raises(CheckpointError, match=message):
         train(options)
+
+
+def test_a_continued_run_has_the_batches_of_an_undisturbed_one() -> None:
+    rows = torch.arange(11)
+    whole = list(islice(shuffled(rows, 4, 0, seed=3), 7))
+    for done in (1, 2, 5):
+        continued = list(islice(shuffled(rows, 4, 4 * done, seed=3), 7 - done))
+        assert torch.equal(torch.stack(continued), torch.stack(whole[done:]))
