@@ -159,6 +159,9 @@ class SegmenterTraining:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.images, options.images, options.warmup, options.rate)
         self.network.train()
+        torch.manual_seed(
+            (options.seed << 32) + self.images
+        )  # dropout of a continued run is that of an undisturbed one
         with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
             logits = self.network(batch.crops)
         logits = F.interpolate(logits.float(), size=batch.labels.shape[-2:], mode="bilinear", align_corners=False)
