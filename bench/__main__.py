@@ -40,6 +40,7 @@ BENCHMARKS = {
     "watermark, unmarked photos": ["bench.watermark", "unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
     "smoothing": ["bench.smoothing"],
+    "review page": ["bench.review"],
     "audit": ["bench.audit", "--audits", "1000"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
     "kills of parts": ["bench.parts", "kills", "--kills", "24"],
