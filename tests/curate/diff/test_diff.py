@@ -45,7 +45,9 @@ def test_a_policy_and_a_view_decided_by_it_give_the_same_differences(cleaned: Cl
     assert all("too_small" in row["reasons_after"] for row in table.values() if row["after"] == "drop")
     assert f"{by_policy.flips.changed} of {len(before)} photos have another verdict" in by_policy.lines()
     page = Page(tmp_path / "a/index.html")
-    assert "min_eye_distance2060" in page.text.replace("\n", "")
+    keys = [{key.name: key.value for key in policy.describe()} for policy in (Policy(), STRICTER)]
+    default, stricter = (values["min_eye_distance"] for values in keys)
+    assert f"min_eye_distance{default}{stricter}" in page.text.replace("\n", "")
     assert {image["src"] for image in page.all("img")} == {
         f"pictures/{path.name}" for path in (tmp_path / "a/pictures").iterdir()
     }
