@@ -22,6 +22,8 @@ def _uncertain_person(photos: Columns, policy: "Policy") -> Flags:
     # Of two folders of one person, either may be the nearer one.
     elsewhere = (photos.number("margin") < 0) & ~photos.alike("nearest_identity", "same_person_as")
     doubtful |= elsewhere & (wrong >= policy.review_nearer_identity) & (wrong < policy.max_wrong_person)
+    several = photos.number("face_count") > 1
+    doubtful |= several & (wrong >= policy.review_several_faces) & (wrong < policy.max_wrong_person)
     return ~photos.equal("identity", NO_IDENTITY) & doubtful & ~_second_person(photos, policy)
 
 
@@ -50,8 +52,15 @@ IDENTITY_RULES = (
     Rule(
         "uncertain_person",
         "the face may show another person than its identity",
-        ("identity", "wrong_person", "margin", "nearest_identity", "same_person_as", "person_group"),
-        ("review_wrong_person", "max_wrong_person", "review_nearer_identity", "review_second_person", "keep_review"),
+        ("identity", "wrong_person", "margin", "nearest_identity", "same_person_as", "person_group", "face_count"),
+        (
+            "review_wrong_person",
+            "max_wrong_person",
+            "review_nearer_identity",
+            "review_several_faces",
+            "review_second_person",
+            "keep_review",
+        ),
         _uncertain_person,
         "review",
         shown=("wrong_person", "own_similarity", "nearest_similarity"),

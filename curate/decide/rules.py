@@ -108,6 +108,13 @@ class Policy(TypedToml):
         "the same for a face that is more similar to another identity than to its own; 1.01 reviews none",
         "probability",
     )
+    review_several_faces: float = number(
+        0.005,
+        0,
+        1.01,
+        "the same for the main face of a photo that shows several, where it may be the wrong one; 1.01 reviews none",
+        "probability",
+    )
     review_second_person: bool = switch(
         True, "where an identity shows two persons, review the smaller group instead of dropping it as another person"
     )

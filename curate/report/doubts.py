@@ -31,7 +31,7 @@ NUMBERS = (
 COLUMNS = ("image_id", "identity", "verdict", "verdict_source", "reasons", "margin", "same_person_as", *NUMBERS)
 """Columns of the manifest that `find_doubts` reads, with those of the charts."""
 
-SEVERAL_FACES = 0.005
+SEVERAL_FACES = Policy().review_several_faces
 """Probability of another person from which the choice of a face among several is doubtful."""
 
 OTHER_PERSON = "other_person"

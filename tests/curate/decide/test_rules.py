@@ -51,6 +51,7 @@ def test_a_measurement_beyond_its_threshold_gives_its_reason_and_no_other(change
         ({"wrong_person": 0.1}, "uncertain_person"),
         ({"wrong_person": 0.49}, "uncertain_person"),
         ({"wrong_person": 0.011, "margin": -0.01, "nearest_identity": "bert"}, "uncertain_person"),
+        ({"wrong_person": 0.006, "face_count": 3}, "uncertain_person"),
         ({"wrong_person": 0.9, "person_group": 2}, "second_person"),
     ],
 )
@@ -64,6 +65,7 @@ def test_a_doubt_is_reviewed_not_dropped(changes, reason):
     [
         {},
         {"person_group": 1},
+        {"wrong_person": 0.004, "face_count": 3},
         {"wrong_person": 0.009, "margin": -0.01, "nearest_identity": "bert"},
         {"margin": -0.01, "nearest_identity": "bert", "same_person_as": "bert"},  # two folders of one person
         {"identity": ".", "wrong_person": 0.3, "margin": -0.5},
