@@ -14,7 +14,7 @@ from curate.report.sheets import format_number
 from curate.review.index import NONE, OPEN_DOUBT, PhotoIndex, undecided
 from curate.review.queues import COPIES, matches, title_of
 from curate.review.session import Review
-from manifests.schema import BOX, LANDMARKS, VERDICTS
+from manifests.schema import BOX, LANDMARKS, REASONS, VERDICTS
 from manifests.schema import MANIFEST as COLUMNS
 
 Rows = npt.NDArray[np.int64]
@@ -27,6 +27,7 @@ HEADS = 6
 """Photos that stand for an identity: those nearest to its centroid."""
 
 _SHOWN = {rule.reason: rule.shown for rule in RULES}
+_OF_PERSON = sum(1 << REASONS.index(reason) for reason in ("other_person", "uncertain_person"))
 _HIDDEN = {"edge_grid", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length", "mask_crc"}
 
 
@@ -184,9 +185,9 @@ def _explained(review: Review, rows: Rows) -> list[Values]:
 
 
 def _suggestion(index: PhotoIndex, row: int) -> int:
-    """The identity that a photo may belong to: the suggested one, or the nearest one where the photo is open."""
+    """The identity that a photo may belong to: the suggested one, or the nearest one of a doubtful person."""
     suggested = int(index.suggested[row])
-    if suggested == NONE and index.doubt[row] >= OPEN_DOUBT:
+    if suggested == NONE and index.reasons[row] & _OF_PERSON:
         suggested = int(index.nearest[row])
     return suggested if suggested != index.identity[row] else NONE
 
