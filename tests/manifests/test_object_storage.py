@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DecodeError, SourceError
-from curate.sources import open_source
+from curate.sources import decode_name, open_source
 from manifests import object_storage
 from manifests.errors import DatasetError, OutputError
 from manifests.locations import ObjectPath, as_path
@@ -20,7 +20,7 @@ from manifests.schema import arrow_schema
 from manifests.writer import write_table
 from tests.samples.dataset import write_dataset
 from tests.samples.object_store import FaultyServer, object_store
-from tests.samples.sources import listed, make_directory
+from tests.samples.sources import COLLECTIONS, listed, make_directory
 
 pytest.importorskip("moto.server")
 
@@ -182,6 +182,18 @@ def test_photos_are_listed_and_read(store: ObjectPath, tmp_path: Path) -> None:
     (store / "anna/1.jpg").unlink()
     with pytest.raises(DecodeError, match="cannot be read: it does not exist"):
         source.read(local.entries("anna")[0])
+
+
+@pytest.mark.parametrize("layout", COLLECTIONS)
+def test_a_collection_is_the_same_as_in_a_directory(store: ObjectPath, tmp_path: Path, layout: str) -> None:
+    names = [decode_name(image_id).decode(errors="replace") for ids in COLLECTIONS[layout].values() for image_id in ids]
+    folder = make_directory(tmp_path / "photos", *names)  # keys of objects are UTF-8
+    upload(folder, store)
+    source, local = open_source(layout, store), open_source(layout, folder)
+    assert listed(source) == listed(local)
+    for identity in local.identities():
+        for entry, same in zip(source.entries(identity), local.entries(identity), strict=True):
+            assert source.read(entry) == local.read(same)
 
 
 def test_what_is_no_collection(store: ObjectPath, tmp_path: Path) -> None:

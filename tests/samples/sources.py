@@ -88,6 +88,26 @@ def make_parquet(folder: Path, *names: str) -> Path:
     return folder
 
 
+COLLECTIONS = {
+    "folder": {
+        ".": ["loose.gif"],
+        "al": ["al/deep/er/1.png", "al/x.webp"],
+        "bo": ["bo/2.JPG", "bo/50%2541.jpg"],
+        "al-b": ["al-b/1.jpg"],
+        "ren%E9": ["ren%E9/%FF.jpg"],
+    },
+    "sjtu": {
+        ".": ["007.png"],
+        "li": ["li_1.png", "li_2.png"],
+        "zhang": ["zhang/1.png", "zhang/old/3.png", "zhang_0002.png"],
+    },
+    "vggface2": {
+        "n000002": ["test/n000002/0001_01.jpg", "train/n000002/0001_01.jpg"],
+        "n000009": ["train/n000009/0001_01.jpg", "train/n000009/more/0002_01.jpg"],
+    },
+}
+"""Layout -> a collection as identity -> image_ids."""
+
 MAKE: dict[str, Callable[..., Path]] = {
     "directory": make_directory,
     "tar": lambda path, *names: make_tar(path.with_suffix(".tar"), *names),

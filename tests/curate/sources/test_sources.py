@@ -13,34 +13,15 @@ from curate.sources.layouts import LAYOUTS, Layout
 from curate.sources.stores import STORES
 from curate.sources.stores.directory import DirectoryStore
 from curate.sources.stores.store import PhotoFile, no_photos
-from tests.samples.sources import MAKE, MAKE_LABELLED, listed, make_directory, only
+from tests.samples.sources import COLLECTIONS, MAKE, MAKE_LABELLED, listed, make_directory, only
 
-COLLECTIONS = {
-    "folder": {
-        ".": ["loose.gif"],
-        "al": ["al/deep/er/1.png", "al/x.webp"],
-        "bo": ["bo/2.JPG", "bo/50%2541.jpg"],
-        "al-b": ["al-b/1.jpg"],
-        "ren%E9": ["ren%E9/%FF.jpg"],
-    },
-    "sjtu": {
-        ".": ["007.png"],
-        "li": ["li_1.png", "li_2.png"],
-        "zhang": ["zhang/1.png", "zhang/old/3.png", "zhang_0002.png"],
-    },
-    "vggface2": {
-        "n000002": ["test/n000002/0001_01.jpg", "train/n000002/0001_01.jpg"],
-        "n000009": ["train/n000009/0001_01.jpg", "train/n000009/more/0002_01.jpg"],
-    },
-}
-"""Layout -> a collection as identity -> image_ids."""
 OTHERS = ["al/notes.txt", ".trash/z.jpg", "al/.x.jpg", "readme"]
 """Files that are not photos, and hidden ones."""
 
 
 def test_there_is_a_collection_for_every_layout_and_a_maker_for_every_store() -> None:
     assert COLLECTIONS.keys() == LAYOUTS.keys()
-    assert MAKE.keys() | MAKE_LABELLED.keys() == STORES.keys()
+    assert MAKE.keys() | MAKE_LABELLED.keys() | {"objects"} == STORES.keys()  # for objects, see test_object_storage
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
