@@ -91,6 +91,13 @@ def test_mistakes_are_one_line_with_an_exit_code(cleaned: Cleaned, tmp_path: Pat
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["fit", "swap", "evaluate", "ablate"])
+def test_results_are_written_to_file_systems_only(command: str) -> None:
+    done = simswap(command, "--out", "s3://bucket/out")
+    assert done.returncode == 2
+    assert "s3://bucket/out is in an object store: give a folder" in " ".join(done.stderr.split())
+
+
 def make_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from curate.commands.options import Device
+from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 
 Data = Annotated[Path, typer.Option(help="A curated dataset: the --out of `curate clean` or `curate merge`.")]
@@ -27,7 +27,7 @@ PairsOption = Annotated[
 def evaluate(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`: RUN/checkpoints/....safetensors.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    out: Annotated[Path, typer.Option(callback=local_path, help="Folder of the results.")],
     baseline: Annotated[
         Path | None, typer.Option(help="Checkpoint to compare with on the same pairs; adds A to the results.")
     ] = None,
@@ -65,7 +65,7 @@ def evaluate(
 
 def ablate(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the trainings and the tables.")],
+    out: Annotated[Path, typer.Option(callback=local_path, help="Folder of the trainings and the tables.")],
     recipes: Annotated[
         str,
         typer.Option(help="Recipes or TOML files, separated by commas; A and T are relative to the first."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.commands.options import Device
+from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 from curate.program import Interrupted
 
@@ -42,7 +42,9 @@ class Part(StrEnum):
 
 def swap(
     target: Annotated[Path, typer.Option(help="Photo, video, or folder of photos (searched recursively).")],
-    out: Annotated[Path, typer.Option(help="Folder of the results. No other file in it is overwritten.")],
+    out: Annotated[
+        Path, typer.Option(callback=local_path, help="Folder of the results. No other file in it is overwritten.")
+    ],
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -210,7 +212,9 @@ def _report_video(result: "SwappedVideo", signal: int | None) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier demo.")] = Path("swap-demo"),
+    out: Annotated[Path, typer.Option(callback=local_path, help="A new folder, or one of an earlier demo.")] = Path(
+        "swap-demo"
+    ),
     people: Annotated[
         str | None, typer.Option(help="People of the demonstration generator, separated by commas. Default: all.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from curate.commands.options import Device
+from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 from curate.listener import SILENT
 from curate.program import Interrupted
@@ -42,7 +42,9 @@ def fit(
             help="Train on these photos only: selection.csv of `curate select`, or one image_id a line (.txt)."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=local_path, help="Folder of the run. Default: runs/RECIPE.")
+    ] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of images to train on in all. Default: the recipe's.")
     ] = None,
