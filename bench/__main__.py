@@ -1,6 +1,6 @@
-"""Run every benchmark and print the tables of bench/RESULTS.md with the date, the machine and the commands.
+"""Run benchmarks and print the tables of bench/RESULTS.md with the date, the machine and the commands.
 
-SWAPSET_DATA=DIR SWAPSET_CASES=DIR python -m bench   # all
+SWAPSET_DATA=DIR SWAPSET_CASES=DIR python -m bench   # all but those of BY_HAND
 SWAPSET_DATA=DIR python -m bench curation            # selected ones
 """
 
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "curation": ["bench.curation", "--photos", "300"],
     "host": ["bench.host"],
     "GPU paths, dry run": ["bench.gpu", "--device", "cpu", "--photos", "4", "--seconds", "0", "--side", "64"],
+    "speed floors": ["bench.floors"],
     "startup": ["bench.startup"],
     "memory": ["bench.curation", "--memory", "1000", "10000"],
     "detection": ["bench.detection", "--photos", "600"],
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "sharpness": ["bench.sharpness", "--photos", "200"],
     "damage": ["bench.damage", "--photos", "60", "--offset", "0.5"],
     "duplicates": ["bench.duplicates"],
+    "copies": ["bench.copies"],
     "resolution": ["bench.resolution", "--photos", "44"],
     "relate": ["bench.relate"],
     "reading": ["bench.reading"],
@@ -53,6 +55,19 @@ BENCHMARKS = {
     "field": ["bench.field"],
     "field, RecordIO pack": ["bench.field", "--pack", "1000"],
 }
+
+BY_HAND = {
+    "bench.ablation": "trains for hours",
+    "bench.blur_labels": "needs a measured dataset, and a person who labels it",
+    "bench.checksums": "needs a decided dataset",
+    "bench.fuzz_coverage": "needs atheris",
+    "bench.identities": "needs measured datasets",
+    "bench.pose": "needs mediapipe and measured datasets",
+    "bench.quality": "needs measured datasets",
+    "bench.report": "needs a decided dataset",
+    "bench.selection": "needs measured datasets",
+}
+"""Benchmarks that `python -m bench` does not run, and why."""
 
 
 def main() -> None:
