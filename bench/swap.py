@@ -171,7 +171,7 @@ def compare(networks: Networks, device: str, photos: Path, clip: Path, frames: i
     baseline = Baseline(networks)
     detector = load_detector(ChoiceRecord("builtin", None, "full"), device)
     swapper = Swapper(networks.model, detector, networks.segmenter, networks.condition, threads=torch.get_num_threads())
-    marker, no_marks = Marker(Marking(1), device), Marker(Marking(1), device, marks=())
+    marker, no_marks = Marker(Marking(1)), Marker(Marking(1), marks=())
     count = len(list(photos.iterdir()))
 
     def swap_photos(marks: Marker, name: str) -> None:

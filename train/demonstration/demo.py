@@ -81,7 +81,7 @@ def run_demo(out: Path, people: Sequence[str] = (), device: str = "cpu", listene
         run(plan(request, listener), listener)
         for target in targets:
             path = folder / target.name
-            swaps[target].append(DemoSwap(person, path, verify(path, device)))
+            swaps[target].append(DemoSwap(person, path, verify(path)))
     return Demo(_write_page(out, swaps), swaps, people)
 
 

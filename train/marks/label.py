@@ -74,7 +74,7 @@ class VisibleLabel(FrameMark):
     name: ClassVar[str] = "label"
     readable: ClassVar[bool] = False
 
-    def __init__(self, marking: Marking, device: str) -> None:
+    def __init__(self, marking: Marking) -> None:
         self._language, self._corner = marking.label, marking.corner
 
     def apply(self, frames: Pixels) -> Pixels:

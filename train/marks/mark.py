@@ -60,8 +60,8 @@ class MarkFinding:
 class _Mark(Protocol):
     """Members of both kinds of marks.
 
-    An instance is built once per run, from the settings of the run and the torch device for its computations. The
-    constructor raises MarkError or OutputError where the mark cannot be applied, before anything is swapped.
+    An instance is built once per run, from its settings. The constructor raises MarkError or OutputError where the mark
+    cannot be applied, before anything is swapped.
     """
 
     name: ClassVar[str]
@@ -73,10 +73,10 @@ class _Mark(Protocol):
     readable: ClassVar[bool] = True
     """Whether `read` can find it. The visible label is for people only."""
 
-    def __init__(self, marking: Marking, device: str) -> None: ...
+    def __init__(self, marking: Marking) -> None: ...
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding | None:
+    def read(file: MediaFile) -> MarkFinding | None:
         """Look for the mark in any photo or video; None where the kind of file cannot carry it.
 
         Raises DecodeError or OSError where the file cannot be read.

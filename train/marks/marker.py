@@ -23,9 +23,8 @@ class Marker:
     Raises MarkError where a certificate and key cannot sign, OutputError where no certificate can be written.
     """
 
-    def __init__(self, marking: Marking, device: str = "cpu", marks: Sequence[type[Mark]] = MARKS) -> None:
-        self.marking, self._device = marking, device
-        self._marks = [mark(marking, device) for mark in marks]
+    def __init__(self, marking: Marking, marks: Sequence[type[Mark]] = MARKS) -> None:
+        self._marks = [mark(marking) for mark in marks]
 
     def frames(self, rgb: Pixels) -> Pixels:
         """Apply the marks that act on frames, uint8 (N, H, W, 3) RGB; returns a new array of the same shape."""
@@ -71,7 +70,7 @@ class Marker:
         notes = []
         for mark in self._marks:
             if mark.acts_on == "file" and container not in mark.containers:
-                finding = mark.read(open_media(target, kind_of(target)), self._device)
+                finding = mark.read(open_media(target, kind_of(target)))
                 if finding is not None and finding.present:
                     notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
         return notes

@@ -70,14 +70,14 @@ class Verdict:
         return lines + [f"  {name:<13}{finding.summary}" for name, finding in self.findings.items() if finding]
 
 
-def verify(path: Path, device: str = "cpu", marks: Sequence[type[Mark]] = MARKS) -> Verdict:
+def verify(path: Path, marks: Sequence[type[Mark]] = MARKS) -> Verdict:
     """Look for the marks of the table in a photo or a video; a file that cannot be read has a verdict with `error`."""
     kind: Kind = "photo"
     try:
         kind = kind_of(path)
         with decoder_errors(passing=OSError):
             file = open_media(path, kind)
-            return Verdict(path, kind, {mark.name: mark.read(file, device) for mark in marks if mark.readable})
+            return Verdict(path, kind, {mark.name: mark.read(file) for mark in marks if mark.readable})
     except DecodeError as error:
         return Verdict(path, kind, error=str(error))
     except OSError as error:

@@ -160,7 +160,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         mark_id=f"{mark_id:08x}",
         keep_location=request.keep_location,
     )
-    marker = Marker(marking, request.device)
+    marker = Marker(marking)
     return SwapPlan(request, swapper, marker, source, [] if video else photos, ignored, record)
 
 

@@ -88,7 +88,7 @@ class CornerPixel(FrameMark):
 
     name: ClassVar[str] = "corner"
 
-    def __init__(self, marking: Marking, device: str) -> None: ...
+    def __init__(self, marking: Marking) -> None: ...
 
     def apply(self, frames: Pixels) -> Pixels:
         marked = frames.copy()
@@ -96,7 +96,7 @@ class CornerPixel(FrameMark):
         return marked
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding:
+    def read(file: MediaFile) -> MarkFinding:
         found = bool((next(file.frames())[0, 0] == (255, 0, 0)).all())
         return MarkFinding(found, "red" if found else "not red", {"red": found})
 
@@ -107,14 +107,14 @@ class Trailer(FileMark):
     name: ClassVar[str] = "trailer"
     containers: ClassVar[frozenset[Container]] = frozenset({"PNG"})
 
-    def __init__(self, marking: Marking, device: str) -> None:
+    def __init__(self, marking: Marking) -> None:
         self._trailer = f"ID {marking.mark_id}".encode()
 
     def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
         path.write_bytes(path.read_bytes() + self._trailer)
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding:
+    def read(file: MediaFile) -> MarkFinding:
         found = b"ID 7" in file.data[-8:]
         return MarkFinding(found, "there" if found else "none")
 

@@ -18,7 +18,7 @@ class ContentCredentials(FileMark):
     name: ClassVar[str] = "credentials"
     containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS | {"mp4", "mov"}
 
-    def __init__(self, marking: Marking, device: str) -> None:
+    def __init__(self, marking: Marking) -> None:
         self._mark_id, self._label, self._tsa = marking.mark_id, marking.label, marking.tsa
         if marking.certificate is not None and marking.key is not None:
             self._signer = certificates.load(marking.certificate, marking.key)
@@ -29,7 +29,7 @@ class ContentCredentials(FileMark):
         sign_file(path, self._signer, Claim(self._mark_id, self._label, provenance, self._tsa))
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding | None:
+    def read(file: MediaFile) -> MarkFinding | None:
         if file.kind == "photo":
             credentials = check(file.data)
         elif file.can_carry_credentials:

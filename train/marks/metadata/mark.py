@@ -19,7 +19,7 @@ class AigcMetadata(FileMark):
     name: ClassVar[str] = "metadata"
     containers: ClassVar[frozenset[Container]] = ALL_FORMATS
 
-    def __init__(self, marking: Marking, device: str) -> None:
+    def __init__(self, marking: Marking) -> None:
         self._fields = aigc_fields(marking.producer, marking.mark_id, marking.label)
 
     def tags(self, container: Container) -> dict[str, str]:
@@ -30,7 +30,7 @@ class AigcMetadata(FileMark):
             path.write_bytes(write_aigc(path.read_bytes(), self._fields))
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding:
+    def read(file: MediaFile) -> MarkFinding:
         if file.kind == "photo":
             fields = read_aigc(file.data)
         else:

@@ -16,14 +16,14 @@ class InvisibleWatermark(FrameMark):
 
     name: ClassVar[str] = "watermark"
 
-    def __init__(self, marking: Marking, device: str) -> None:
+    def __init__(self, marking: Marking) -> None:
         self._watermark = Watermark(marking.mark_id)
 
     def apply(self, frames: Pixels) -> Pixels:
         return self._watermark.mark(frames)
 
     @staticmethod
-    def read(file: MediaFile, device: str) -> MarkFinding:
+    def read(file: MediaFile) -> MarkFinding:
         if file.kind == "photo":
             reading, second = read_clip(file.frames()), None
         else:
