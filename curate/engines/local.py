@@ -21,6 +21,7 @@ from curate.program import SIGNALS
 _POLL_SECONDS = 0.2
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Plain fork is unsafe: the calling process may have threads by the time its workers start."""
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def warm_up(modules: Sequence[str]) -> None:
@@ -37,11 +38,15 @@ def warm_up(modules: Sequence[str]) -> None:
 
 
 class LocalEngine:
-    """Runs tasks in `workers` processes of `threads` threads each; with one worker, in the calling process."""
+    """Runs tasks in `workers` processes of `threads` threads each; with one worker, in the calling process.
+
+    `gpus`: 0, or 1 where each process uses the device "cuda": the GPUs of the machine are given out in turn.
+    """
 
     def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
         self.workers = workers
         self.threads = threads
+        self.gpus = gpus
 
     def run(
         self,
@@ -79,7 +84,8 @@ class LocalEngine:
         context = multiprocessing.get_context(_START_METHOD)
         workers = min(self.workers, len(todo))
         state = _State(context.Value("q", 0), context.Value("q", 0), context.RawArray("q", [-1] * workers))
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (setup, state, self.threads))
+        gpus = visible_gpus() if self.gpus else []
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (setup, state, self.threads, gpus))
         try:
             with signals_deferred():
                 pending = {pool.submit(_run_task, number, task): number for number, task in todo.items()}
@@ -169,7 +175,7 @@ _number = 0
 _setup_error: Exception | None = None
 
 
-def _start_worker(setup: Callable[[], Work[Any]], state: _State, threads: int) -> None:
+def _start_worker(setup: Callable[[], Work[Any]], state: _State, threads: int, gpus: list[str]) -> None:
     global _work, _state, _number, _setup_error
     # Ctrl-C reaches the whole process group; the calling process alone handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -182,6 +188,8 @@ def _start_worker(setup: Callable[[], Work[Any]], state: _State, threads: int) -
     with state.started.get_lock():
         _number = state.started.value
         state.started.value += 1
+    if gpus:  # as on Ray: "cuda" is then the GPU of this worker in all of its threads
+        os.environ[_VISIBLE] = gpu_of_worker(_number, gpus)
     try:
         _work = setup()
     except Exception as error:  # noqa: BLE001
@@ -216,3 +224,17 @@ def set_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get(_VISIBLE)
+    return [name.strip() for name in named.split(",")[:count]] if named else [str(k) for k in range(count)]
+
+
+def gpu_of_worker(worker: int, gpus: Sequence[str]) -> str:
+    """Return the GPU of a worker, counted from 0: in turn, so that no GPU has two workers more than another."""
+    return gpus[worker % len(gpus)]

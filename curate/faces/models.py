@@ -182,17 +182,34 @@ def check_device(name: str | None) -> str:
 
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
+    device = _parse_device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu"
+        )
+    return name
+
+
+def check_remote_device(name: str) -> str:
+    """Check a `--device` of workers on other machines: "cpu", or "cuda" for the GPU that each worker is given.
+
+    Raises ModelError for another one.
+    """
+    if _parse_device(name).index is not None:
+        raise ModelError(f"--device {name}: workers on other machines are given their GPU; choose cpu or cuda")
+    return name
+
+
+def _parse_device(name: str) -> "torch.device":
+    import torch
+
     try:
         device = torch.device(name)
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
         raise ModelError(f"--device {name}: unknown; choose cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu"
-        )
-    return name
+    return device
 
 
 def _resolve_auto(name: str | Path) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from curate.durations import format_duration
 from curate.engines import Engine, open_engine
 from curate.errors import SourceError
-from curate.faces.models import check_device, describe, identify, load_detector
+from curate.faces.models import check_device, check_remote_device, describe, identify, load_detector
 from curate.listener import SILENT, Listener, progress
 from curate.measure.aligned import is_aligned
 from curate.measure.existing import check_apart, check_same_source, recorded
@@ -144,7 +144,7 @@ def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> Measur
     else:
         source = open_source(request.layout, request.root, request.identities)
     choice, remote = request.choose_models(), request.engine != "local"
-    device = request.device if remote and request.device else check_device(request.device)
+    device = check_remote_device(request.device) if remote and request.device else check_device(request.device)
     listener.note(f"models: {describe(choice)}, on {device}")
     listener.note(f"from {request.root} to {request.out}")
 
@@ -157,7 +157,7 @@ def _plan(request: MeasureRequest, listener: Listener, lister: Lister) -> Measur
         buckets = request.buckets or choose_buckets(count_photos(source, request.limit))
     workers, threads = _share_cores(request.workers, device, buckets)
     if remote and request.workers is None:
-        workers, threads = 0, _REMOTE_THREADS[device.partition(":")[0]]  # as many workers as the engine has
+        workers, threads = 0, _REMOTE_THREADS[device]  # as many workers as the engine has
     settings = resolve_settings(
         request,
         existing,
@@ -262,7 +262,8 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
     Raises BusyError where another run uses OUT, OutputError where OUT cannot be written, and the engine's errors.
     """
     job = measure_plan.job
-    engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads, int(job.device != "cpu"))
+    gpus = int(job.device == "cuda")  # "cuda:N" is one GPU for all workers
+    engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads, gpus)
     todo = [replace(shard, isolated=was_killed(shard, job)) for shard in measure_plan.todo]
     with OutputLock(job.out, shared=measure_plan.part is not None):
         began = time.monotonic()

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from curate.engines import ENGINES, Engine, open_engine
 from curate.engines.engine import Advance, Task, Work, WorkerDied
+from curate.engines.local import gpu_of_worker, visible_gpus
 from curate.errors import ModelError
 
 
@@ -110,3 +114,36 @@ def test_a_task_that_kills_its_worker_is_run_again_more_carefully() -> None:
 def test_an_unknown_engine() -> None:
     with pytest.raises(ValueError, match="no engine is called 'slurm'; choose local, ray"):
         open_engine("slurm", workers=1, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [(None, ["0", "1"]), ("2, 5,7", ["2", "5"]), ("GPU-5ebe9f43,GPU-ac33420d", ["GPU-5ebe9f43", "GPU-ac33420d"])],
+)
+def test_workers_take_the_visible_gpus_in_turn(
+    visible: str | None, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert visible_gpus() == gpus
+    assert [gpu_of_worker(worker, gpus) for worker in range(5)] == [*gpus, *gpus, gpus[0]]
+
+
+def record_visible_gpus(folder: Path) -> Work[int]:
+    (folder / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+
+    def wait_for_both_workers(task: int, advance: Advance) -> None:
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.01)
+
+    return wait_for_both_workers
+
+
+def test_each_worker_has_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    engine = open_engine("local", workers=2, threads=1, gpus=1)
+    engine.run([1, 2], partial(record_visible_gpus, tmp_path), lambda count: None)
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["4", "6"]

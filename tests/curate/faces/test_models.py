@@ -123,3 +123,12 @@ def test_the_builtin_models_import_no_package_that_takes_seconds() -> None:
 def test_an_unusable_device_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match=f"--device {name}: "):
         models.check_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("cuda:1", "--device cuda:1: .* are given their GPU; choose cpu or cuda"), ("tpu", "unknown")]
+)
+def test_a_device_that_workers_on_other_machines_cannot_have(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        models.check_remote_device(name)
+    assert models.check_remote_device("cuda") == "cuda"
