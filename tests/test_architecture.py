@@ -14,6 +14,7 @@ import typer
 from tests.conftest import ROOT
 
 MAY_IMPORT = {"manifests": {"manifests"}, "curate": {"manifests", "curate"}, "train": {"manifests", "curate", "train"}}
+FOLDERS = {".ci", "bench", "curate", "docs", "examples", "manifests", "tests", "train"}
 MAX_LINES = 350
 DIALECT = re.compile(r"\b(told|mine|theirs|somebody|nobody|vouch|vouches)\b", re.IGNORECASE)
 HEAVY = ("torch", "cv2", "pandas", "pyarrow", "numpy")
@@ -68,6 +69,13 @@ def test_a_source_file_is_small_and_documented(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES, f"over {MAX_LINES} lines: split it by noun"
     assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+def test_no_results_of_a_run_are_tracked() -> None:
+    tracked = subprocess.run(["git", "ls-files", "*/*"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    assert {name.partition("/")[0] for name in tracked.stdout.splitlines()} <= FOLDERS
 
 
 def test_text_is_standard_technical_english() -> None:
