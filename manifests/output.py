@@ -132,6 +132,12 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
         os.close(descriptor)
 
 
+def require_absent(path: Path) -> None:
+    """Raise OutputError where `path` exists, for files that are never replaced."""
+    if path.exists():
+        raise OutputError(f"{path} exists already: remove it, or choose another --out")
+
+
 def remove_results(*paths: Path) -> None:
     """Remove files of an earlier run, in this order, before the first of them is replaced.
 

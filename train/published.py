@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from curate.faces.models import load_embedder
-from manifests.errors import OutputError
 from manifests.input import readable
+from manifests.output import require_absent
 from manifests.partials import remove_partials_of
 from train import checkpoint
 from train.build import build_generator
@@ -40,8 +40,7 @@ def import_published(path: Path, out: Path, embedder: str | Path, io_space: IoSp
         ModelError: the embedder is unknown or missing.
         OutputError: `out` exists, or cannot be written.
     """
-    if out.exists():
-        raise OutputError(f"{out} exists already: remove it, or choose another --out")
+    require_absent(out)
     weights = _read_state_dict(path)
     recipe, latent_dim = recognise(weights, path, io_space)
     loaded = load_embedder(embedder)

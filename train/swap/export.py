@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import ModelError
-from manifests.errors import OutputError
-from manifests.output import atomic
+from manifests.output import atomic, require_absent
 from manifests.partials import remove_partials_of
 from train.errors import CheckpointError
 from train.networks.face_generator import FaceGenerator
@@ -46,8 +45,7 @@ def export_generator(checkpoint: Path, out: Path) -> int:
         ModelError: The exporter is not installed.
         OutputError: `out` exists, or cannot be written.
     """
-    if out.exists():
-        raise OutputError(f"{out} exists already: remove it, or choose another --out")
+    require_absent(out)
     if importlib.util.find_spec("onnxscript") is None:
         raise ModelError("torch's ONNX exporter needs the package onnxscript: install it, then run the same command")
     trained = load_network(checkpoint)

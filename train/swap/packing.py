@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from manifests.errors import OutputError
+from manifests.output import require_absent
 from manifests.partials import remove_partials_of
 from train import checkpoint
 from train.checkpoint import Checkpoint
@@ -26,8 +26,7 @@ def pack_generator(path: Path, out: Path) -> int:
         CheckpointError: `path` is not a checkpoint, or is damaged.
         OutputError: `out` exists, or cannot be written.
     """
-    if out.exists():
-        raise OutputError(f"{out} exists already: remove it, or choose another --out")
+    require_absent(out)
     full = checkpoint.read(path)
     tensors = {f"ema.{name}": tensor for name, tensor in full.part("ema").items()} | {"centre": full.tensors["centre"]}
     for name, tensor in tensors.items():
