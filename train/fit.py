@@ -1,6 +1,5 @@
 """Fit a generator: train a recipe on a dataset into a folder, from the start or from the newest checkpoint there."""
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from train.networks.conditioning import identity_conditioning
 from train.networks.people import PeopleGenerator, parse_people
 from train.processes import Processes
 from train.run_folder import record_run, recorded_run, require_same
+from train.threads import default_threads
 from train.training import Training, batch_kinds
 
 _SAMPLES = 6  # rows of a sample grid
@@ -212,8 +212,8 @@ def _start(
     if isinstance(networks.generator, PeopleGenerator):
         means = mean_latents(photos, latents, networks.generator.names)
         people = torch.from_numpy(means).to(processes.device)
-        usual = torch.from_numpy(spreads(photos, latents, means, networks.centre.cpu().numpy()))
-        networks.generator.set_people(people, identity_conditioning(people, networks.centre), usual)
+        spread = torch.from_numpy(spreads(photos, latents, means, networks.centre.cpu().numpy()))
+        networks.generator.set_people(people, identity_conditioning(people, networks.centre), spread)
         # Each photo has its person's latent, whatever the embedder made of the photo itself.
         latents = means[photos.person].astype(np.float16)
     training = Training(networks, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)
@@ -272,7 +272,7 @@ def pair_loader(
         recipe.size,
         mask=recipe.mask,  # type: ignore[arg-type]
         sources=sources,
-        workers=request.workers or max(1, min(16, len(os.sched_getaffinity(0)) // count)),
+        workers=request.workers or default_threads(count),
         pin=request.device.startswith("cuda"),
         turn=(number, count),
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 
-class Pixels(StrEnum):
+class IoSpace(StrEnum):
     """Pixel values that a generator reads and writes."""
 
     rgb01_tanh = "rgb01_tanh"
@@ -21,14 +21,14 @@ def import_weights(
         str, typer.Option(help="Face embedder that it was trained with: builtin, buffalo_l, buffalo_s or a file.")
     ],
     io_space: Annotated[
-        Pixels,
+        IoSpace,
         typer.Option(help="rgb01_tanh: the published 224 and 512 weights; imagenet: those of the later training code."),
-    ] = Pixels.rgb01_tanh,
+    ] = IoSpace.rgb01_tanh,
 ) -> None:
     """Make a checkpoint of the weights of a published SimSwap generator, for swap, evaluate, export and fit --start.
 
-    The variant (224, 512, deep), its width and its blocks are recognised. Nothing in the file tells the pixel values
-    and the embedder apart: with the wrong ones, colours or faces are wrong without an error.
+    The variant (224, 512, deep), its width and its blocks are recognised. The file records neither pixel values nor
+    embedder: with the wrong ones, colours or faces are wrong without an error.
 
     Example: simswap import latest_net_G.pth --embedder arcface.ckpt --out simswap-224.safetensors
     """

@@ -86,7 +86,9 @@ def ablate(
     judge: JudgeOption = None,
     pairs: PairsOption = 500,
     device: Device = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. Default: one per core, at most 16.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the trainings with rough estimates of memory and time, and stop.")
     ] = False,

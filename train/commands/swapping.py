@@ -9,6 +9,7 @@ import typer
 from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 from curate.program import Interrupted
+from train.threads import default_threads
 
 if TYPE_CHECKING:
     from train.swap.run import SwappedPhotos
@@ -112,15 +113,14 @@ def swap(
     ] = "full",
     device: Device = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode and encode. Default: one per core.")
+        int | None, typer.Option(min=1, help="Threads that decode and encode. Default: one per core, at most 16.")
     ] = None,
 ) -> None:
     """Put a person's identity on the faces of a photo, a folder or a video; every result is marked as AI-made.
 
-    Photos keep their format, size and orientation (formats that cannot carry the marks, such as BMP or HEIC, become
-    PNG); videos keep sound and timing. Thumbnails and, by default, GPS locations are removed. OUT/report.csv has one
-    row per photo. The same command again continues a run. Ctrl-C in a video completes a shorter one,
-    NAME.until-SECONDSs.SUFFIX.
+    Photos keep their size and orientation, and JPEG, PNG and WebP their format (all others become PNG); videos keep
+    sound and timing. Thumbnails and, by default, GPS locations are removed. OUT/report.csv has one row per photo. The
+    same command again continues a run. Ctrl-C in a video completes a shorter one, NAME.until-SECONDSs.SUFFIX.
 
     Example: simswap swap --checkpoint runs/seg-mask/checkpoints/000008000000.safetensors --source anna.jpg --target
     holiday --out swapped
@@ -163,7 +163,7 @@ def swap(
         tsa=tsa,
         keep_location=keep_location,
         mark_id=_parse_mark_id(mark_id),
-        threads=workers or _cores(),
+        threads=workers or default_threads(),
     )
     listener = ProgressBar(notes=sys.stderr)
     notice = first_use_notice()
@@ -272,9 +272,3 @@ def _parse_mark_id(text: str | None) -> int | None:
     if not 1 <= len(digits) <= 8 or not set(digits.lower()) <= set("0123456789abcdef"):
         raise typer.BadParameter(f"--mark-id {text}: give up to 8 hexadecimal digits, as `simswap verify` shows them")
     return int(digits, 16)
-
-
-def _cores() -> int:
-    import os
-
-    return min(16, len(os.sched_getaffinity(0)))

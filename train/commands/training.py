@@ -68,7 +68,9 @@ def fit(
         typer.Option(help="Checkpoint whose generator a new training starts from (fine-tuning). Default: random."),
     ] = None,
     device: Device = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. Default: one per core, at most 16.")
+    ] = None,
     compile: Annotated[
         bool,
         typer.Option(

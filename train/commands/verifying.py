@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from train.threads import default_threads
+
 EXIT_CODES = {"unreadable": 3, "invalid": 19, "unmarked": 12, "forgeable": 18, "marked": 0}
 """State of a file (see `train.marks.verify.State`), the worst first -> exit code; the worst of all files decides."""
 
@@ -13,7 +15,7 @@ def verify(
     files: Annotated[list[Path], typer.Argument(help="Photos, videos, or folders that contain them.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file, one per line.")] = False,
     page: Annotated[Path | None, typer.Option(help="HTML file to write, a table of all files.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core, at most 16.")] = None,
 ) -> None:
     """Show which marks files carry: invisible watermark, AIGC metadata, content credentials.
 
@@ -23,7 +25,7 @@ def verify(
 
     Exit code 0: every file has a mark in its pixels, or valid credentials that declare it AI-made. Else the first that
     applies to a file: 3: it cannot be read (or there are no files); 19: its credentials are invalid, they belong to
-    other bytes; 12: it is not marked; 18: it is marked by metadata alone, which anybody can write into any file.
+    other bytes; 12: it is not marked; 18: it is marked by metadata alone, which any editor can write into any file.
     Marks are labels, not protection against tampering: a file without marks may be AI-made all the same.
 
     Example: simswap verify swapped --json --page marks.html
@@ -43,7 +45,7 @@ def verify(
     listener = ProgressBar()
     verdicts = []
     with progress(listener, "verifying", len(paths), "files") as advance:
-        for verdict in verify_files(paths, workers or _cores()):
+        for verdict in verify_files(paths, workers or default_threads()):
             listener.note(encoder.dumps(verdict.to_dict()) if json else "\n".join(verdict.to_lines()))
             verdicts.append(verdict)
             advance(1)
@@ -51,9 +53,3 @@ def verify(
         write_page(page, verdicts)
     states = {verdict.state for verdict in verdicts}
     raise typer.Exit(next(code for state, code in EXIT_CODES.items() if state in states))
-
-
-def _cores() -> int:
-    import os
-
-    return min(16, len(os.sched_getaffinity(0)))
