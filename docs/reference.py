@@ -131,7 +131,7 @@ def exit_codes() -> str:
         (1, "", "An unexpected error: a traceback is printed, please report it."),
         (2, "", "Wrong usage of the command line."),
         (12, "", "`simswap verify`: a file is not marked as AI-made."),
-        (18, "", "`simswap verify`: a file is marked as AI-made by metadata alone, which anybody can write."),
+        (18, "", "`simswap verify`: a file is marked as AI-made by metadata alone, which any editor can write."),
         (19, "", "`simswap verify`: the content credentials of a file are invalid."),
         (130, "", "Stopped with Ctrl-C; what is finished is kept."),
         (143, "", "Stopped with SIGTERM; what is finished is kept."),

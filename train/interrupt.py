@@ -8,7 +8,7 @@ from curate.program import SIGNALS
 
 
 class DeferredInterrupt:
-    """Whether a signal has come: call it. number: of the first signal."""
+    """Called, returns whether a signal was received. number: of the first signal."""
 
     number: int | None = None
 

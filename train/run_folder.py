@@ -62,11 +62,9 @@ def require_same(facts: RunFacts, recorded: RecordedRun, path: Path) -> None:
             "decide by that policy again, or choose another --out"
         )
     if recorded.selection != facts.selection:
-        recorded_one, this = (
-            digest[:12] if digest else "all kept photos" for digest in (recorded.selection, facts.selection)
-        )
+        before, now = (digest[:12] if digest else "all kept photos" for digest in (recorded.selection, facts.selection))
         raise CheckpointError(
-            f"{path} is of a training on other photos (--selection: {recorded_one}, here {this}): give the same "
+            f"{path} is of a training on other photos (--selection: {before}, here {now}): give the same "
             "selection, or choose another --out"
         )
     if recorded.embedder_id != facts.embedder_id:

@@ -39,7 +39,7 @@ class MarkFinding:
         marked: the mark is present and declares the content AI-made.
         summary: one line for people.
         details: the same for programs, JSON-serialisable; None where there is nothing to report.
-        forgeable: anybody can write the mark into any file with an editor.
+        forgeable: any metadata editor can write the mark into any file.
         invalid: the mark is present but does not belong to these bytes, or is damaged.
         declares_nothing: the mark is present, but does not declare the content AI-made, as that of a camera.
     """

@@ -13,12 +13,12 @@ from train.marks.table import MARKS
 
 State = Literal["unreadable", "invalid", "unmarked", "forgeable", "marked"]
 """What is known of a file, the worst first: it cannot be read; its credentials belong to another file; no mark declares
-it AI-made; only marks do that anybody can write into any file; others do."""
+it AI-made; only marks do that any editor can write into any file; others do."""
 HEADLINES: dict[State, str] = {
     "unreadable": "cannot be read",
     "invalid": "content credentials INVALID",
     "unmarked": "not marked",
-    "forgeable": "marked as AI-made by metadata alone, which anybody can write",
+    "forgeable": "marked as AI-made by metadata alone, which any editor can write",
     "marked": "marked as AI-made",
 }
 

@@ -283,9 +283,11 @@ def _running_statistics(stage: nn.Module, fixed: bool) -> Iterator[None]:
     layers = [layer for layer in stage.modules() if fixed and isinstance(layer, nn.BatchNorm2d) and layer.training]
     for layer in layers:
         layer.eval()
-    yield
-    for layer in layers:
-        layer.train()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
 
 
 def _clean(noisy: Tensor, velocity: Tensor, alpha_bar: Tensor) -> Tensor:

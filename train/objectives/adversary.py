@@ -17,7 +17,7 @@ def target_input(networks: Networks, batch: Batch) -> Tensor:
 
 
 class Adversary:
-    """The discriminator's side, which both objectives share."""
+    """The discriminator's side, which the objectives share."""
 
     def __init__(self, networks: Networks) -> None:
         self.networks, self.recipe = networks, networks.recipe

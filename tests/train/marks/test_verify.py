@@ -192,7 +192,7 @@ def test_metadata_alone_and_credentials_of_other_bytes_have_exit_codes_of_their_
 
     done = run(forged)
     assert done.exit_code == 18
-    assert "forged.png: marked as AI-made by metadata alone, which anybody can write" in done.stdout
+    assert "forged.png: marked as AI-made by metadata alone, which any editor can write" in done.stdout
     assert run(forged, changed).exit_code == 19
     assert verify(changed).state == "invalid"
     assert "changed.png: content credentials INVALID" in run(changed).stdout

@@ -193,7 +193,7 @@ def test_resolution_is_kept() -> None:
 def test_formats_that_cannot_carry_marks_become_png() -> None:
     photo = read_photo(LOSSLESS["bmp"])
     assert photo.format == "PNG"
-    assert photo.notes[0] == "BMP cannot carry the marks: written as PNG"
+    assert photo.notes[0] == "results in BMP are not supported: written as PNG"
     assert output_name("a/b.bmp", photo.format) == "a/b.bmp.png"
     assert output_name("a/b.JPG", "JPEG") == "a/b.JPG"
     assert output_name("b.jpg", "PNG") == "b.jpg.png"
@@ -204,14 +204,17 @@ def test_formats_that_cannot_carry_marks_become_png() -> None:
 @pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
 def test_an_avif_becomes_png() -> None:
     photo = read_photo(saved(Image.fromarray(PHOTO), "AVIF", exif=exif_with_location()))
-    assert (photo.format, photo.notes) == ("PNG", ("AVIF cannot carry the marks: written as PNG without EXIF",))
+    assert (photo.format, photo.notes) == ("PNG", ("results in AVIF are not supported: written as PNG without EXIF",))
     assert photo.pixels.shape == PHOTO.shape
 
 
 @pytest.mark.skipif(not imagecodecs.JPEGXL.available, reason="imagecodecs has no libjxl")
 def test_a_jpeg_xl_becomes_png() -> None:
     photo = read_photo(bytes(imagecodecs.jpegxl_encode(PHOTO, lossless=True)))
-    assert (photo.format, photo.notes) == ("PNG", ("JPEG XL cannot carry the marks: written as PNG without EXIF",))
+    assert (photo.format, photo.notes) == (
+        "PNG",
+        ("results in JPEG XL are not supported: written as PNG without EXIF",),
+    )
     assert (photo.pixels == PHOTO).all()
 
 

@@ -110,7 +110,7 @@ def test_a_photo_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
         "sub/deep/a.jpg": ("swapped", "sub/deep/a.jpg", ""),
     }
     assert [outcome.path for outcome in outcomes] == sorted(summary)
-    assert rows[1]["notes"].startswith("BMP cannot carry the marks: written as PNG")
+    assert rows[1]["notes"].startswith("results in BMP are not supported: written as PNG")
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert written == {REPORT, "c.bmp.png", "f.png.jpg", "sub/deep/a.jpg"}
 

@@ -6,6 +6,6 @@ is repeated along the long one, with the amplitude that the local activity hides
 a pilot (`registration`): turned by any angle, scaled, mirrored, in a crop, in a frame or in a screenshot. The picture
 as it is and its mirror image are read first (`reader`), without a search.
 
-The mark is a label, not protection against tampering: the key is public, so anyone can remove or forge the mark.
+The mark is a label, not protection against tampering: the key is public, so the mark can be removed or forged.
 NumPy and OpenCV only, so that a detector needs no deep-learning framework.
 """

@@ -28,10 +28,11 @@ MAX_READINGS = 2 + CANDIDATES
 MIN_SCORE = 17.6
 """Detection threshold of `Reading.score`."""
 
-MAX_WINDOWS = 10
+MAX_CLIPS = 10
+"""Clips of one video that may be read, of which one suffices."""
 
-MIN_WINDOW_SCORE = 18.2
-"""Detection threshold for one of at most MAX_WINDOWS clips of a video."""
+MIN_CLIP_SCORE = 18.2
+"""Detection threshold for one of at most MAX_CLIPS clips of a video."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def read(pictures: Sequence[Pixels]) -> list[Reading]:
     return [read_evidence(evidence_of(picture)) for picture in pictures]
 
 
-def read_clip(frames: Iterable[Pixels], windows: int = 1) -> Reading:
+def read_clip(frames: Iterable[Pixels], clips: int = 1) -> Reading:
     """Read frames with the same mark together, each uint8 (H, W, 3) RGB; ValueError where there are none.
 
-    windows: how many such clips of a video are read, of which one suffices; up to MAX_WINDOWS.
+    clips: how many such clips of a video are read, of which one suffices; up to MAX_CLIPS.
 
     The sum of their details adds up their soft correlations. One frame is in memory at a time. Frames of another size
     than the first are left out.
@@ -106,8 +107,8 @@ def read_clip(frames: Iterable[Pixels], windows: int = 1) -> Reading:
             total.search[:] += evidence.search
     if total is None:
         raise ValueError("the clip has no frames")
-    reading = read_evidence(total, MIN_SCORE if windows == 1 else MIN_WINDOW_SCORE)
-    return replace(reading, readings=MAX_READINGS * windows)
+    reading = read_evidence(total, MIN_SCORE if clips == 1 else MIN_CLIP_SCORE)
+    return replace(reading, readings=MAX_READINGS * clips)
 
 
 def read_evidence(evidence: Evidence, min_score: float = MIN_SCORE) -> Reading:

@@ -127,6 +127,7 @@ class _Hypotheses:
 
 @lru_cache(maxsize=1)
 def _hypotheses() -> _Hypotheses:
+    """Every combination of scale, angle or stretch, and mirroring that is searched."""
     linear = np.concatenate([_turned(), _stretched()])
     linear = np.concatenate([linear, np.diag([-1.0, 1.0]) @ linear])
     return _Hypotheses(linear, _entries(linear))

@@ -1,4 +1,4 @@
-"""Reads photos of all formats. BMP, GIF, TIFF, AVIF and others, which cannot carry the marks, become PNG."""
+"""Reads photos of all formats. Results are JPEG, PNG or WebP; a target of another format becomes PNG."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def read_photo(data: bytes, keep_location: bool = False) -> PhotoFile:
     decoded = to_decoded(raster)
     name = _FORMAT_NAMES.get(decoded.format, decoded.format)
     without = " without EXIF" if decoded.format in _WITH_EXIF else ""
-    note = f"{name} cannot carry the marks: written as PNG{without}"
+    note = f"results in {name} are not supported: written as PNG{without}"
     return PhotoFile(decoded.pixels, "PNG", (note, *decoded.notes), png.encode_samples)
 
 
