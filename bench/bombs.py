@@ -74,7 +74,7 @@ def _lzw_zeros(count: int) -> bytes:
 TIFF_TYPES = {"B": 1, "H": 3, "I": 4}
 
 
-def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes = b"", next_offset: int = 0) -> bytes:
+def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes = b"") -> bytes:
     """A little-endian TIFF: its directory, the values of `tags` (format and numbers), then `data`.
 
     The number "data" cannot be known in a list: -1 stands for the offset of `data`.
@@ -91,7 +91,7 @@ def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes = b"", next_offset:
         else:
             field = packed.ljust(4, b"\0")
         entries.append(struct.pack("<HHI", tag, TIFF_TYPES[kind], len(numbers)) + field)
-    directory = struct.pack("<H", len(tags)) + b"".join(entries) + struct.pack("<I", next_offset)
+    directory = struct.pack("<H", len(tags)) + b"".join(entries) + struct.pack("<I", 0)
     return b"II*\0" + struct.pack("<I", 8) + directory + values.ljust(size, b"\0") + data
 
 

@@ -44,7 +44,6 @@ PRELOADED = (
 SIZES = 10
 _FULL = ("the disk is full", "No space left on device")
 _TICK = os.sysconf("SC_CLK_TCK")
-_STARTED_SECONDS = 0.05
 
 
 @dataclass(frozen=True)

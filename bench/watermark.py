@@ -113,14 +113,14 @@ def _print_visibility(method: Method, pictures: list[Pixels]) -> list[Pixels]:
     return marked
 
 
-def make_clip(path: Path, width: int, height: int, count: int = 50) -> Pixels:
-    """Make a clip uint8 (count, height, width, 3) of a photo: the camera pans and zooms in, with slight noise."""
+def make_clip(path: Path, width: int, height: int) -> Pixels:
+    """Make a clip uint8 (50, height, width, 3) of a photo: the camera pans and zooms in, with slight noise."""
     photo = np.asarray(Image.open(path).convert("RGB"))
     random = np.random.default_rng(7)
     first_scale = min(photo.shape[1] / width, photo.shape[0] / height) * 0.85
     x, y = (photo.shape[1] - width * first_scale) / 2, (photo.shape[0] - height * first_scale) / 2
     frames = []
-    for time_in_clip in np.linspace(0, 1, count):
+    for time_in_clip in np.linspace(0, 1, 50):
         scale = first_scale * (1 - 0.06 * time_in_clip)
         left, top = x * (1 + 0.8 * np.sin(2 * time_in_clip)), y * (1 + 0.6 * np.sin(3 * time_in_clip))
         matrix = np.array([[scale, 0, left], [0, scale, top]])

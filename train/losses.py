@@ -11,6 +11,8 @@ from curate.faces.align import warp_crops
 from curate.faces.embedder import Embedder
 from train.networks.discriminator import Discriminator, DiscriminatorOutput
 
+_SSIM_WINDOW = 7  # px
+
 
 def hinge_g(fake: DiscriminatorOutput) -> Tensor:
     """-mean D(fake)."""
@@ -119,27 +121,26 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum() / (values.shape[1] * weights.sum())
 
 
-def structure(fake: Tensor, target: Tensor, weights: Tensor, window: int = 7) -> Tensor:
-    """Mean 1 - SSIM of the luma at full and half resolution (Wang et al. 2004), with a square window.
+def structure(fake: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean 1 - SSIM of the luma at full and half resolution (Wang et al. 2004), in windows of 7 x 7 px.
 
     Args:
         fake, target: (N, 3, S, S), RGB in [0, 1], `fake` not clamped.
         weights: (N, 1, S, S), of the positions.
-        window: side of the window, px.
     """
     luma = fake.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     x, y = F.conv2d(fake, luma), F.conv2d(target, luma)
-    full = _dissimilarity(x, y, weights, window)
-    half = _dissimilarity(F.avg_pool2d(x, 2), F.avg_pool2d(y, 2), F.avg_pool2d(weights, 2), window)
+    full = _dissimilarity(x, y, weights)
+    half = _dissimilarity(F.avg_pool2d(x, 2), F.avg_pool2d(y, 2), F.avg_pool2d(weights, 2))
     return (full + half) / 2
 
 
-def _dissimilarity(x: Tensor, y: Tensor, weights: Tensor, window: int) -> Tensor:
+def _dissimilarity(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean of 1 - SSIM of two images (N, 1, H, W) in [0, 1]."""
-    pad = window // 2
+    pad = _SSIM_WINDOW // 2
     moments = F.pad(torch.cat([x, y, x * x, y * y, x * y]), (pad, pad, pad, pad), mode="reflect")
     # A square mean is one mean along each axis.
-    line = moments.new_full((1, 1, 1, window), 1 / window)
+    line = moments.new_full((1, 1, 1, _SSIM_WINDOW), 1 / _SSIM_WINDOW)
     mean_x, mean_y, square_x, square_y, product = F.conv2d(F.conv2d(moments, line), line.mT).chunk(5)
     # SSIM = (2 mu_x mu_y + C1)(2 sigma_xy + C2) / ((mu_x^2 + mu_y^2 + C1)(sigma_x^2 + sigma_y^2 + C2))
     c1, c2 = 0.01**2, 0.03**2

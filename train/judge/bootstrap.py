@@ -33,7 +33,6 @@ def bootstrap_interval(
     statistic: Callable[[Floats], Floats] = lambda means: means[:, 0],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> tuple[float, float]:
     """Bootstrap interval, by person, of a statistic of column means.
 
@@ -45,7 +44,6 @@ def bootstrap_interval(
         people: for each role that a person has in a pair, (N,) who it is.
         statistic: means (R, K) -> (R,).
         resamples: number of resamples R in all.
-        seed: of the resamples.
 
     Returns:
         (low, high); (nan, nan) with fewer than two people.
@@ -58,7 +56,7 @@ def bootstrap_interval(
     codes = codes.reshape(roles.shape)
     if len(names) < 2:
         return float("nan"), float("nan")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     statistics = []
     for start in range(0, resamples, _BATCH):
         count = random.multinomial(len(names), np.full(len(names), 1 / len(names)), min(_BATCH, resamples - start))

@@ -64,10 +64,10 @@ class DiffusionLosses(NamedTuple):
     signal: Tensor
 
 
-def cosine_schedule(times: int = TIMES) -> Tensor:
-    """alpha-bar (times,): the signal's share of the variance at each time, from nearly 1 down to nearly 0."""
+def cosine_schedule() -> Tensor:
+    """alpha-bar (TIMES,): the signal's share of the variance at each time, from nearly 1 down to nearly 0."""
     # f(t) = cos^2((t / T + s) / (1 + s) pi / 2), alpha-bar = f(t) / f(0), with s = 0.008
-    t = torch.arange(times + 1, dtype=torch.float64) / times
+    t = torch.arange(TIMES + 1, dtype=torch.float64) / TIMES
     f = torch.cos((t + 0.008) / 1.008 * torch.pi / 2).square()
     return (f[1:] / f[0]).clamp(min=1e-5).float()
 
