@@ -37,6 +37,7 @@ BENCHMARKS = {
     "watermark, small photos": ["bench.watermark", "listed", "--size", "224", "--photos", "100", "--compared"],
     "watermark, WAVES": ["bench.watermark", "waves", "--photos", "60", "--compared"],
     "watermark, W-Bench": ["bench.watermark", "w-bench", "--photos", "60", "--compared"],
+    "watermark, VideoSeal": ["bench.watermark", "videoseal", "--photos", "60"],
     "watermark, pipelines": ["bench.watermark", "pipelines", "--photos", "60"],
     "watermark in clips": ["bench.watermark", "clips", "--photos", "6"],
     "watermark, unmarked photos": ["bench.watermark", "unmarked"],

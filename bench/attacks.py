@@ -203,7 +203,7 @@ GRIDS: dict[str, tuple[Attack, ...]] = {
         Attack("JPEG", (10, 25, 40, 55, 70), jpeg),
     ),
     "videoseal": (
-        Attack("rotation", (10, 90), lambda picture, degrees: rotated(picture, degrees)),
+        Attack("rotation", (10, 90), rotated),
         Attack("crop, share of sides", (0.71, 0.55), lambda picture, side: cropped(picture, side * side)),
         Attack("scale, share of sides", (0.71, 0.55), scaled),
         Attack("brightness", (0.5, 1.5), brightened),

@@ -1,4 +1,4 @@
-"""Video: how much a face's alignment trembles on a still head, how far smoothing lags behind a moving one.
+"""Video: how much a face's alignment jitters on a still head, how far smoothing lags behind a moving one.
 
 Protocol: skimage's astronaut at half size, 25 frames a second, noise of 4 levels in each frame. *Still*: 60 equal
 frames; deviation over the last 40 of the face's centre, angle and scale, in the template's pixels (simswap-224),

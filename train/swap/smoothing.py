@@ -1,4 +1,4 @@
-"""Landmarks of video frames, smoothed over time, so that a swapped face does not tremble on a still head.
+"""Landmarks of video frames, smoothed over time, so that a swapped face does not jitter on a still head.
 
 One-euro filter (Casiez et al. 2012): a low-pass whose cutoff rises with the speed, so that noise is removed from a
 still face and a moving one is followed. All five landmarks of a face share one cutoff, which keeps the face's shape.

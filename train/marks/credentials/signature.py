@@ -163,7 +163,7 @@ def _in_thread(call: Callable[[], Result]) -> Result:
     """Call in a thread of its own, and wait for it also where a signal arrives meanwhile.
 
     The library reads files by calling Python. In the main thread a signal raises its exception there, which the library
-    takes for a file that cannot be read: an intact file would be reported as changed.
+    treats as a file that cannot be read: an intact file would be reported as changed.
     """
     with ThreadPoolExecutor(1, "credentials") as pool:
         return pool.submit(call).result()
