@@ -20,6 +20,7 @@ DIALECT = re.compile(r"\b(told|mine|theirs|somebody|nobody|vouch|vouches)\b", re
 HEAVY = ("torch", "cv2", "pandas", "pyarrow", "numpy")
 
 SOURCES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+SCRIPTS = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.js"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
 
 
@@ -69,6 +70,13 @@ def test_a_source_file_is_small_and_documented(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES, f"over {MAX_LINES} lines: split it by noun"
     assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_script_of_a_page_is_small_and_explained(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_LINES, f"over {MAX_LINES} lines: split it by noun"
+    assert text.startswith("// "), "no comment at the top"
 
 
 def test_no_results_of_a_run_are_tracked() -> None:

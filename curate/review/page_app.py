@@ -16,7 +16,12 @@ FILES = {
     "index.html": _HTML,
     "audit.html": _HTML,
     "review.css": _CSS,
-    **dict.fromkeys(("review.js", "audit.js", "view.js", "message.js", "server.js", "lasso.js"), _SCRIPT),
+    **dict.fromkeys(
+        (
+            "ahead.js", "audit.js", "lasso.js", "menu.js", "message.js", "panel.js", "review.js", "server.js", "view.js",
+        ),
+        _SCRIPT,
+    ),
 }
 """Files of the pages, in `curate/review/page/`, and their types."""
 

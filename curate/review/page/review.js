@@ -1,6 +1,9 @@
 // The review page: what is shown, which photos are in focus or selected, and the keys.
 
+import { Ahead } from "./ahead.js";
 import { lasso } from "./lasso.js";
+import * as menu from "./menu.js";
+import { clearPanel, showPanel } from "./panel.js";
 import { get, listen, me, post, Refused } from "./server.js";
 import * as view from "./view.js";
 import { lost, refused, say, showProblem } from "./message.js";
@@ -11,7 +14,6 @@ let queue = "doubtful";
 let screens = []; // [key, title, open] of the queue
 let at = -1; // place of the shown screen in `screens`
 let shown = null; // the shown screen
-let ahead = null; // promise of the next screen: { key, values }
 let tiles = []; // photos of the shown screen, in order
 let focus = 0; // place in `tiles`
 let anchor = 0; // where a range began
@@ -20,6 +22,7 @@ let everything = false; // whether all photos of the queue are selected
 let target = null; // identity that was chosen to move to
 let busy = Promise.resolve(); // actions follow one another
 
+const ahead = new Ahead(() => (at + 1 < screens.length ? { key: screens[at + 1][0], queue, version: state.version } : null));
 const focused = () => tiles[focus];
 const elements = new Map(); // row -> tile in the page
 const elementOf = (tile) => tile && elements.get(tile.row);
@@ -28,14 +31,13 @@ const matchingTiles = () => (shown.kind === "pair" ? [] : shown.groups[0].photos
 
 async function start() {
   await openQueue(decodeURIComponent(location.hash.slice(1)) || "doubtful");
+  if (!state) { // the address names no queue, or a filter of another version
+    const problem = $("filter-problem").textContent;
+    await openQueue("doubtful");
+    say(problem, true);
+  }
   $("name").textContent = state.name;
   document.title = `${state.name}: review`;
-}
-
-function showMenu() {
-  $("queues").replaceChildren(...state.queues.map((entry) => element("li", {},
-    element("button", { type: "button", "aria-current": entry.name === queue ? "true" : null, onclick: () => openQueue(entry.name) },
-      element("span", { class: "label" }, entry.title), element("span", { class: "n" }, view.number(entry.count))))));
 }
 
 async function openQueue(name) {
@@ -55,13 +57,9 @@ async function openQueue(name) {
   showProblem(state.problem);
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   $("side").classList.remove("shown");
-  showMenu();
-  const noun = { copies: "Groups of copies", pairs: "Pairs of folders" }[name] ?? "People";
-  $("list-title").textContent = `${noun} (${view.number(screens.length)})`;
-  $("screens").replaceChildren(...screens.slice(0, 2000).map(([key, title, open], place) => element("li", { "data-key": key },
-    element("button", { type: "button", onclick: () => show(place) },
-      element("span", { class: "label" }, title), element("span", { class: "n" }, view.number(open))))));
-  ahead = null;
+  menu.showQueues(state.queues, queue, openQueue);
+  menu.showScreens(screens, queue, show);
+  ahead.clear();
   if (screens.length) await show(0);
   else showNothing();
 }
@@ -74,16 +72,12 @@ function showNothing() {
   $("balance").replaceChildren();
   $("heads-section").hidden = true;
   $("groups").replaceChildren(element("p", { class: "empty" }, "Choose another queue, or a filter on columns."));
-  $("focus").replaceChildren();
-  $("bar").replaceChildren();
+  clearPanel();
 }
-
-const load = (place) => ({ key: screens[place][0], values: get("screen", { key: screens[place][0], queue }) });
 
 async function show(place, row = null) {
   const [key] = screens[place];
-  const next = ahead?.key === key ? ahead : load(place);
-  const values = await next.values;
+  const values = await (ahead.take(key) ?? get("screen", { key, queue }));
   [at, shown, everything, target] = [place, values, false, null];
   selected.clear();
   tiles = values.groups.flatMap((group) => group.photos);
@@ -91,32 +85,11 @@ async function show(place, row = null) {
   const first = row === null ? tiles.findIndex(undecided) : tiles.findIndex((tile) => tile.row === row);
   setFocus(Math.max(first, 0));
   $("main").scrollTop = 0;
-  prefetch();
-}
-
-const PREFETCH_DELAY = 120; // ms in which a fast key comes first
-let prefetching = 0;
-
-// The next screen and its pictures are loaded while this one is looked at.
-function prefetch() {
-  clearTimeout(prefetching);
-  prefetching = setTimeout(loadNext, PREFETCH_DELAY);
-}
-
-function loadNext() {
-  ahead = at + 1 < screens.length ? load(at + 1) : null;
-  const current = ahead;
-  ahead?.values.then((values) => {
-    current.rows = new Set(values.groups.flatMap((group) => group.photos.map((tile) => tile.row)));
-    for (const tile of values.groups[0].photos.slice(0, 24)) new Image().src = view.url(state.version, "crop", tile.row);
-  }, () => { ahead = null; });
+  ahead.start();
 }
 
 function render() {
-  const list = $("screens").children;
-  document.querySelector("#screens [aria-current]")?.removeAttribute("aria-current");
-  list[at]?.firstChild.setAttribute("aria-current", "true");
-  list[at]?.scrollIntoView({ block: "nearest" });
+  menu.markScreen(at);
   $("title").textContent = shown.title;
   showNumbers();
   const person = shown.people[shown.identities[0]];
@@ -171,40 +144,15 @@ function suggestion() {
 function showFocused() {
   const tile = focused();
   if (!tile) return;
-  const person = suggestion();
   const chosen = everything ? "all photos of the queue" : selected.size ? view.plural(selected.size, "selected photo") : "";
-  const image = view.picture(state.version, tile.row, tile.name);
-  image.className = "large";
-  image.onclick = openLoupe;
-  $("focus").replaceChildren(
-    image,
-    element("p", { class: "path" }, tile.name),
-    element("p", { class: `verdict is-${tile.verdict}` }, view.verdictText(tile)),
-    element("ul", {}, ...tile.why.map((line) => element("li", {}, line))),
-    view.actions(shown.kind, act),
-    element("p", { class: "soft" }, chosen ? `Acts on ${chosen}` : ""),
-    ...(shown.kind === "person" ? moveChoice(person) : []),
-  );
-  $("bar").replaceChildren(
-    element("div", { class: "line" }, view.picture(state.version, tile.row), element("span", {}, chosen || tile.why.join(" · ") || tile.name)),
-    view.actions(shown.kind, act),
-  );
+  const choice = { person: suggestion(), isChosen: target !== null, choose: moveTo };
+  showPanel(state.version, shown.kind, tile, chosen, shown.kind === "person" ? choice : null, { act, open: openLoupe });
 }
 
-function moveChoice(person) {
-  const search = element("input", { id: "person", placeholder: "Move to another person", autocomplete: "off", spellcheck: "false" });
-  const results = element("div", {});
-  search.oninput = async () => {
-    const found = search.value ? await get("people", { text: search.value }) : [];
-    results.replaceChildren(...found.map((other) => view.personButton(state.version, other, "", false, () => {
-      shown.people[other.code] = other;
-      target = other.code;
-      search.blur();
-      showFocused();
-    })));
-  };
-  const shownPerson = person && view.personButton(state.version, person, target === null ? "May be" : "Move to", target !== null, () => act("move"));
-  return [...(shownPerson ? [shownPerson] : []), search, results];
+function moveTo(person) {
+  shown.people[person.code] = person;
+  target = person.code;
+  showFocused();
 }
 
 // Actions: they happen at once; what the server has saved is then shown.
@@ -239,7 +187,7 @@ async function advance(settled) {
   const any = after >= 0 ? after : tiles.findIndex((tile) => undecided(tile) && inQueue(tile));
   if (!settled && any >= 0) {
     showLeft(false);
-    if (!ahead) prefetch();
+    if (ahead.empty) ahead.start();
     return setFocus(any);
   }
   showLeft(settled);
@@ -247,13 +195,7 @@ async function advance(settled) {
   setFocus(focus);
 }
 
-// In the list of screens: how many photos are left of the shown one.
-function showLeft(settled) {
-  const entry = $("screens").children[at];
-  const left = settled ? 0 : matchingTiles().filter(undecided).length;
-  entry?.classList.toggle("done", !left);
-  if (entry) entry.querySelector(".n").textContent = left ? view.number(left) : "✓";
-}
+const showLeft = (settled) => menu.showLeft(at, settled ? 0 : matchingTiles().filter(undecided).length);
 
 const inQueue = (tile) => matchingTiles().includes(tile);
 
@@ -277,7 +219,7 @@ async function undo() {
 function apply(change) {
   state.counts = change.counts;
   view.counts($("counts"), change.counts);
-  if (ahead?.rows === undefined || change.rows.some((row) => ahead.rows.has(row)) || !change.complete) ahead = null;
+  ahead.apply(change);
   for (const fresh of change.tiles) {
     const tile = tiles.find((known) => known.row === fresh.row);
     if (!tile) continue;

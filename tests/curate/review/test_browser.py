@@ -95,3 +95,17 @@ def test_a_review_in_two_windows_and_a_kill(dataset: Path) -> None:
         assert again.find_element("css selector", ".tile.is-drop.human")
     lines = (dataset / "overrides.csv").read_text().splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == ["drop"]
+
+
+def test_an_address_without_a_queue_and_a_person_that_is_searched(dataset: Path) -> None:
+    with server(dataset) as (_, address), window(f"{address}#filter:shoe_size > 40") as browser:
+        until(lambda: "shoe_size" in text(browser, "toast"))
+        first = text(browser, "title")
+        browser.find_element("tag name", "body").send_keys("n")
+        until(lambda: text(browser, "title") != first)
+        browser.find_element("tag name", "body").send_keys("p")
+        until(lambda: text(browser, "title") == first)
+        browser.find_element("id", "person").send_keys("dor")
+        until(lambda: browser.find_elements("css selector", "#person + div .person"))
+        browser.find_element("css selector", "#person + div .person").click()
+        assert press(browser, "m") == "Moved: 1 photo to dora · U undoes"
