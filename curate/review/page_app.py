@@ -18,7 +18,15 @@ FILES = {
     "review.css": _CSS,
     **dict.fromkeys(
         (
-            "ahead.js", "audit.js", "lasso.js", "menu.js", "message.js", "panel.js", "review.js", "server.js", "view.js",
+            "ahead.js",
+            "audit.js",
+            "lasso.js",
+            "menu.js",
+            "message.js",
+            "panel.js",
+            "review.js",
+            "server.js",
+            "view.js",
         ),
         _SCRIPT,
     ),

@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
-from curate.sources.entry import Entry, encode_name
-from curate.sources.layouts.folder import entries_in, identity_folders
+from curate.errors import SourceError
+from curate.sources.entry import Entry, encode_name, join
+from curate.sources.layouts.folder import entries_in, identity_folders, suggestion
 from curate.sources.layouts.layout import Layout
+from curate.sources.layouts.splits import split_in_name
 from manifests.identity import NO_IDENTITY
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ def identity_of(file_name: str) -> str:
 class Sjtu(Layout):
     """ROOT/<identity>/**/photo and ROOT/<identity>_0001.png, also mixed: one name is one identity either way.
 
-    The names of flat files are kept in memory, about 30 bytes each.
+    The names of flat files are kept in memory, about 30 bytes each. Raises SourceError where all photos are below one
+    folder that wraps the people, or below folders of splits.
     """
 
     summary = "PNGs, one folder per person or the person's name in the file name"
@@ -39,6 +43,7 @@ class Sjtu(Layout):
 
     def __init__(self, store: "Store") -> None:
         super().__init__(store)
+        self._require_people()
         self._folders = identity_folders(store, store.top)
         flat: dict[str, set[str]] = {}
         for file in store.photos(store.top, deep=False):
@@ -47,6 +52,18 @@ class Sjtu(Layout):
         self._flat = {
             identity: b"\0".join(os.fsencode(path) for path in sorted(paths)) for identity, paths in flat.items()
         }
+
+    def _require_people(self) -> None:
+        store, names = self.store, self.store.folders(self.store.top)
+        if not (len(names) == 1 or (names and all(map(split_in_name, names)))) or store.photos(store.top, deep=False):
+            return
+        folders = [join(store.top, name) for name in names]
+        if all(store.folders(folder) and not store.photos(folder, deep=False) for folder in folders):
+            raise SourceError(
+                f"{store.root} is not laid out as sjtu: expected {self.expected}, found folders of folders in "
+                f"{', '.join(sorted(folders))}: give one of these as --root, or use "
+                f"`curate clean folder --root {shlex.quote(str(store.root))}{suggestion(store)}`"
+            )
 
     def identities(self) -> list[str]:
         return [*self._folders, *self._flat]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from curate.errors import SourceError
 from curate.sources import open_source
 from curate.sources.layouts.sjtu import identity_of
 from tests.samples.sources import make_directory
@@ -27,3 +28,19 @@ def test_other_files_are_counted_once(tmp_path: Path) -> None:
     for _ in range(2):
         assert [entry.image_id for entry in source.entries("zhang")] == ["zhang/1.png", "zhang_0002.png"]
     assert source.ignored() == {".txt": 2}
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [("train/al/1.png", "test/bo/1.png"), ("vggface2_train/n000001/1.jpg",), ("SJTU/al/1.png", "SJTU/bo/1.png")],
+)
+def test_a_tree_whose_first_folders_are_no_people_is_refused(tmp_path: Path, photos: tuple[str, ...]) -> None:
+    make_directory(tmp_path, *photos)
+    with pytest.raises(SourceError, match=r"is not laid out as sjtu: expected .* use `curate clean folder --root "):
+        open_source("sjtu", tmp_path)
+
+
+@pytest.mark.parametrize("photos", [("al/1.png",), ("al/a/1.png", "bo/b/1.png"), ("train/al/1.png", "bo_1.png")])
+def test_folders_of_people_may_be_nested(tmp_path: Path, photos: tuple[str, ...]) -> None:
+    make_directory(tmp_path, *photos)
+    assert len(open_source("sjtu", tmp_path).identities()) == len(photos)
