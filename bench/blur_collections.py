@@ -1,7 +1,7 @@
 """Faces of measured datasets for the figures of blur: labelled ones, and planted collections.
 
-The datasets are made with `curate clean folder --root $SWAPSET_DATA/NAME --out DATASETS/NAME`; their photos are read
-from where they were then, their landmarks and label maps from the datasets.
+The datasets are made as the docstring of bench.sharpness says, with crops of simswap-224; their photos are
+read from where they were then, their landmarks and label maps from the datasets.
 """
 
 import zlib
@@ -50,7 +50,14 @@ class Portrait:
 def read_portraits(dataset: Dataset, image_ids: Sequence[str]) -> Iterator[Portrait]:
     """Yield the main faces of photos; those without one, or that curation turned upright, are left out."""
     columns = ["image_id", "face_id", "turn", "shard", "mask_offset", "mask_length", "mask_crc", *LANDMARKS]
-    rows = dataset.to_pandas(columns).set_index("image_id").loc[list(image_ids)]
+    rows = dataset.to_pandas(columns).set_index("image_id")
+    missing = [image_id for image_id in image_ids if image_id not in rows.index]
+    if missing:
+        raise SystemExit(
+            f"{dataset.path} lacks {len(missing)} of {len(image_ids)} photos, {missing[0]!r} for one: make it as the "
+            "docstring of bench.sharpness says"
+        )
+    rows = rows.loc[list(image_ids)]
     for image_id, row in rows[rows.face_id.notna() & (rows.turn == 0)].iterrows():
         with Image.open(Path(dataset.info.source.root) / str(image_id)) as image:
             photo = np.asarray(image.convert("RGB"))

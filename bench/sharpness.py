@@ -5,8 +5,10 @@
     python -m bench.sharpness --planted --datasets DIR   # collections with 5 to 60% planted blur
     python -m bench.sharpness --fit FILE --photos 100 --datasets DIR   # fit the shipped calibration again
 
-DIR holds the collections as measured by `curate clean folder --root $SWAPSET_DATA/NAME --out DIR/NAME`, and as
-DIR/thumbs-64 photos of celebs-112 and celebs-color reduced to 64 px.
+DIR holds the collections as measured by `curate clean folder --root $SWAPSET_DATA/NAME --template simswap-224
+--out DIR/NAME`; celebamask (its folder images) and unlabelled with `--identities none`. DIR/thumbs-64 is measured on a
+tree of the same names: every twelfth of the sorted photos of celebs-112 and all of celebs-color, their shorter side
+reduced to 64 px (INTER_AREA), JPEG 90.
 
 Protocol: photos of $SWAPSET_DATA; the first half of each collection (by sorted person or name) is for fitting, the
 second half for the tables. Rungs: the photo is resized to the 256 px face scale (eyes 63 px apart), degraded,
@@ -49,8 +51,8 @@ Floats = npt.NDArray[np.floating]
 
 CLEANVISION = {"normalizing_factor": 0.01, "color_threshold": 0.18}
 """Default settings of cleanvision."""
-THRESHOLDS = {"sharpness": 0.5, "cleanvision": 0.29, "laplacian": 100.0}
-"""Blurred below; 0.29 is the default of cleanvision."""
+THRESHOLDS = {"sharpness": Policy().min_sharpness, "cleanvision": 0.29, "laplacian": 100.0}
+"""Blurred below; the default policy's, and the default of cleanvision."""
 COLLECTIONS = ("celebs-112", "lfw-gray", "unlabelled", "web-raw", "celebs-color", "thumbs-64")
 """Collections with labels."""
 BRIGHTNESS = (1.0, 0.5, 2.0)
