@@ -4,7 +4,6 @@ The state dicts hold no pixel space and no embedder, on which every output depen
 imported, and recorded in the checkpoint.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from curate.faces.models import load_embedder
-from manifests.input import readable
+from curate.faces.torch_file import UnreadableTorchFileError, read_torch_file
 from manifests.output import require_absent
 from manifests.partials import remove_partials_of
 from train import checkpoint
@@ -91,13 +90,10 @@ def recognise(weights: Mapping[str, Tensor], path: Path, io_space: IoSpace) -> t
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, without the prefixes of training programs."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
     try:
-        with readable(path, CheckpointError):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is not a PyTorch state dict ({str(error).splitlines()[0][:120]})") from error
+        state = read_torch_file(path, CheckpointError)
+    except UnreadableTorchFileError as error:
+        raise CheckpointError(f"{path} is not a PyTorch state dict ({error}): give the generator's file") from error
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{path} is not a state dict: its values are not all tensors")
     weights = {str(name): tensor.contiguous() for name, tensor in state.items()}

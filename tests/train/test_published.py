@@ -66,11 +66,15 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
     torch.save({"layer.weight": torch.ones(3)}, tmp_path / "D.pth")
     (tmp_path / "text.pth").write_text("no weights")
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "end.pth").write_bytes(b"J12")  # an instruction of the unpickler without its argument
     torch.save(weights(latent_dim=16)[1], tmp_path / "G.pth")
     torch.save({name: t for name, t in weights()[1].items() if name != "last_layer.1.bias"}, tmp_path / "cut.pth")
     for name, message in (
-        ("missing.pth", "no such file"),
+        ("missing.pth", r"cannot read .*missing\.pth: it does not exist"),
         ("text.pth", "is not a PyTorch state dict"),
+        ("empty.pth", "is not a PyTorch state dict"),
+        ("end.pth", "is not a PyTorch state dict"),
         ("D.pth", "has no first_layer.1.weight, so it is not SimSwap's generator"),
         ("G.pth", "takes latents of 16 numbers, and embedder .* gives 128"),
         ("cut.pth", "does not fit SimSwap's generator"),

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from curate.faces.embedders.mobilefacenet import UNREADABLE_WEIGHTS
-from manifests.input import readable
+from curate.faces.torch_file import UnreadableTorchFileError, read_torch_file
 from train.errors import CheckpointError
 
 
@@ -26,13 +24,10 @@ def read_state(path: Path) -> SegmenterState:
     Raises CheckpointError where it is missing, damaged, or no checkpoint of a segmenter.
     """
     advice = "remove it to train from the start, or give another --out"
-    with readable(path, CheckpointError):
-        path.open("rb").close()
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE_WEIGHTS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{path} is damaged ({reason}): {advice}") from error
+        values = read_torch_file(path, CheckpointError)
+    except UnreadableTorchFileError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): {advice}") from error
     if not isinstance(values, dict) or values.keys() != set(SegmenterState._fields):
         raise CheckpointError(f"{path} is no checkpoint of a segmenter: {advice}")
     state = SegmenterState(**values)

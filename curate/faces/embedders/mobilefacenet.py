@@ -4,20 +4,17 @@ Checkpoints are those of the common PyTorch implementation: a dict with `net_sta
 loaded strictly; then each batch normalisation is folded into the convolution before it.
 """
 
-import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from curate.errors import ModelError
 from curate.faces.embedder import Embedder
+from curate.faces.torch_file import UnreadableTorchFileError, read_torch_file
 from curate.faces.weights import MOBILEFACENET, file_sha256
-from manifests.input import readable
 
 # Table 1 of the paper: (expansion t, channels c, repeats n, stride s of the first).
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -99,25 +96,16 @@ class MobileFaceNet(nn.Module):
                     module.conv[at], module.conv[at + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
 
 
-UNREADABLE_WEIGHTS = (
-    UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, struct.error,
-)  # fmt: skip
-"""What torch.load raises for a file that it did not write: its bytes are taken for instructions of the unpickler."""
-
-
 def load_mobilefacenet(path: Path) -> Embedder:
     """Load a MobileFaceNet checkpoint, (N, 128). Raises ModelError for any other file."""
     expected = (
         "expected a PyTorch checkpoint of a MobileFaceNet: `net_state_dict`, or the state itself, with the keys "
         "conv1.conv.weight ... blocks.14.conv.6.weight ... linear1.conv.weight, loadable with weights_only=True"
     )
-    with readable(path, ModelError):
-        path.open("rb").close()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE_WEIGHTS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{path} cannot be read as weights ({reason}); {expected}") from error
+        content = read_torch_file(path, ModelError)
+    except UnreadableTorchFileError as error:
+        raise ModelError(f"{path} cannot be read as weights ({error}); {expected}") from error
     state = content.get("net_state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or "conv1.conv.weight" not in state or "linear7.conv.weight" not in state:
         keys = ", ".join(map(str, list(state)[:3])) if isinstance(state, Mapping) else type(content).__name__
