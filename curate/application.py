@@ -6,6 +6,7 @@ Only commands print or exit. Everything heavy is imported inside the commands.
 import typer
 
 from curate.commands import cleaning, comparing, evaluating, exporting, models, results, reviewing, selecting
+from curate.commands.help import Command, Group
 
 EXIT_CODES = {
     0: "done",
@@ -26,6 +27,7 @@ EXIT_CODES = {
 
 app = typer.Typer(
     name="curate",
+    cls=Group,
     help="Turn a collection of face photos into a clean training set. Finds blurred and distorted photos, wrong "
     "persons, duplicates and broken files; aligns and segments the rest; writes a Parquet manifest with a verdict and "
     "its reasons for every photo. Photos are only read.",
@@ -35,23 +37,31 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="List, download and verify networks.", no_args_is_help=True)
-export_app = typer.Typer(help="Write the kept faces for other tools.", no_args_is_help=True)
+models_app = typer.Typer(cls=Group, help="List, download and verify networks.", no_args_is_help=True)
+export_app = typer.Typer(cls=Group, help="Write the kept faces for other tools.", no_args_is_help=True)
 
-for command in (
-    cleaning.clean, cleaning.plan, cleaning.measure, cleaning.status, cleaning.relate, cleaning.decide, cleaning.report,
-    reviewing.review, reviewing.audit, evaluating.calibrate, evaluating.evaluate, evaluating.demo, results.inspect,
-    results.verify, results.convert, results.merge,
-    selecting.select, selecting.sort, comparing.diff, exporting.card,
-):  # fmt: skip
-    app.command()(command)
-export_app.command("hf")(exporting.export_hf)
-export_app.command("webdataset")(exporting.export_webdataset)
-export_app.command("fiftyone")(exporting.export_fiftyone)
-export_app.command("folder")(exporting.export_folder)
-export_app.command("list")(exporting.export_list)
-models_app.command("list")(models.list_models)
-models_app.command("fetch")(models.fetch)
-models_app.command("verify")(models.verify)
-app.add_typer(models_app, name="models", rich_help_panel=None)
-app.add_typer(export_app, name="export", rich_help_panel=None)
+_COMMANDS = {
+    "Try it": (evaluating.demo,),
+    "Clean a collection": (cleaning.clean, cleaning.status, results.convert),
+    "Its steps, one at a time": (cleaning.plan, cleaning.measure, cleaning.relate, cleaning.decide, cleaning.report),
+    "Look at the result, and correct it": (
+        results.inspect, selecting.sort, reviewing.review, comparing.diff, results.verify,
+    ),
+    "Know how right it is": (reviewing.audit, evaluating.evaluate, evaluating.calibrate),
+    "Pass it on": (selecting.select, results.merge, exporting.card),
+}  # fmt: skip
+"""Heading in `--help` -> commands."""
+
+for heading, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(cls=Command, rich_help_panel=heading)(command)
+export_app.command("hf", cls=Command)(exporting.export_hf)
+export_app.command("webdataset", cls=Command)(exporting.export_webdataset)
+export_app.command("fiftyone", cls=Command)(exporting.export_fiftyone)
+export_app.command("folder", cls=Command)(exporting.export_folder)
+export_app.command("list", cls=Command)(exporting.export_list)
+models_app.command("list", cls=Command)(models.list_models)
+models_app.command("fetch", cls=Command)(models.fetch)
+models_app.command("verify", cls=Command)(models.verify)
+app.add_typer(export_app, name="export", rich_help_panel="Pass it on")
+app.add_typer(models_app, name="models", rich_help_panel="Networks")

@@ -3,8 +3,11 @@
 Only commands print or exit. Everything heavy is imported inside the commands.
 """
 
+from collections.abc import Callable
+
 import typer
 
+from curate.commands.help import Command, Group
 from train.commands import importing, judging, swapping, training, verifying
 
 EXIT_CODES = {
@@ -33,6 +36,7 @@ EXIT_CODES = {
 
 app = typer.Typer(
     name="simswap",
+    cls=Group,
     help="Train face-swap generators on datasets of `curate`, evaluate them, swap faces, mark and verify the results.",
     epilog=f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
     no_args_is_help=True,
@@ -41,8 +45,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.command("import")(importing.import_weights)
-for command in (
-    training.fit, judging.evaluate, judging.ablate, swapping.swap, swapping.demo, swapping.export, verifying.verify,
-):  # fmt: skip
-    app.command()(command)
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Try it": {"demo": swapping.demo},
+    "Train, and judge": {"fit": training.fit, "evaluate": judging.evaluate, "ablate": judging.ablate},
+    "Swap, and check the marks": {"swap": swapping.swap, "verify": verifying.verify},
+    "Exchange generators": {"export": swapping.export, "import": importing.import_weights},
+}
+"""Heading in `--help` -> commands by name."""
+
+for heading, commands in _COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, cls=Command, rich_help_panel=heading)(command)

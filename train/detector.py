@@ -19,12 +19,13 @@ def main() -> None:
 def _app() -> None:
     import typer
 
+    from curate.commands.help import Command
     from train.commands.verifying import verify
 
     app = typer.Typer(
         name="swapset-verify", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
-    app.command()(verify)
+    app.command(cls=Command)(verify)
     app()
 
 

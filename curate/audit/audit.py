@@ -13,6 +13,7 @@ from curate.review.review import ReviewRequest, opened, version_of
 from curate.review.serving import require_server, serve
 from curate.review.session import Review
 from manifests import layout
+from manifests.errors import DatasetError
 from manifests.output import OutputLock
 from manifests.reader import Dataset
 from manifests.table_file import TableFile
@@ -69,7 +70,7 @@ def run(request: AuditRequest, listener: Listener = SILENT) -> Audited:
     """Serve the page until the process is interrupted, unless the annotator has judged everything; record the result.
 
     The same request continues an audit that was interrupted. Raises errors as `curate.review.run` does, and
-    DatasetError where the file of the draw is damaged.
+    DatasetError where there is no photo to judge, or the file of the draw is damaged.
     """
     require_server()
     with opened(ReviewRequest(request.dataset), listener) as (review, dataset):
@@ -97,6 +98,8 @@ def drawn(request: AuditRequest, review: Review, dataset: Dataset) -> Judgements
     basis = basis_of(TableFile(dataset.path / layout.MANIFEST).metadata)
     keep_review = review.decider.applied.keep_review
     photos = draw(review.index, request.seed, basis, request.kept, request.dropped, keep_review)
+    if not photos.photos:
+        raise DatasetError(f"{dataset.path}: there is no photo to judge: decide by a milder policy, or give --dropped")
     name = f"audit-{basis[:8]}-{request.kept}-{request.dropped}-{request.seed}.jsonl"
     return Judgements(dataset.path / FOLDER / name, photos)
 

@@ -194,6 +194,6 @@ def _print_verdicts(decided: "Decided") -> None:
     if decided.review:
         used = "are used as kept ones" if decided.review_is_used else "are not used in training and exports"
         print(
-            f"  photos to review {used} (policy key keep_review): look at them in the report, and write 'keep' or "
-            "'drop' into overrides.csv"
+            f"  photos to review {used} (policy key keep_review): settle them with `curate review`, or "
+            "write 'keep' or 'drop' into overrides.csv"
         )

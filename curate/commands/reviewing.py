@@ -58,5 +58,6 @@ def audit(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--photos, --dropped, --annotator") from error
     audited = run(request, ProgressBar())
-    print("\n".join(audited.record.lines()) or f"{audited.judged:,} of {audited.photos:,} photos judged; run it again")
+    progress = f"{audited.judged:,} of {audited.photos:,} photos judged; the same command continues"
+    print("\n".join(audited.record.lines()) or progress)
     print(f"judgements: {audited.file}")

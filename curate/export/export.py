@@ -11,7 +11,7 @@ from curate.export.formats import FORMATS
 from curate.export.request import Exported, ExportPlan, ExportRecord, ExportRequest
 from curate.lineage import require_current
 from curate.listener import SILENT, Listener, progress
-from manifests.errors import OutputError
+from manifests.errors import DatasetError, OutputError
 from manifests.identity import is_held_out
 from manifests.layout import MANIFEST
 from manifests.output import OutputLock, atomic, writable
@@ -35,14 +35,17 @@ _WITHOUT_SPLITS = ("folder",)
 def plan(request: ExportRequest) -> ExportPlan:
     """Open the dataset and find the faces to export. Writes nothing.
 
-    Raises DatasetError without a manifest, where it is out of date, or where a selected photo is not kept; OutputError
-    where the output folder has other files, or faces of another dataset, of other verdicts or in another format.
+    Raises DatasetError without a manifest, where it is out of date, or where no photo, or not every selected one, is
+    kept; OutputError where the output folder has other files, or faces of another dataset, of other verdicts or in
+    another format.
     """
     dataset = Dataset.open(request.dataset)
     require_current(dataset)
     columns = dict.fromkeys((*_COLUMNS, *(FIELDS if request.format == "fiftyone" else ())))
     faces = dataset.manifest(list(columns), keep=True)
     faces = faces.filter(pc.is_valid(faces["shard"]))
+    if not faces.num_rows:
+        raise DatasetError(f"{dataset.path}: no photo with a face is kept: decide by a milder policy")
     selection = read_selection(request.selection) if request.selection else None
     if selection:
         faces = selection.rows_of(faces)
@@ -105,7 +108,7 @@ def _is_recorded(export_plan: ExportPlan) -> bool:
     differences = sorted(key for key in record | recorded if record.get(key) != recorded.get(key))
     if differences:
         raise OutputError(
-            f"{out} holds an export of another dataset, of other verdicts or in another form ({', '.join(differences)} "
-            f"differ, see {out / RECORD}): choose a new folder as --out, or empty it"
+            f"{out} holds an export of another dataset, of other verdicts or in another form (different: "
+            f"{', '.join(differences)}; see {out / RECORD}): choose a new folder as --out, or empty it"
         )
     return True

@@ -23,6 +23,7 @@ FORMS: dict[str, Callable[[Sorted, Path], None]] = {
 """Suffix of the output -> the function that writes it."""
 
 _COLUMNS = ("image_id", "identity", "verdict", "face_id", "shard", "crop_offset", "crop_length", "crop_crc")
+_FILTERS = ("identity", "verdict")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class SortRequest:
 
     def __post_init__(self) -> None:
         if (self.by is None) == (self.like is None):
-            raise ValueError("give either a column (by) or a photo (like) to sort by")
+            raise ValueError("give a column (by) or a photo (like) to sort by, not both")
         if self.verdict not in (None, *VERDICTS):
             raise ValueError(f"verdict is {self.verdict!r}: give {', '.join(VERDICTS)}")
 
@@ -77,14 +78,13 @@ def plan(request: SortRequest) -> SortPlan:
     require_current(dataset)
     column = [check_column(request.by)] if request.by else []
     photos = dataset.manifest(list(dict.fromkeys((*_COLUMNS, *column))))
-    for name in ("identity", "verdict"):
+    for name in _FILTERS:
         value = getattr(request, name)
         if value is not None:
             photos = photos.filter(pc.equal(photos[name].cast(pa.string()), value))
     if not photos.num_rows:
-        raise DatasetError(
-            f"{dataset.path}: no photo is left by identity {request.identity}, verdict {request.verdict}"
-        )
+        filters = [f"{name} {value!r}" for name in _FILTERS if (value := getattr(request, name)) is not None]
+        raise DatasetError(f"{dataset.path}: no photo has {' and '.join(filters)}; `curate inspect` counts the photos")
     return SortPlan(request, dataset, photos)
 
 

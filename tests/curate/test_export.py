@@ -156,9 +156,9 @@ def test_an_export_continues_and_repairs(pair: tuple[Path, Path], tmp_path: Path
 
 def test_another_export_in_the_same_folder_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     run(plan(ExportRequest(pair[0], tmp_path / "out")))
-    with pytest.raises(OutputError, match=r"another dataset.* \(format, masks differ.*choose a new folder"):
+    with pytest.raises(OutputError, match=r"another dataset.* \(different: format, masks;.*choose a new folder"):
         plan(ExportRequest(pair[0], tmp_path / "out", "folder", masks=True))
-    with pytest.raises(OutputError, match=r"\(manifest differ"):
+    with pytest.raises(OutputError, match=r"\(different: manifest;"):
         plan(ExportRequest(pair[1], tmp_path / "out"))
     edit_manifest(pair[0], "ann/0001.jpg", verdict="drop")
     with pytest.raises(OutputError, match=r"of other verdicts"):
@@ -184,11 +184,18 @@ def test_planning_writes_nothing(pair: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+def test_an_export_of_nothing_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    for image_id in Dataset.open(pair[0]).manifest(["image_id"])["image_id"].to_pylist():
+        edit_manifest(pair[0], image_id, keep=False)
+    with pytest.raises(DatasetError, match="no photo with a face is kept: decide by a milder policy"):
+        plan(ExportRequest(pair[0], tmp_path / "out"))
+
+
 def test_a_selection_is_exported(pair: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "chosen.txt").write_text("ann/0001.jpg\nbob/0000.jpg\n")
     request = ExportRequest(pair[0], tmp_path / "out", "folder", selection=tmp_path / "chosen.txt")
     assert run(plan(request)).summary() == "2 faces of 2 people"
-    with pytest.raises(OutputError, match=r"\(selection differ"):
+    with pytest.raises(OutputError, match=r"\(different: selection;"):
         plan(ExportRequest(pair[0], tmp_path / "out", "folder"))
     (tmp_path / "chosen.txt").write_text("ann/0004.jpg\n")  # has no face
     with pytest.raises(DatasetError, match="1 of 1 selected photos are not kept"):

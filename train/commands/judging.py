@@ -93,7 +93,7 @@ def ablate(
         bool, typer.Option("--dry-run", help="List the trainings with rough estimates of memory and time, and stop.")
     ] = False,
 ) -> None:
-    """Train recipes, and policies of the data, from the same seeds, and compare them as the founding report does.
+    """Train recipes, and policies of the data, from the same seeds, and compare them.
 
     Writes OUT/table.md, OUT/table.parquet, OUT/arms.parquet and OUT/plot.svg; nothing is written into the dataset. A
     run that was stopped or killed continues when the same command is run again; finished arms are not trained again.

@@ -134,6 +134,15 @@ def test_a_finished_audit_needs_no_page(dataset: Path) -> None:
     assert audited.record.lines()[1].startswith("  any             0.00%  (95%: 0.00-")
 
 
+def test_an_audit_without_photos_is_refused(tmp_path: Path) -> None:
+    blurred = [{"identity": "a", "image_id": "a/1.jpg", "sha256": f"{1:064x}", "sharpness": 0.1}]
+    out = related_dataset(tmp_path / "out", blurred)
+    run(DecideRequest(out, AS_GIVEN))
+    with pytest.raises(DatasetError, match="there is no photo to judge"):
+        audit(AuditRequest(out))
+    assert not list((out / "review").glob("audit-*"))
+
+
 def test_samples_that_are_too_small_are_refused(dataset: Path) -> None:
     with pytest.raises(ValueError, match="draw at least 20"):
         AuditRequest(dataset, kept=5)
