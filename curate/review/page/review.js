@@ -71,7 +71,7 @@ function showNothing() {
   $("numbers").textContent = "";
   $("balance").replaceChildren();
   $("heads-section").hidden = true;
-  $("groups").replaceChildren(element("p", { class: "empty" }, "Choose another queue, or a filter on columns."));
+  $("groups").replaceChildren(element("p", { class: "empty" }, "Choose another queue, such as Soft (photos that may be blurred), or a filter on columns."));
   clearPanel();
 }
 
