@@ -20,6 +20,7 @@ from curate.decode import Pixels
 from curate.faces import align
 from curate.faces.faces import Faces
 from curate.faces.models import Models
+from curate.measure.aligned import moved_to_template
 from curate.measure.detection import Detections, detect_faces
 from curate.measure.encoding import encode_crops, encode_label_maps
 from curate.measure.inputs import FaceInputs
@@ -130,7 +131,7 @@ class Pipeline:
     def _detect(self, photos: list[Photo], check: FolderCheck) -> list[Future[_Aligned]]:
         """Detect the faces of a batch and begin to align them; a batch beyond the GPU's memory in halves."""
         try:
-            detections = detect_faces(photos, self.models.detector, check)
+            detections = detect_faces(photos, self.models.detector, check, aligned=self.aligned)
         except torch.OutOfMemoryError:
             if len(photos) == 1:
                 raise
@@ -144,6 +145,8 @@ class Pipeline:
     def _align(self, photos: list[Photo], detections: Detections) -> _Aligned:
         images = _images(photos)
         faces = detections.faces.alignable()
+        if self.aligned:
+            faces = moved_to_template(faces, images)
         matrices = faces.matrices(self.template)
         photo_sizes = [images[index].shape[:2] for index in faces.photo]
         return _Aligned(
