@@ -14,8 +14,8 @@ from pathlib import Path, PosixPath
 from typing import IO, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
+# With one slash too: pathlib writes "s3://bucket" as "s3:/bucket".
 _OBJECTS = re.compile(r"(s3|gs|az):/+(?=[^/])")
-# pathlib writes "s3://bucket" as "s3:/bucket", which is no path of a file that anybody has.
 
 
 def as_path(location: str | os.PathLike[str]) -> Path:

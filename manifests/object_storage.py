@@ -94,9 +94,7 @@ def put(source: Path, path: "ObjectPath") -> None:
     attempt(path, write)
     stored = describe(path).size
     if stored != size:
-        text = (
-            f"{stored} bytes are stored of {size}: the server may not know checksums of uploads; {_WITHOUT_CHECKSUMS}"
-        )
+        text = f"{stored} bytes are stored of {size}: checksums of uploads may be unsupported; {_WITHOUT_CHECKSUMS}"
         raise OSError(errno.EREMOTEIO, text, str(path))
 
 

@@ -30,7 +30,7 @@ def uploaded_folder(path: ObjectPath) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="swapset-") as folder:
         yield Path(folder)
-        names = [file.relative_to(folder) for file in Path(folder).rglob("*") if file.is_file()]
+        names = {file.relative_to(folder) for file in Path(folder).rglob("*") if file.is_file()}
         for name in sorted(names, key=lambda name: (-len(name.parts), name)):
             _put(Path(folder, name), path / name)
         for earlier in list(path.rglob("*")):

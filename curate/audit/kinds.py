@@ -1,4 +1,4 @@
-"""KINDS: what an annotator can say of a photo, one key each."""
+"""KINDS: the answers of an annotator about a photo, one key each."""
 
 from dataclasses import dataclass
 

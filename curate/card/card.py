@@ -134,8 +134,8 @@ def _policy(metadata: dict[str, str]) -> str:
 
 
 def _models(dataset: Dataset) -> list[str]:
-    """A line a network, with the licence where the table of weights knows it."""
-    names = {name for info in _infos(dataset) for name in [info.models.embedder.name]}
+    """A line for each network, with the licence of its weights where `REGISTRY` has them."""
+    names = {info.models.embedder.name for info in _infos(dataset)}
     lines = [f"Embedder {_plain(name)}: {_licence(name)}." for name in sorted(names)]
     packs = {info.models.choice.pack for info in _infos(dataset) if info.models.choice}
     for pack in sorted(packs - {"builtin"}):

@@ -3,7 +3,8 @@
 `DiscardRequest` -> `run` -> `Discarded`. A dataset that is measured and related is judged by its own embeddings: the
 false non-match rate (FNMR) of pairs of one identity, at the threshold that lets a share `fmr` of the pairs of two
 identities match, while more and more photos are dropped: by each score, by all of them, by the policy, at random, and
-by an oracle that knows the errors (P. Grother and E. Tabassi, "Performance of biometric quality measures", 2007).
+by an oracle, which is computed from the errors (P. Grother and E. Tabassi, "Performance of biometric quality measures",
+2007).
 """
 
 from collections.abc import Sequence

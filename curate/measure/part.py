@@ -1,6 +1,6 @@
 """Parts of a measurement: part i of n takes the shards whose number modulo n is i.
 
-Parts run on machines that know nothing of each other. n may be another one in the next run, because what is finished is
+Parts run on independent machines. n may be another one in the next run, because what is finished is
 a property of each shard.
 """
 

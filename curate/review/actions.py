@@ -38,7 +38,7 @@ def _verdict(word: str) -> Callable[[Document, Target], Edit]:
 
 def _move(document: Document, target: Target) -> Edit:
     lines = [document.new_line(image_id=photo, verdict=MOVE, identity=target.other) for photo in target.photos]
-    # Who says whom the photo shows wants it: an earlier verdict no longer applies.
+    # A photo is moved in order to be kept: an earlier verdict no longer applies.
     return document.edit(lines, [(VERDICT, photo) for photo in target.photos])
 
 

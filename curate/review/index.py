@@ -1,6 +1,6 @@
 """The photos of a dataset as arrays, for a page that answers at once: about 100 bytes a photo are held in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -264,11 +264,6 @@ def verdicts_of(bits: Bits) -> Codes:
     """Return the verdicts that reasons give, (N,) codes of VERDICTS, as `curate.decide.collection.policy_verdicts`."""
     review = np.where(bits & _REVIEWS, np.int8(REVIEW), np.int8(KEEP))
     return np.where(bits & _DROPS, np.int8(DROP), review)
-
-
-def names_of(bits: int) -> Iterator[str]:
-    """Yield the reasons of one photo."""
-    return (name for k, name in enumerate(REASONS) if bits >> k & 1)
 
 
 def _relations(dataset: Dataset, names: Names) -> tuple[Ints, Ints, Rows]:

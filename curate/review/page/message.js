@@ -1,4 +1,4 @@
-// What the page says: for a moment, or until it is mended.
+// Messages of the page: for a moment, or until a problem is solved.
 
 import { Lost, Refused } from "./server.js";
 import { $ } from "./view.js";
