@@ -9,6 +9,7 @@ import numpy.typing as npt
 from curate.faces.detectors.detector import Detector
 from curate.faces.faces import Faces
 from curate.measure.aligned import at_template
+from curate.measure.margin_search import search_with_margin
 from curate.measure.photos import Photo
 from curate.measure.supplied import MISMATCH, ROTATED, FolderCheck, implausible, matches, supplied_points
 from curate.measure.turned import search_turned
@@ -92,6 +93,8 @@ def detect_faces(
         position[rest] = np.arange(len(rest))
         upright = upright.take(np.argsort(upright.photo, kind="stable")).with_photos(position)
         images = _images(photos, rest)
+        if not aligned:
+            upright = search_with_margin(images, upright, detector)
         known = at_template(upright, images) if aligned else None
         turned, turns[rest] = search_turned(images, upright, detector, known)
         upright = turned.with_photos(rest)

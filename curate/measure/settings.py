@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from curate.decode import MAX_PIXELS
 
-REVISION = 5
+REVISION = 6
 """Increases when reading, detection, alignment, segmentation or encoding gives other results for the same settings, so
 that finished shards are measured again. A measure that changes increases its own `Measure.version` instead."""
 

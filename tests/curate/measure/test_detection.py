@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from curate.decode import Decoded, Pixels
+from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.faces import Faces
 from curate.measure.detection import detect_faces
 from curate.measure.photos import Photo
 from curate.measure.supplied import IMPLAUSIBLE, MISMATCH, OUTSIDE, ROTATED, SAMPLE_PHOTOS, FolderCheck
 from curate.sources import Entry
+from tests.samples.measured_faces import ASTRONAUT_PHOTO
 
 POINTS = np.array([[40, 50], [60, 50], [50, 62], [42, 72], [58, 72]], np.float32)
 LANDMARKS = tuple(POINTS.ravel().tolist())
@@ -108,3 +110,16 @@ def test_folders_are_judged_apart() -> None:
     fits = tuple((POINTS + 9).ravel().tolist())
     photos = [photo(LANDMARKS, name="a/1/x.jpg"), photo(fits, name="a/2/x.jpg"), photo(LANDMARKS, name="a/1/y.jpg")]
     assert detect_faces(photos, StubDetector(shift=9)).rejections == [MISMATCH, None, MISMATCH]
+
+
+def test_a_tight_photo_is_searched_with_a_margin() -> None:
+    tight = Photo(
+        Entry("a/1.jpg", "a", 0, 0, "a/1.jpg"),
+        "0" * 64,
+        Decoded(np.ascontiguousarray(ASTRONAUT_PHOTO[75:169, 190:284]), 94, 94, "JPEG", 1, ()),
+        {},
+        None,
+    )
+    landmarks = detect_faces([tight], Mtcnn()).faces.landmarks
+    assert landmarks.min() >= -0.5
+    assert landmarks.max() <= 93.5
