@@ -162,11 +162,12 @@ def _info(info: Any, name: str) -> ObjectInfo:
 
 def _filesystem(path: "ObjectPath") -> Any:
     # A client does not survive a fork.
-    return _open_filesystem(path.scheme, path.parts[1] if len(path.parts) > 1 else "", os.getpid())
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return _open_filesystem(path.scheme, path.parts[1] if len(path.parts) > 1 else "", endpoint, os.getpid())
 
 
 @lru_cache(maxsize=16)
-def _open_filesystem(scheme: str, bucket: str, process: int) -> Any:
+def _open_filesystem(scheme: str, bucket: str, endpoint: str | None, process: int) -> Any:
     import pyarrow.fs as pf
 
     if scheme == "gs":
@@ -174,7 +175,6 @@ def _open_filesystem(scheme: str, bucket: str, process: int) -> Any:
     if scheme == "az":
         account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
         return pf.AzureFileSystem(account, account_key=os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"))
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if region is None and endpoint is None:
         with suppress(OSError):

@@ -103,6 +103,7 @@ class _Run:
         self._idle: list[Any] = []
         self._reported: Counter[int] = Counter()  # attempt -> items that were reported
         self._crashes: Counter[int] = Counter()  # task -> actors that died during it
+        self._asked: Any = None  # reference of the counts that were asked for last
         self._attempts = 0
 
     def complete(self, todo: dict[int, Any]) -> None:
@@ -133,6 +134,8 @@ class _Run:
                 if time.monotonic() - topped_up > _TOP_UP_SECONDS:  # nodes may have joined, or have been lost
                     topped_up = time.monotonic()
                     self._top_up(len(waiting) + len(self._running))
+            self._asked = None  # it may have been asked before the last task was complete
+            self._report()
         finally:
             actors = [*self._idle, *self._starting.values(), *(actor for actor, *_ in self._running.values())]
             for actor in (*actors, self._progress):
@@ -194,8 +197,13 @@ class _Run:
         return None
 
     def _report(self) -> None:
-        """Report the items that were finished since the last call."""
-        for attempt, count in self._ray.get(self._progress.counts.remote()).items():
+        """Report the items that were finished since the last call; a later call reports what is not known yet."""
+        if self._asked is None:
+            self._asked = self._progress.counts.remote()
+        if not self._ray.wait([self._asked], timeout=_POLL_SECONDS)[0]:
+            return  # a node that is lost may keep the answer away, and must not keep the tasks waiting
+        counts, self._asked = self._ray.get(self._asked), None
+        for attempt, count in counts.items():
             if self._reported[attempt] >= 0:
                 self._advance(count - self._reported[attempt])
                 self._reported[attempt] = count

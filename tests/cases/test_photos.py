@@ -26,8 +26,9 @@ def test_photos_are_kept_and_the_summary_says_why(tmp_path: Path, case: str, lay
     assert done.returncode == 0, done.stderr
     assert line in done.stdout + done.stderr
     manifest = read_table(out / "manifest.parquet", ["verdict", "reasons"])
-    assert manifest["verdict"].to_pylist().count("keep") >= kept
-    reasons = manifest["reasons"].to_pylist()
+    verdicts, reasons = manifest["verdict"].to_pylist(), manifest["reasons"].to_pylist()
+    assert len(verdicts) - verdicts.count("drop") >= kept
+    assert all(row == ["soft"] for row, verdict in zip(reasons, verdicts, strict=True) if verdict == "review")
     assert not {"other_person", "no_face", "stretched"} & {reason for row in reasons for reason in row}
 
 
@@ -42,13 +43,14 @@ def test_avif_is_read_and_heic_is_read_or_named(tmp_path: Path) -> None:
     assert heic["format"] == "HEIF" or "pillow-heif" in heic["error"]
 
 
-def test_of_a_photo_and_its_enlargement_the_photo_is_kept(tmp_path: Path) -> None:
+def test_of_a_photo_and_its_enlargement_the_enlargement_is_dropped(tmp_path: Path) -> None:
     out = tmp_path / "out"
     root = CASES / "upscaled-copies" / "input"
     done = run_curate("clean", "folder", "--root", root, "--out", out, "--models", "builtin")
     assert done.returncode == 0, done.stderr
-    table = read_table(out / "manifest.parquet", ["image_id", "verdict", "copy_flaw"]).to_pylist()
-    assert {row["image_id"] for row in table if row["verdict"] == "keep"} == {
-        row["image_id"] for row in table if "original" in row["image_id"]
+    table = read_table(out / "manifest.parquet", ["image_id", "verdict", "reasons", "copy_flaw"]).to_pylist()
+    assert {row["image_id"] for row in table if row["verdict"] == "drop"} == {
+        row["image_id"] for row in table if "original" not in row["image_id"]
     }
+    assert all(row["reasons"] == ["soft"] for row in table if row["verdict"] == "review")
     assert {row["copy_flaw"] for row in table} == {None, "enlarged"}

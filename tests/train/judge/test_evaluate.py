@@ -65,7 +65,7 @@ def test_the_summary_has_the_means_and_a(evaluated: Evaluated) -> None:
     [
         'mask = "face_hair"\nmasked = "input"',
         'generator = "diffusion"\ncondition_shrink = 8\nsame_person = 1.0',
-        "images_per_block = 4",
+        "block_share = 0.5",
         'output = "change"\nshrink = 2\nidentity_map = 2',
         'generator = "people"\npeople = "n000001, n000002"\nsame_person = 1.0\nmask = "face"\nblocks = 9',
     ],
