@@ -24,8 +24,8 @@ SLOPE = 0.42
 
 MAX_LOWERED, MAX_RAISED = 0.6, 0.7
 """Bounds of the shift, log odds: with them the limits are .31 to .62 for a policy's .45. Anchors are 1.2 (thumbnails of
-64 px), 1.6 (enlarged greyscale photos), 2.5, 3.0 (web photos) and 4.1 (portraits). Just below its limit, each of these
-collections has about as many faces that a person calls blurred as ones that are only soft."""
+64 px), 1.6 (enlarged greyscale photos), 2.5, 3.0 (web photos) and 4.1 (portraits). Below the limit most faces are ones
+that a person calls blurred; between it and the limit of review, blurred and merely soft faces mix."""
 
 MIN_FACES = 50
 """Faces from which a group has an anchor; a smaller collection is judged by the policy's limit."""
