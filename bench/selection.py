@@ -30,9 +30,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import curate.select.choose as choosing
-from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates, worker_threads
+from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates
 from curate.select.cells import AXES
 from curate.select.choose import choose
+from curate.threads import default_threads
 from manifests.reader import Dataset
 
 Floats = npt.NDArray[np.float64]
@@ -144,7 +145,7 @@ def main() -> None:
         dataset = Dataset.open(path)
         kept = dataset.manifest(COLUMNS, keep=True)
         kept = kept.filter(pc.is_valid(kept["shard"]))
-        with ThreadPoolExecutor(worker_threads()) as pool:
+        with ThreadPoolExecutor(default_threads()) as pool:
             everyone = [faces for batch in batches(kept) for _, faces in read_candidates(dataset, batch, pool).people()]
         for count in map(int, options.per_person.split(",")):
             people = [faces for faces in everyone if len(faces) >= 2 * count]

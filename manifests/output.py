@@ -138,6 +138,16 @@ def require_absent(path: Path) -> None:
         raise OutputError(f"{path} exists already: remove it, or choose another --out")
 
 
+def require_replaceable(folder: Path, marker: str, holds: str) -> None:
+    """Raise OutputError unless `folder` is absent, empty, or an earlier result, which has the file `marker`.
+
+    `holds` names such a result in the message.
+    """
+    with writable(folder):
+        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).exists())):
+            raise OutputError(f"{folder} holds something else than {holds}: choose another --out")
+
+
 def remove_results(*paths: Path) -> None:
     """Remove files of an earlier run, in this order, before the first of them is replaced.
 

@@ -12,6 +12,7 @@ from curate.errors import ModelError
 from curate.faces.embedder import Embedder
 from curate.faces.models import embedders_of, find_embedder, load_embedder
 from curate.listener import SILENT, Listener
+from curate.threads import default_threads
 from manifests.errors import OutputError
 from manifests.layout import DatasetInfo
 from manifests.output import OutputLock
@@ -33,7 +34,6 @@ from train.networks.conditioning import identity_conditioning
 from train.networks.people import PeopleGenerator, parse_people
 from train.processes import Processes
 from train.run_folder import record_run, recorded_run, require_same
-from train.threads import default_threads
 from train.training import Training, batch_kinds
 
 _SAMPLES = 6  # rows of a sample grid

@@ -20,9 +20,9 @@ from curate.report.pages import render
 from curate.report.pictures import PictureFolder
 from curate.report.sheets import format_number
 from manifests.csv_rows import CsvWriter
-from manifests.errors import DatasetError, OutputError
+from manifests.errors import DatasetError
 from manifests.layout import CALIBRATION_HASH, MANIFEST
-from manifests.output import OutputLock, atomic_folder, writable
+from manifests.output import OutputLock, atomic_folder, require_replaceable
 from manifests.reader import Dataset
 from manifests.schema import VERDICTS
 from manifests.table_file import TableFile
@@ -131,9 +131,7 @@ def plan(request: DiffRequest) -> DiffPlan:
         raise PolicyError(f"{before.path} was decided with a blur calibration: give the same one as --calibration")
     diff_plan = DiffPlan(request, before, after)
     out = diff_plan.out
-    with writable(out):
-        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TABLE).exists())):
-            raise OutputError(f"{out} holds something else than a comparison: choose another --out")
+    require_replaceable(out, TABLE, "a comparison")
     return diff_plan
 
 

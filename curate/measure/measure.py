@@ -4,7 +4,6 @@
 `freeze` plans and keeps the listing in OUT for the parts of a measurement.
 """
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -40,6 +39,7 @@ from curate.sources import Source, open_source
 from curate.sources.layouts.folder import resolve_identities
 from curate.sources.layouts.listing import is_no_identity
 from curate.sources.system_files import SYSTEM_KINDS
+from curate.threads import usable_cores
 from manifests.layout import DatasetInfo, ModelsRecord, write_info
 from manifests.output import OutputLock, remove_results
 from manifests.partials import remove_partials
@@ -293,7 +293,7 @@ def _share_cores(requested: int | None, device: str, buckets: int) -> tuple[int,
     Depends on the dataset and the machine only, not on the number of unfinished shards: results may differ in the last
     bits with another number of threads, and a resumed run must give the same bytes.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     default = 1 if device.startswith("cuda") else min(cores, buckets)
     workers = max(1, min(requested or default, buckets))
     return workers, max(1, cores // workers)

@@ -1,6 +1,5 @@
 """The kept faces of some people, with the numbers by which a selection chooses among them."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -116,11 +115,6 @@ def read_candidates(dataset: Dataset, rows: pa.Table, pool: ThreadPoolExecutor) 
         mouth_open=seen[:, 1],
         vectors=np.asarray(dataset.embeddings_for(rows), np.float32),
     )
-
-
-def worker_threads() -> int:
-    """Number of threads that decode."""
-    return max(1, min(8, len(os.sched_getaffinity(0))))
 
 
 def _appearances(dataset: Dataset, rows: pa.Table, pool: ThreadPoolExecutor) -> Floats:

@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 
 from curate.lineage import require_current
 from curate.listener import SILENT, Listener, progress
-from curate.select.candidates import COLUMNS, batches, read_candidates, worker_threads
+from curate.select.candidates import COLUMNS, batches, read_candidates
 from curate.select.cells import AXES
 from curate.select.page import Page
 from curate.select.person import COLUMNS as SELECTION_COLUMNS
 from curate.select.person import Person, choose_of
+from curate.threads import default_threads
 from manifests.csv_rows import CsvWriter
-from manifests.errors import DatasetError, OutputError
-from manifests.output import OutputLock, atomic_folder, writable
+from manifests.errors import DatasetError
+from manifests.output import OutputLock, atomic_folder, require_replaceable
 from manifests.reader import Dataset
 
 SELECTION, PEOPLE, PAGE = "selection.csv", "people.csv", "index.html"
@@ -116,9 +117,7 @@ def plan(request: SelectRequest) -> SelectPlan:
         raise DatasetError(f"{dataset.path}: no photo with a face is kept: decide by a milder policy")
     select_plan = SelectPlan(request, dataset, faces)
     out = select_plan.out
-    with writable(out):
-        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SELECTION).exists())):
-            raise OutputError(f"{out} holds something else than a selection: choose another --out")
+    require_replaceable(out, SELECTION, "a selection")
     return select_plan
 
 
@@ -138,7 +137,7 @@ def run(select_plan: SelectPlan, listener: Listener = SILENT) -> Selected:
     with OutputLock(dataset.path if out.parent == dataset.path else out.parent), atomic_folder(out) as folder:
         page = Page(dataset, folder, count)
         with (
-            ThreadPoolExecutor(worker_threads()) as pool,
+            ThreadPoolExecutor(default_threads()) as pool,
             _table(folder / SELECTION) as selection_file,
             _table(folder / PEOPLE) as people_file,
             progress(listener, "choosing", select_plan.faces.num_rows, "faces") as advance,

@@ -9,7 +9,7 @@ import typer
 from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 from curate.program import Interrupted
-from train.threads import default_threads
+from curate.threads import default_threads
 
 if TYPE_CHECKING:
     from train.swap.run import SwappedPhotos

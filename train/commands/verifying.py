@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from train.threads import default_threads
+from curate.threads import default_threads
 
 EXIT_CODES = {"unreadable": 3, "invalid": 19, "unmarked": 12, "forgeable": 18, "marked": 0}
 """State of a file (see `train.marks.verify.State`), the worst first -> exit code; the worst of all files decides."""
