@@ -1,6 +1,6 @@
 """Converting photos of every format to JPEG, in the same tree: `ConvertRequest` -> `plan` -> `run`.
 
-Each output is decoded again and compared with the original before it gets its name.
+Each output is decoded again and compared with the original before it gets its name, unless the request leaves it out.
 """
 
 import ctypes
@@ -62,6 +62,7 @@ class ConvertRequest:
         background: RGB behind transparent pixels.
         min_psnr: dB; an output that differs more from the decoded original counts as failed. Photos at quality 95 have
             40 and more, a wrong channel order or damaged pixels below 20.
+        verify: Decode each output again and compare it with the original; without, the encoder is trusted.
         max_pixels: Photos with more pixels are not decoded.
         workers: Threads.
 
@@ -75,6 +76,7 @@ class ConvertRequest:
     subsampling: str = "4:4:4"
     background: Colour = (255, 255, 255)
     min_psnr: float = 25.0
+    verify: bool = True
     max_pixels: int = MAX_PIXELS
     workers: int = max(2, os.cpu_count() or 2)
 
@@ -235,7 +237,8 @@ def _convert(source: Source, entry: Entry, output: str, request: ConvertRequest)
         jpeg = simplejpeg.encode_jpeg(
             decoded.pixels, request.quality, "RGB", _SUBSAMPLING[request.subsampling], fastdct=False
         )
-        _verify(jpeg, decoded.pixels, request.min_psnr)
+        if request.verify:
+            _verify(jpeg, decoded.pixels, request.min_psnr)
         notes = ", ".join(decoded.notes)
         _write(target, _with_comment(jpeg, comment, notes), None)
     except DecodeError as error:

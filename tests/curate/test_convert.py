@@ -198,6 +198,15 @@ def test_an_output_unlike_its_original_is_not_kept(root: Path, tmp_path: Path, m
     assert not (tmp_path / "out/al/1.jpg").exists()
 
 
+def test_without_verification_the_outputs_are_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    for out, verify in ((tmp_path / "verified", True), (tmp_path / "trusted", False)):
+        run(plan(ConvertRequest(root=root, out=out, verify=verify)))
+    outputs = [path.relative_to(tmp_path / "verified") for path in (tmp_path / "verified").rglob("*.jpg")]
+    assert outputs
+    for path in outputs:
+        assert (tmp_path / "verified" / path).read_bytes() == (tmp_path / "trusted" / path).read_bytes()
+
+
 def test_names_that_are_not_utf8_and_long(tmp_path: Path, photo: Image.Image) -> None:
     folder = os.path.join(os.fsencode(tmp_path), b"root", b"ren\xe9")
     os.makedirs(folder)
