@@ -69,7 +69,11 @@ TEMPLATES = {
         Template("arcface-112", _ARCFACE_112, (112, 112)),
         # arcface-112 without 8 px on either side: crop_112x96 == crop_112[:, 8:104].
         Template("arcface-112x96", np.array(_ARCFACE_112) - [8.0, 0.0], (112, 96)),
+        # arcface-112 with 8 px more on either side and 16 px more below, as face-swap networks of 128 px take it.
+        Template("arcface-128", np.array(_ARCFACE_112) + np.array([8.0, 0.0]), (128, 128)),
         Template("simswap-224", np.array(_SIMSWAP_112) * 2.0, (224, 224)),
+        # The same at half the side: the chips of the published SimSwap's face embedder.
+        Template("simswap-112", _SIMSWAP_112, (112, 112)),
         Template("ffhq-512", _FFHQ_512, (512, 512)),
         # dlib's 150 px face chip in terms of the five landmarks: their median position over 92 photos on the chips that
         # dlib cuts (padding 0.25), moved up 4 px, which separates people better.

@@ -1,7 +1,8 @@
 """Selection of the networks: resolves options and ids, and identifies and loads the chosen networks.
 
 A model is named "builtin", by its insightface pack ("buffalo_l", "buffalo_s"), "auto" (the first pack whose files are
-in the model folder, else "builtin"; nothing is downloaded) or by the path of a checkpoint file. Every failure is a
+in the model folder, else "builtin"; nothing is downloaded) or by the path of a checkpoint file; an embedder also
+"simswap-arcface" (of the published SimSwap). Every failure is a
 ModelError. To add an embedder, add its entry to `weights.py`, its network to `embedders/`, and its name to `_source`
 and `load_embedder`.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from curate.errors import ModelError
 from curate.faces.packs.insightface import PACKS, is_present, locate, pack_of
-from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, Weights, embedder_id, file_sha256
+from curate.faces.weights import DLIB_RESNET, MOBILEFACENET, SIMSWAP_ARCFACE, Weights, embedder_id, file_sha256, place
 from curate.faces.weights import locate as locate_weights
 from manifests.layout import ChoiceRecord, DatasetInfo, EmbedderRecord, ModelsRecord
 
@@ -117,6 +118,10 @@ def load_embedder(name: str | Path, device: "str | torch.device" = "cpu") -> "Em
         from curate.faces.embedders.dlib_resnet import load_dlib_resnet
 
         return load_dlib_resnet().to(device)
+    if name == SIMSWAP_ARCFACE.name:
+        from curate.faces.embedders.arcface_resnet import load_arcface_resnet
+
+        return load_arcface_resnet(_source(name)[1]).to(device)
     from curate.faces.embedders.mobilefacenet import load_mobilefacenet
 
     return load_mobilefacenet(_checkpoint(name)).to(device)
@@ -132,6 +137,11 @@ def embedder_ids(names: Iterable[str | Path]) -> dict[str, str]:
             continue
         ids[str(name)] = embedder_id(weights, file_sha256(file))
     return ids
+
+
+def embedder_file(name: str | Path) -> Path:
+    """File of the embedder of that name, or the checkpoint file itself. Raises ModelError where there is none."""
+    return _source(name)[1]
 
 
 def find_embedder(
@@ -155,7 +165,7 @@ def find_embedder(
     """
     if name is not None:
         _source(name)  # raises for an unknown name or a missing file
-    ids = embedder_ids([name] if name is not None else [*hints, "builtin", *PACKS])
+    ids = embedder_ids([name] if name is not None else [*hints, "builtin", *PACKS, SIMSWAP_ARCFACE.name])
     for candidate, candidate_id in ids.items():
         if candidate_id == required_id:
             return load_embedder(candidate, device)
@@ -226,6 +236,13 @@ def _source(name: str | Path) -> tuple[Weights, Path]:
         return pack_of(name).embedder, locate(name)[1]
     if name == "builtin":
         return DLIB_RESNET, locate_weights(DLIB_RESNET)
+    if name == SIMSWAP_ARCFACE.name:
+        file = place(SIMSWAP_ARCFACE)
+        if not file.is_file():
+            raise ModelError(
+                f"{name}: {file} does not exist: docs/guides/swap.md shows how to make it of the published file"
+            )
+        return SIMSWAP_ARCFACE, file
     return MOBILEFACENET, _checkpoint(name)
 
 
@@ -233,7 +250,8 @@ def _checkpoint(name: str) -> Path:
     path = Path(name)
     if not path.is_file():
         raise ModelError(
-            f"embedder {name!r} is neither auto, builtin, {', '.join(PACKS)} nor a file that exists; "
+            f"embedder {name!r} is neither auto, builtin, {', '.join(PACKS)}, {SIMSWAP_ARCFACE.name} nor a file that "
+            "exists; "
             "name one of these or the path of a MobileFaceNet checkpoint"
         )
     return path

@@ -83,6 +83,13 @@ class Weights:
     calibration: Calibration | None = None
 
 
+# insightface's rule of thumb is "same person above .3". The distributions are those of ArcFace networks of this kind on
+# web photos; they are not measured on files whose licence keeps them off the test machines.
+ASSUMED_ARCFACE = Calibration(
+    same_mean=0.60, same_std=0.14, different_mean=0.02, different_std=0.07, far_1e2=0.18, far_1e3=0.24, far_1e4=0.29,
+    equal_error=0.22, measured_on="assumed, not measured: typical of ArcFace on web photos",
+)  # fmt: skip
+
 REGISTRY: dict[str, Weights] = {}
 
 
@@ -248,6 +255,23 @@ MOBILEFACENET = register(
             equal_error=0.234,
             measured_on=_MEASURED_ON,
         ),
+    )
+)
+
+SIMSWAP_ARCFACE = register(
+    Weights(
+        name="simswap-arcface",
+        task="embedding",
+        file="simswap/arcface.pth",
+        package=None,
+        sha256=None,
+        licence="that of the published SimSwap: non-commercial research only; supply your own file",
+        source="Deng et al. 2019, ArcFace, arxiv.org/abs/1801.07698; IR-SE-101, published with SimSwap",
+        size=(112, 112),
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+        template="simswap-112",
+        calibration=ASSUMED_ARCFACE,
     )
 )
 

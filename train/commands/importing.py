@@ -18,7 +18,11 @@ def import_weights(
     weights: Annotated[Path, typer.Argument(help="Weights of a published SimSwap generator, a PyTorch state dict.")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write; it must not exist.")],
     embedder: Annotated[
-        str, typer.Option(help="Face embedder that it was trained with: builtin, buffalo_l, buffalo_s or a file.")
+        str,
+        typer.Option(
+            help="Face embedder that it was trained with: simswap-arcface for the published ones, builtin, buffalo_l, "
+            "buffalo_s or a file."
+        ),
     ],
     io_space: Annotated[
         IoSpace,
@@ -30,7 +34,7 @@ def import_weights(
     The variant (224, 512, deep), its width and its blocks are recognised. The file records neither pixel values nor
     embedder: with the wrong ones, colours or faces are wrong without an error.
 
-    Example: simswap import latest_net_G.pth --embedder arcface.ckpt --out simswap-224.safetensors
+    Example: simswap import latest_net_G.pth --embedder simswap-arcface --out simswap-224.safetensors
     """
     from train.published import import_published
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from curate.errors import ModelError
 from curate.faces.packs.download import download, unpack_models
-from curate.faces.weights import Calibration, Weights, file_sha256, models_folder, register
+from curate.faces.weights import ASSUMED_ARCFACE, Weights, file_sha256, models_folder, register
 from curate.listener import SILENT, Listener
 from manifests.output import atomic
 from manifests.records import read_record
@@ -21,13 +21,6 @@ _RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _LICENCE = "non-commercial research only (insightface model zoo)"
 PINS = "swapset-sha256.json"
 """File in the model folder with the sha256 of each pack file when it was first used."""
-
-# insightface's rule of thumb is "same person above .3". The distributions are those of ArcFace networks of this kind on
-# web photos; they are not measured on these files, whose licence keeps them off the test machines.
-_ASSUMED = Calibration(
-    same_mean=0.60, same_std=0.14, different_mean=0.02, different_std=0.07, far_1e2=0.18, far_1e3=0.24, far_1e4=0.29,
-    equal_error=0.22, measured_on="assumed, not measured: typical of ArcFace on web photos",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ def _pack(name: str, detector: str, embedder: str, paper: str) -> Pack:
             name=f"{name}/{embedder}", task="embedding", file=f"{name}/{embedder}.onnx", package=None, sha256=None,
             licence=_LICENCE, source=f"Deng et al. 2019, ArcFace, arxiv.org/abs/1801.07698; {paper}, WebFace600K",
             size=(112, 112), mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5), url=url, template="arcface-112",
-            calibration=_ASSUMED,
+            calibration=ASSUMED_ARCFACE,
         )
     )  # fmt: skip
     return Pack(name, url, detection, embedding)

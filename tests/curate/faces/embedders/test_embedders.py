@@ -227,7 +227,9 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="'arcfase' is neither auto, builtin, buffalo_l, buffalo_s nor a file"):
+    with pytest.raises(
+        ModelError, match="'arcfase' is neither auto, builtin, buffalo_l, buffalo_s, simswap-arcface nor a file"
+    ):
         load_embedder("arcfase")
 
 
