@@ -36,7 +36,7 @@ class Recipe(TypedToml):
     embedder: str = choice(
         "dataset",
         (),
-        "face embedder: dataset (the one of its measurements), auto, builtin, buffalo_l, buffalo_s, a file",
+        "face embedder: dataset (its measurements'), auto, builtin, buffalo_l, buffalo_s, simswap-arcface, a file",
     )
     centre_above: float = number(
         0.5, 0, 1, "subtract the mean latent from all latents if its length is above this; 1 never subtracts it"
@@ -46,7 +46,7 @@ class Recipe(TypedToml):
     )
     flip: float = number(0.5, 0, 1, "share of the targets that are mirrored")
     held_out: float = number(
-        0.0, 0, 0.9, "share of the people, chosen by the hash of their names, who are never trained on"
+        0.05, 0, 0.9, "share of the people, chosen by the hash of their names, who are never trained on"
     )
     held_out_photos: float = number(
         0.0, 0, 0.9, "share of each person's photos, chosen by the hash of their ids, that are never trained on"
@@ -63,7 +63,7 @@ class Recipe(TypedToml):
     width: int = number(64, 4, 512, "channels after the generator's first layer; time grows with its square")
     convolution: str = choice(
         "standard",
-        ("standard", "separable", "modulated", "dynamic"),
+        ("standard", "separable", "modulated", "dynamic", "conditional"),
         "convolutions of the encoder and the decoder",
     )
     variant: str = choice(
@@ -87,9 +87,7 @@ class Recipe(TypedToml):
     condition_shrink: int = number(
         1, 1, 64, "diffusion: average the condition over such blocks to hide its identity; 1 hides nothing", "px"
     )
-    teacher: str = choice(
-        "", (), "diffusion: checkpoint whose generator swaps the targets to make the condition; empty for none"
-    )
+    teacher: str = choice("", (), "checkpoint of a larger generator to distil; of diffusion: that makes the condition")
 
     people: str = choice(
         "", (), "people: names separated by commas; empty takes everyone of the dataset with enough photos"
@@ -133,6 +131,12 @@ class Recipe(TypedToml):
     )
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
+    )
+    distillation: float = number(
+        10.0, 0, 1e6, "with a teacher: weight of |fake - the teacher's swap|; more follows the teacher and its faults"
+    )
+    feature_distillation: float = number(
+        1.0, 0, 1e6, "with a teacher: weight of the distance of attention maps; more follows the way it computes"
     )
     velocity: float = number(10.0, 0, 1e6, "diffusion: weight of the squared error of the predicted velocity")
     gradient_penalty: float = number(
@@ -278,7 +282,17 @@ class Recipe(TypedToml):
                 )
         if self.generator == "people":
             conflicts += self._people_conflicts()
-        return conflicts or self._ignored_keys()
+        return conflicts or self._ignored_keys() or self._distillation_conflicts()
+
+    def _distillation_conflicts(self) -> list[str]:
+        weights = {entry.name: entry.default for entry in fields(self) if "distillation" in entry.name}
+        if self.teacher and self.generator != "diffusion" and not any(getattr(self, name) for name in weights):
+            return [f"a teacher has no effect with {' = 0 and '.join(weights)} = 0: set one, or remove it"]
+        return [
+            f"{name} = {getattr(self, name)} has no effect without a teacher: name a checkpoint, or remove it"
+            for name, default in weights.items()
+            if not self.teacher and getattr(self, name) != default
+        ]
 
     def _people_conflicts(self) -> list[str]:
         # Imported late, because it loads torch.

@@ -99,6 +99,11 @@ def plan(request: FitRequest) -> FitPlan:
         ModelError: the embedder is not on this machine.
         RecipeError: the recipe cannot be compiled.
     """
+    if request.compile and request.recipe.teacher and request.recipe.feature_distillation:
+        raise RecipeError(
+            "feature_distillation reads features inside of the generator, which torch.compile hides: leave out "
+            "--compile, or set it to 0"
+        )
     if request.compile and request.recipe.gradient_penalty:
         raise RecipeError(
             "gradient_penalty differentiates twice, which torch.compile cannot: leave out --compile, or set it to 0"
@@ -135,7 +140,7 @@ def describe(planned: FitPlan) -> list[str]:
         f"generator      {g.parameters:,} parameters, {g.macs / 1e9:.2f} G multiply-adds per image",
         f"discriminator  {d.parameters:,} parameters, {d.macs / 1e9:.2f} G multiply-adds per image",
         f"memory         about {memory / 2**30:.1f} GiB in float32 at {part} images, without the embedder",
-        *(f"caution        {line}" for line in recipe.cautions()),
+        *(f"caution        {line}" for line in _cautions(planned)),
         f"steps          {-(-recipe.images // recipe.batch):,} of {recipe.batch} images",
     ]
 
@@ -181,7 +186,7 @@ def run(
             latents = _latents(planned, device, listener)
         held_out = planned.photos.held_out(request.recipe.held_out, request.recipe.held_out_photos)
         training, loader = _start(planned, latents, held_out, processes)
-        for line in request.recipe.cautions() if processes.first else []:
+        for line in _cautions(planned) if processes.first else []:
             listener.note(f"caution: {line}")
         if request.recipe.people and (note := few_photos(planned.photos)):
             listener.note(note)
@@ -195,6 +200,19 @@ def run(
     last = checkpoint.newest(request.out / "checkpoints")
     assert last is not None
     return last
+
+
+def _cautions(planned: FitPlan) -> list[str]:
+    """Lines on what has no or little effect in this training."""
+    recipe, photos = planned.request.recipe, planned.photos
+    lines = recipe.cautions()
+    people = len(np.unique(photos.person[photos.held_out(recipe.held_out)]))
+    if recipe.held_out and people < 2:
+        lines.append(
+            f"held_out = {recipe.held_out:g} holds out {people} of {len(photos.people)} people, and `simswap evaluate` "
+            "needs two whom the training has not seen: raise it (--set held_out=0.2)"
+        )
+    return lines
 
 
 def _start(

@@ -23,7 +23,7 @@ from train.data.loader import Batch
 from train.data.pairs import Kind
 from train.ema import ema_decay, update_ema
 from train.loss_log import LossLog
-from train.networks.convolutions import LatentLinear
+from train.networks.conditioned import LatentLinear
 from train.objectives.build import build_objective
 from train.objectives.objective import Loss
 from train.objectives.swap import swap

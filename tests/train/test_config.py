@@ -13,7 +13,7 @@ from train.settings import parse_settings
 
 SHIPPED = (
     "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "later-code", "modulated", "people",
-    "progressive", "seg-mask", "separable", "tiny",
+    "progressive", "seg-mask", "separable", "simswap-512", "tiny",
 )  # fmt: skip
 
 
@@ -29,6 +29,12 @@ def test_the_recipes_named_after_simswap_have_its_settings() -> None:
     assert (later.io_space, later.discriminator_batch) == ("imagenet", "fresh")
     for recipe in (paper, later):
         assert (recipe.blocks, recipe.width, recipe.feature_matching, recipe.reconstruction) == (9, 64, 10, 10)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_recipe_keeps_people_or_photos_apart_to_judge_on(name: str) -> None:
+    recipe = load_recipe(name)
+    assert max(recipe.held_out, recipe.held_out_photos) >= 0.05
 
 
 def test_the_blocks_of_progressive_open_in_equal_shares_of_any_training() -> None:
@@ -97,6 +103,8 @@ def test_a_file_changes_what_it_names_and_inherits_the_rest(tmp_path: Path) -> N
             "gradient_penalty = 1e-05 has no effect without a discriminator",
         ),
         ('masked = "input"', 'masked = "input" needs a mask'),
+        ("distillation = 3", "distillation = 3 has no effect without a teacher"),
+        ('teacher = "x"\ndistillation = 0\nfeature_distillation = 0', "a teacher has no effect with distillation = 0"),
         ('generator = "diffusion"', "either a teacher"),
         (
             'generator = "diffusion"\nteacher = "x"\nsame_person = 1.0\nbatch = 4\naccumulate = 4',

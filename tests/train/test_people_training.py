@@ -25,6 +25,7 @@ generator = "people"
 people = "{PEOPLE}"
 blocks = 9
 same_person = 1.0
+held_out = 0.0
 mask = "face"
 half_size_images = 8
 refine_images = 16

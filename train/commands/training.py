@@ -61,7 +61,16 @@ def fit(
     ] = None,
     embedder: Annotated[
         str | None,
-        typer.Option(help="dataset, auto, builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the recipe's."),
+        typer.Option(
+            help="dataset, auto, builtin, buffalo_l, buffalo_s, simswap-arcface or a file. Default: the recipe's."
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint of a larger generator whose swaps and features are learned too (distillation). Default: "
+            "none."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
@@ -114,6 +123,7 @@ def fit(
         "size": size,
         "embedder": embedder,
         "people": people,
+        "teacher": None if teacher is None else str(teacher),
     }
     given = {key: value for key, value in options.items() if value is not None}
     changes = parse_settings(settings or [])

@@ -1,60 +1,22 @@
-"""A small generator of 2.2 G multiply-adds at 224 px.
+"""A small generator of 2.3 G multiply-adds at 224 px.
 
 Similar to SimSwap++ (Chen et al. 2024), whose code is not public: in place of AdaIN, which applies one function at all
-positions, identity is injected by a convolution that depends on the identity and on the position. The design of that
-convolution is our own.
+positions, identity is injected by convolutions that depend on the identity and on the position, in the encoder, the
+blocks and the decoder (`spatially_varying`). The design of that convolution is our own. Recipe key `teacher` distils it
+from a larger generator (`train.objectives.distillation`).
 """
 
 from itertools import pairwise
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.networks.convolutions import (
-    CONVOLUTIONS,
-    STYLE_SPREAD,
-    Conditioned,
-    Kind,
-    LatentLinear,
-    down,
-    stem,
-    to_pixels,
-    up,
-)
+from train.networks.conditioned import STYLE_SPREAD, Conditioned, LatentLinear
+from train.networks.convolutions import CONVOLUTIONS, Kind, down, stem, to_pixels, up
 from train.networks.face_generator import FaceGenerator, IoSpace, Output
-from train.networks.identity_injection import instance_norm
 from train.networks.registry import register_generator
+from train.networks.spatially_varying import SpatiallyVarying
 
-
-class SpatiallyVarying(Conditioned):
-    """Depthwise 3x3 convolution with a kernel per image, channel and position.
-
-    y_c(p) = sum_k a_k(p) (s_kc (W_kc * x_c)(p) + b_kc) with
-    x: the features, instance-normalised; W: K shared kernels; s, b: scale and shift, linear in the identity code;
-    a(p) = softmax_k(q_k . x(p) / sqrt(C)): mixture weights at position p, with queries q linear in the code.
-
-    Cost: 9 K C multiply-adds per position, and 4 K C for the mixture.
-    """
-
-    def __init__(self, channels: int, code_dim: int, kernels: int = 4) -> None:
-        super().__init__()
-        self.channels, self.kernels = channels, kernels
-        self.weight = nn.Parameter(torch.empty(channels * kernels, 1, 3, 3))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        self.style = nn.Linear(code_dim, 3 * kernels * channels)
-
-    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        normal = instance_norm(x)  # (N, C, H, W)
-        style = self.style(latent).float().view(len(x), 3, self.kernels, self.channels)
-        scale, shift, query = style.unbind(1)  # (N, K, C) each
-        logits = torch.einsum("nkc,nchw->nkhw", query, normal) / self.channels**0.5
-        weights = logits.float().softmax(1)  # (N, K, H, W)
-        responses = F.conv2d(normal, self.weight, None, 1, 1, groups=self.channels)
-        responses = responses.view(len(x), self.channels, self.kernels, *x.shape[2:])
-        responses = responses * (scale.transpose(1, 2) + 1)[..., None, None] + shift.transpose(1, 2)[..., None, None]
-        y: Tensor = (responses * weights[:, None]).sum(2).to(x.dtype)
-        return y
+_KERNELS = 4  # shared kernels of a block's injection
 
 
 class CompactBlock(Conditioned):
@@ -62,7 +24,11 @@ class CompactBlock(Conditioned):
 
     def __init__(self, channels: int, code_dim: int) -> None:
         super().__init__()
-        self.inject = SpatiallyVarying(channels, code_dim)
+        style = nn.Linear(code_dim, SpatiallyVarying.numbers(channels, _KERNELS))
+        # Codes have deviation 1.
+        nn.init.normal_(style.weight, std=STYLE_SPREAD / code_dim**0.5)
+        nn.init.zeros_(style.bias)
+        self.inject = SpatiallyVarying(channels, style, _KERNELS)
         self.mix = nn.Sequential(
             nn.Conv2d(channels, 2 * channels, 1), nn.ReLU(inplace=True), nn.Conv2d(2 * channels, channels, 1)
         )
@@ -72,7 +38,11 @@ class CompactBlock(Conditioned):
         return y
 
 
-@register_generator("compact", "blocks", "width", "convolution", "io_space", "output", "shrink", "latent_rate")
+@register_generator(
+    "compact",
+    *("blocks", "width", "convolution", "io_space", "output", "shrink", "latent_rate"),
+    *("teacher", "distillation", "feature_distillation"),
+)
 class CompactGenerator(FaceGenerator):
     """Encoder, compact blocks, decoder.
 
@@ -90,7 +60,7 @@ class CompactGenerator(FaceGenerator):
         latent_dim: int = 512,
         blocks: int = 6,
         width: int = 32,
-        convolution: Kind = "separable",
+        convolution: Kind = "conditional",
         io_space: IoSpace = "rgb01_tanh",
         output: Output = "image",
         shrink: int = 1,
@@ -100,7 +70,7 @@ class CompactGenerator(FaceGenerator):
         super().__init__(latent_dim, io_space, output, shrink)
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.code = LatentLinear(latent_dim, code_dim)
-        # Codes of unit latents have deviation 1, and the blocks' scales and shifts STYLE_SPREAD.
+        # Codes of unit latents have deviation 1.
         nn.init.normal_(self.code.weight)
         self.first_layer = stem(width)
         self.encoder = nn.ModuleList(
@@ -111,10 +81,9 @@ class CompactGenerator(FaceGenerator):
             up(CONVOLUTIONS[convolution], wide, narrow, latent_dim) for wide, narrow in pairwise(widths[::-1])
         )
         self.last_layer = to_pixels(width, small=output == "change")
-        for block in self.blocks:
-            assert isinstance(block, CompactBlock)
-            nn.init.normal_(block.inject.style.weight, std=STYLE_SPREAD / code_dim**0.5)
-            nn.init.zeros_(block.inject.style.bias)
+
+    def distilled_layers(self) -> list[nn.Module]:
+        return [self.encoder[-1], self.blocks[-1], *self.decoder]
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)

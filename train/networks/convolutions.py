@@ -4,7 +4,6 @@
 per output pixel, for C input and O output channels.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -12,38 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-Kind = Literal["standard", "separable", "modulated", "dynamic"]
+from train.networks.conditioned import STYLE_SPREAD, Conditioned, LatentLinear, full_precision, is_channels_last
+from train.networks.spatially_varying import ConditionalSeparable
 
-STYLE_SPREAD = 0.25
-"""Standard deviation of a new layer's scale and shift over latents of unit norm.
-
-With the default initialisation of a linear layer it would be 0.6 / sqrt(D), 0.026 at D = 512, and the output of a new
-network would hardly depend on the identity.
-"""
+Kind = Literal["standard", "separable", "modulated", "dynamic", "conditional"]
 
 _SMALL = 0.1  # factor on the initial weights of a last layer, which then outputs about 0.03
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether x (N, C, H, W) has the memory format channels_last and not also the contiguous one."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Context manager that disables autocast on x's device; the meta device has none."""
-    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
-
-
-class Conditioned(nn.Module):
-    """Base class of layers that `Stage` calls with the features and the latent (N, D)."""
-
-
-class LatentLinear(nn.Linear):
-    """A linear layer on the latent; its learning rate is multiplied by the recipe's `latent_rate`.
-
-    The components of a unit vector are about 1 / sqrt(D). Adam moves every weight by about the learning rate, so that
-    the output of this layer moves sqrt(D) times less than that of a layer whose inputs have deviation 1.
-    """
 
 
 class Stage(nn.Sequential):
@@ -167,11 +140,16 @@ def _dynamic(channels_in: int, channels_out: int, stride: int, latent_dim: int) 
     return Dynamic(channels_in, channels_out, stride)
 
 
+def _conditional(channels_in: int, channels_out: int, stride: int, latent_dim: int) -> nn.Module:
+    return ConditionalSeparable(channels_in, channels_out, stride, latent_dim=latent_dim)
+
+
 CONVOLUTIONS: dict[Kind, PathConvolution] = {
     "standard": _standard,
     "separable": _separable,
     "modulated": _modulated,
     "dynamic": _dynamic,
+    "conditional": _conditional,
 }
 
 

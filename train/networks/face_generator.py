@@ -62,6 +62,13 @@ class FaceGenerator(nn.Module):
         """The generator's io space -> RGB, not clamped: an unbounded output may lie outside of [0, 1]."""
         return image * self.std + self.mean if self.io_space == "imagenet" else image
 
+    def distilled_layers(self) -> list[nn.Module]:
+        """Layers whose features a student is to have too, by which it is distilled: encoder, blocks, decoder stages.
+
+        Default: none, and such a generator can be distilled by its output alone.
+        """
+        return []
+
     def set_progress(self, images: int) -> None:
         """Set the number of images trained on, for architectures that grow during training. Default: no effect."""
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.errors import ModelError
-from train.networks.convolutions import full_precision
+from train.networks.conditioned import full_precision
 from train.networks.face_generator import FaceGenerator
 from train.networks.registry import register_generator
 

@@ -30,6 +30,9 @@ published 512 checkpoint."""
     "identity_map",
     "block_share",
     "latent_rate",
+    "teacher",
+    "distillation",
+    "feature_distillation",
 )
 class SimSwapGenerator(FaceGenerator):
     """Encoder, AdaIN residual blocks, decoder; the defaults are the published network (55,051,779 parameters).
@@ -95,6 +98,10 @@ class SimSwapGenerator(FaceGenerator):
         if self.images_per_block:
             for block in self._blocks[1:]:
                 block.start_as_identity()
+
+    def distilled_layers(self) -> list[nn.Module]:
+        block = self.BottleNeck[self._active - 1]
+        return [self.get_submodule(self._down[-1]), block, *(self.get_submodule(name) for name in self._up)]
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         self._check(target, latent)

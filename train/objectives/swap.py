@@ -1,5 +1,7 @@
 """The objective of generators that swap in one pass (Chen et al. 2020, SimSwap)."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from train.data.loader import Batch
 from train.networks.conditioning import identity_conditioning
 from train.networks.face_generator import FaceGenerator
 from train.objectives.adversary import Adversary, target_input
+from train.objectives.distillation import Distillation
 from train.objectives.objective import Loss
 
 
@@ -21,16 +24,21 @@ def swap(networks: Networks, generator: FaceGenerator, batch: Batch, a: float) -
 
 
 class SwapObjective:
-    """L_G = lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id + lambda_rec L_rec (Chen et al. 2020, eq. 10)."""
+    """L_G = lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id + lambda_rec L_rec (Chen et al. 2020, eq. 10).
 
-    def __init__(self, networks: Networks) -> None:
-        self.networks, self.recipe = networks, networks.recipe
+    With a teacher, L_dist is added (`train.objectives.distillation`).
+    """
+
+    def __init__(self, networks: Networks, distillation: Distillation | None = None) -> None:
+        self.networks, self.recipe, self.distillation = networks, networks.recipe, distillation
         self.adversary = Adversary(networks)
 
     def generator_loss(self, batch: Batch, a: float) -> Loss:
         n, visible = self.networks, self.adversary.visible
         target = target_input(n, batch)
-        fake = swap(n, n.generator, batch, a)
+        collect = self.distillation.features(n.generator) if self.distillation else nullcontext(list[Tensor]())
+        with collect as features:
+            fake = swap(n, n.generator, batch, a)
         total, terms = self.adversary.generator_terms(visible(target, batch, a), visible(fake, batch, a))
         identity = losses.identity_loss(n.embedder, n.generator.to_rgb01(fake), batch.matrices, batch.latents, n.centre)
         total = total + self.recipe.identity * identity
@@ -40,6 +48,9 @@ class SwapObjective:
             distance = losses.reconstruction(fake, target, batch.same_person)
             total = total + self.recipe.reconstruction * distance
             terms["reconstruction"] = distance.detach()
+        if self.distillation:
+            distilled, distances = self.distillation.terms(batch, fake, features)
+            total, terms = total + distilled, terms | distances
         return Loss(total, terms, fake.detach())
 
     def discriminator_loss(self, batch: Batch, a: float, fake: Tensor | None = None) -> Loss:

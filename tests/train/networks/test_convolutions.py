@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from train.networks.convolutions import STYLE_SPREAD, Dynamic, Modulated
+from train.networks.conditioned import STYLE_SPREAD
+from train.networks.convolutions import Dynamic, Modulated
 
 
 def test_dynamic_is_a_mixture_of_kernels_and_checkpointing_changes_nothing() -> None:

@@ -53,7 +53,7 @@ def test_every_registered_generator_is_named_by_a_recipe(name: str) -> None:
     assert name in {load_recipe(recipe).generator for recipe in RECIPES.names()}
 
 
-PEOPLE = {"generator": "people", "same_person": 1.0, "size": 96, "discriminator_scales": 1}
+PEOPLE = {"generator": "people", "same_person": 1.0, "held_out": 0.0, "size": 96, "discriminator_scales": 1}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ PEOPLE = {"generator": "people", "same_person": 1.0, "size": 96, "discriminator_
         ({"generator": "compact", "block_share": 0.5}, "block_share = 0.5 has no effect"),
         ({"generator": "compact", "variant": "deep"}, "variant = 'deep' has no effect"),
         ({"condition_shrink": 8}, "condition_shrink = 8 has no effect with generator = 'simswap'"),
-        ({"teacher": "x.safetensors"}, "teacher = 'x.safetensors' has no effect"),
+        (PEOPLE | {"teacher": "x.safetensors"}, "teacher = 'x.safetensors' has no effect"),
         ({"features": 1.0}, "features = 1.0 has no effect with generator = 'simswap'"),
         (PEOPLE | {"latent_rate": 10.0}, "latent_rate = 10.0 has no effect with generator = 'people'"),
         (PEOPLE | {"convolution": "separable"}, "convolution = 'separable' has no effect"),

@@ -124,7 +124,14 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
 def people(tmp_path: Path) -> Path:
     """A checkpoint of two people, of whom ann is the astronaut."""
     path = tmp_path / "people.safetensors"
-    keys = {"generator": "people", "people": "ann, bob", "blocks": 9, "same_person": 1.0, "mask": "face"}
+    keys = {
+        "generator": "people",
+        "people": "ann, bob",
+        "blocks": 9,
+        "same_person": 1.0,
+        "held_out": 0.0,
+        "mask": "face",
+    }
     write_checkpoint(path, **keys)
     state = checkpoint_file.read(path)
     astronaut = read_source([ASTRONAUT], detector(), embedder(), "cpu").embeddings[0]

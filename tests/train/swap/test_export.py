@@ -22,7 +22,7 @@ from train.trained import load_network
         {"blocks": 1},
         {"io_space": "imagenet", "blocks": 1},
         {"output": "change", "shrink": 2, "identity_map": 2, "blocks": 1},
-        {"generator": "people", "people": "ann, bob", "same_person": 1.0, "blocks": 9},
+        {"generator": "people", "people": "ann, bob", "same_person": 1.0, "held_out": 0.0, "blocks": 9},
     ],
 )
 def test_onnxruntime_agrees_with_torch(tmp_path: Path, recipe: dict[str, object]) -> None:

@@ -15,7 +15,7 @@ from train.trained import load_network
 
 def test_a_packed_checkpoint_swaps_the_same(tmp_path: Path) -> None:
     path, packed = tmp_path / "a.safetensors", tmp_path / "packed.safetensors"
-    write_checkpoint(path, generator="people", people="ann, bob", same_person=1.0, blocks=9)
+    write_checkpoint(path, generator="people", people="ann, bob", same_person=1.0, held_out=0.0, blocks=9)
     full = checkpoint.read(path)
     moments = {"optimiser_g.0.exp_avg": torch.ones(9), "generator.person": full.tensors["ema.person"].clone()}
     path.unlink()
