@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
 
     request = JudgeRequest(
-        checkpoint=options.checkpoint,
+        candidates={"checkpoint": options.checkpoint},
         baseline=options.baseline,
         data=options.data,
         out=options.out,
@@ -35,13 +35,13 @@ def main() -> None:
         device=check_device(None),
     )
     summary = run(plan(request), ProgressBar())
-    for model, metrics in summary.metrics.items():
+    for model, metrics in summary.metrics[summary.first_judge].items():
         print(model)
         for name, metric in metrics.items():
             if metric.value is not None:
                 print(f"  {name:<16} {metric.value:8.3f}   95% interval {metric.low:.3f} to {metric.high:.3f}")
 
-    # pairs.parquet has one row per pair and model: the source persons that are reproduced worst.
+    # pairs.parquet has one row per pair, model and judge: the source persons that are reproduced worst.
     pairs = pd.read_parquet(options.out / "pairs.parquet")
     cross = pairs[(pairs.kind == "cross") & (pairs.model == "checkpoint")]
     print(cross.groupby("source_person").distance.mean().sort_values(ascending=False).head(5).to_string())

@@ -30,6 +30,7 @@ EXIT_CODES = {
     16: "a person of the exclusion gallery",
     18: "a file is marked by metadata alone (verify)",
     19: "the credentials of a file are invalid (verify)",
+    21: "protocol of an evaluation",
     130: "stopped with Ctrl-C",
     143: "stopped with SIGTERM",
 }
@@ -47,7 +48,12 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Try it": {"demo": swapping.demo},
-    "Train, and judge": {"fit": training.fit, "evaluate": judging.evaluate, "ablate": judging.ablate},
+    "Train, and judge": {
+        "fit": training.fit,
+        "pairs": judging.pairs,
+        "evaluate": judging.evaluate,
+        "ablate": judging.ablate,
+    },
     "Swap, and check the marks": {"swap": swapping.swap, "verify": verifying.verify},
     "Exchange generators": {"export": swapping.export, "import": importing.import_weights},
 }

@@ -46,3 +46,9 @@ class ConsentError(SwapsetError):
     """The source or the target shows a person of an exclusion gallery."""
 
     exit_code = 16
+
+
+class ProtocolError(SwapsetError):
+    """A protocol file is damaged or of another kind, or cannot be judged on as asked."""
+
+    exit_code = 21

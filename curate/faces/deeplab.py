@@ -111,8 +111,13 @@ class DeepLabV3Plus(nn.Module):
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.segmentation_head(self.decoder(*self.encoder(x)))
-        return logits
+        return self.logits_and_features(x)[0]
+
+    def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the encoder's features at stride 4, (N, C1, S / 4, S / 4)."""
+        high, low = self.encoder(x)
+        logits: Tensor = self.segmentation_head(self.decoder(high, low))
+        return logits, high
 
     def _initialise(self) -> None:
         for module in self.encoder.modules():

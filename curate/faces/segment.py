@@ -49,7 +49,7 @@ class Segmenter(nn.Module):
         licence: what the weights may be used for.
     """
 
-    def __init__(self, network: nn.Module, spec: DeepLabSpec, licence: str) -> None:
+    def __init__(self, network: DeepLabV3Plus, spec: DeepLabSpec, licence: str) -> None:
         super().__init__()
         fuse_batch_norm(network.eval())
         self.network = network.to(memory_format=torch.channels_last)
@@ -106,6 +106,10 @@ class Segmenter(nn.Module):
 
     def logits(self, crops: Tensor) -> Tensor:
         """float32 logits (N, 19, s/4, s/4) of uint8 crops (N, 3, S, S) on this device; s is the network's size."""
+        return self.logits_and_features(crops)[0]
+
+    def logits_and_features(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """`logits`, and the features of the encoder's first stage from which they follow, (N, C, s/4, s/4)."""
         size = (self.spec.size, self.spec.size)
         pixels = crops.to(torch.float32, memory_format=torch.channels_last)
         if tuple(crops.shape[2:]) != size:
@@ -117,8 +121,8 @@ class Segmenter(nn.Module):
         # bfloat16 is faster on CUDA only: CPUs without its instructions emulate it.
         half = torch.autocast("cuda", torch.bfloat16) if pixels.is_cuda else contextlib.nullcontext()
         with half:
-            logits: Tensor = self.network(pixels)
-        return logits.float()
+            logits, features = self.network.logits_and_features(pixels)
+        return logits.float(), features.float()
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

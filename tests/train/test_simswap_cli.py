@@ -18,7 +18,7 @@ def simswap(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-COMMANDS = ("fit", "evaluate", "ablate", "swap", "demo", "export", "import", "verify")
+COMMANDS = ("fit", "pairs", "evaluate", "ablate", "swap", "demo", "export", "import", "verify")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
@@ -54,6 +54,7 @@ def test_a_dry_run_prints_recipe_data_and_cost_and_writes_nothing(cleaned: Clean
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     assert lines["batch"].split()[1] == "4"
     assert "128 numbers" in lines["embedder"]
+    assert "held_out = 0.05 holds out 0 of " in lines["caution"]
     # 55,051,779 with 512-d latents, less 384 x 1024 x 18 weights of the styles.
     assert "47,973,891 parameters" in lines["generator"]
     assert float(lines["generator"].split()[3]) == pytest.approx(48.1, abs=0.2)  # G multiply-adds

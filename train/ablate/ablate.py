@@ -24,7 +24,8 @@ from train.ablate.train_arm import train_arm
 from train.data.faces import TrainingFaces, read_training_faces
 from train.errors import DivergedError
 from train.judge.evaluate import require_outside
-from train.judge.judge import Judge, JudgeEmbedder, choose_embedder, create_judge
+from train.judge.judge import JudgeEmbedder, choose_embedders, create_judge
+from train.judge.pair_scores import PairScorer
 from train.judge.pairs import JudgedFaces, PairSet, select_faces
 
 
@@ -37,7 +38,7 @@ class AblateRequest:
         arms: The trainings, of one template. A and T are relative to the name of the first one.
         judged_on: Datasets or views; a photo is judged on only if all of them keep it.
         device: "cpu", "cuda", "cuda:1", ...
-        judge: Name or file of the embedder that judges; see `train.judge.judge.choose_embedder`.
+        judge: Name or file of the embedder that judges; see `train.judge.judge.choose_embedders`.
         pairs: Maximum number of pairs of each kind.
         workers: Decoding threads; see `train.fit.FitRequest`.
     """
@@ -97,11 +98,13 @@ def plan(request: AblateRequest) -> AblatePlan:
             require_outside(request.out, arm.data)
     dataset = Dataset.open(request.judged_on[0])
     faces, judged = _select_faces(request)
-    pairs = PairSet.sample(judged, request.arms[0].recipe.template, request.pairs)
+    size = max(arm.recipe.size for arm in request.arms)
+    pairs = PairSet.sample(judged, request.arms[0].recipe.template, size, request.pairs)
     # One arm per embedder. Only the embedders are kept: a plan holds the arrays of all photos.
     arms = {(str(arm.data), arm.recipe.embedder): arm for arm in request.arms}
     embedders = [fit.plan(request.fit_request(arm)).embedder for arm in arms.values()]
-    judge = choose_embedder(dataset, {embedder.embedder_id for embedder in embedders}, request.judge)
+    ids = {embedder.embedder_id for embedder in embedders}
+    judge = choose_embedders(dataset, ids, [request.judge] if request.judge else [])[0]
     return AblatePlan(request, dataset, faces, judged, pairs, judge, embedders[0].dim)
 
 
@@ -117,6 +120,7 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
         judge = create_judge(
             planned.judge, planned.dataset, planned.faces, planned.judged.faces, request.device, cache, listener
         )
+        scorer = PairScorer(planned.pairs, [judge])
         listener.note(f"judged on {planned.judged.note}")
         listener.note(f"judge: {planned.judge}")
         timings = read_or_measure(
@@ -131,7 +135,7 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
         for number, arm in enumerate(request.arms, 1):
             title = f"arm {number} of {len(request.arms)}: {arm.name}, seed {arm.recipe.seed}"
             try:
-                arms.append(_finish_arm(planned, arm, judge, timings[architecture(arm.recipe)], title, listener))
+                arms.append(_finish_arm(planned, arm, scorer, timings[architecture(arm.recipe)], title, listener))
             except (DivergedError, torch.OutOfMemoryError) as error:
                 failed[arm.slug] = str(error).splitlines()[0]
                 listener.note(f"{arm.slug} failed: {failed[arm.slug]}")
@@ -140,7 +144,7 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
 
 
 def _finish_arm(
-    planned: AblatePlan, arm: Arm, judge: Judge, timing: Timing, title: str, listener: Listener
+    planned: AblatePlan, arm: Arm, scorer: PairScorer, timing: Timing, title: str, listener: Listener
 ) -> FinishedArm:
     """Read an arm that is finished, or train and score it and write its files."""
     request = planned.request
@@ -159,7 +163,7 @@ def _finish_arm(
         listener.note(f"{title}: already finished")
         return finished
     listener.note(title)
-    finished = train_arm(arm, training, key, timing, planned.dataset, planned.pairs, judge, request.out, listener)
+    finished = train_arm(arm, training, key, timing, planned.dataset, scorer, request.out, listener)
     write_finished(request.out, arm, finished)
     return finished
 

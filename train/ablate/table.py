@@ -21,8 +21,8 @@ from manifests.writer import write_table
 from train.ablate.arm_result import AblationResult, ArmResult, FinishedArm
 from train.ablate.arm_row import ArmRow
 from train.ablate.plot import plot_svg
-from train.judge.bootstrap import bootstrap_interval, percent_reduction, reduction_of_means
-from train.judge.summary import cross_column, finite_or_none, person_codes
+from train.judge.bootstrap import bootstrap_interval, finite_or_none, percent_reduction, reduction_of_means
+from train.judge.columns import cross_column, person_codes
 
 MARKDOWN, TABLE, ARMS, PLOT = "table.md", "table.parquet", "arms.parquet", "plot.svg"
 

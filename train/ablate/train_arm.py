@@ -13,10 +13,9 @@ from train.ablate.arms import Arm
 from train.ablate.timing import Timing
 from train.build import build_generator
 from train.journal import read_log
-from train.judge.candidate import Candidate
-from train.judge.judge import Judge, dataset_embedders
-from train.judge.pair_scores import pair_count, score_pairs
-from train.judge.pairs import PairSet
+from train.judge.candidate import CheckpointCandidate
+from train.judge.judge import dataset_embedders
+from train.judge.pair_scores import PairScorer
 from train.judge.summary import summarise
 from train.trained import load_trained
 
@@ -27,8 +26,7 @@ def train_arm(
     key: ArmKey,
     timing: Timing,
     judged: Dataset,
-    pairs: PairSet,
-    judge: Judge,
+    scorer: PairScorer,
     out: Path,
     listener: Listener,
 ) -> FinishedArm:
@@ -39,9 +37,8 @@ def train_arm(
         planned: its training.
         key: recorded in the result.
         timing: of its generator.
-        judged: dataset of the faces of `pairs`.
-        pairs: the pairs that are swapped.
-        judge: measures the swaps.
+        judged: dataset of the faces that are swapped.
+        scorer: swaps and scores.
         out: folder of the ablation.
         listener: receives the progress.
 
@@ -56,9 +53,13 @@ def train_arm(
         torch.cuda.reset_peak_memory_stats(device)
     checkpoint = fit.run(planned, listener)
     trained = load_trained(checkpoint, device, hints=dataset_embedders(planned.dataset))
-    candidate = Candidate.create(checkpoint, trained, judged, pairs.faces, out / "latents", listener)
-    with progress(listener, f"scoring {arm.slug}", pair_count(pairs), "pairs") as advance:
-        scores = score_pairs(candidate, pairs, judge, advance)
+    pairs = scorer.pairs
+    candidate = CheckpointCandidate.create(trained, judged, pairs.faces, out / "latents", listener)
+    try:
+        with progress(listener, f"scoring {arm.slug}", len(pairs), "pairs") as advance:
+            scores = scorer.score(candidate, advance).table
+    finally:
+        candidate.close()
     recipe, is_held_out = arm.recipe, planned.photos.held_out(arm.recipe.held_out)
     latent_dim = planned.embedder.dim
     generator = complexity.measure(

@@ -1,4 +1,4 @@
-"""`simswap evaluate` and `simswap ablate`: parse options, call the library, print.
+"""`simswap evaluate`, `simswap pairs` and `simswap ablate`: parse options, call the library, print.
 
 Heavy modules are imported inside the commands.
 """
@@ -12,55 +12,150 @@ from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
 
 Data = Annotated[Path, typer.Option(help="A curated dataset: the --out of `curate clean` or `curate merge`.")]
-JudgeOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Embedder that judges: builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the first on this "
-        "machine that no generator was trained against."
-    ),
-]
+_JUDGE_HELP = (
+    "Embedder that judges: builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the first on this machine that "
+    "no generator was trained against."
+)
 PairsOption = Annotated[
     int, typer.Option(min=2, help="Maximum number of pairs of two people, and of pairs of two photos of a person.")
 ]
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of `simswap fit`: RUN/checkpoints/....safetensors.")],
+    checkpoint: Annotated[
+        list[str],
+        typer.Option(
+            help="Checkpoint of `simswap fit` (.safetensors), generator of `simswap export` (.onnx), or TOML file that "
+            "describes another program's ONNX generator; NAME=FILE names it in the results; repeatable."
+        ),
+    ],
     data: Data,
     out: Annotated[Path, typer.Option(callback=local_path, help="Folder of the results.")],
+    protocol: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge on the swaps of this file of `simswap pairs`; adds the target, its blends with the source, and "
+            "the plot of both. Default: a sample of people whom no checkpoint was trained on."
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="Checkpoint to compare with on the same pairs; adds A to the results.")
     ] = None,
-    judge: JudgeOption = None,
+    judge: Annotated[
+        list[str] | None, typer.Option(help=f"{_JUDGE_HELP} Repeatable; plots and A are by the first.")
+    ] = None,
     embedder: Annotated[
         str | None,
         typer.Option(help="Embedder that the checkpoints were trained with, where it is not found by its id."),
     ] = None,
-    pairs: PairsOption = 500,
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Without --protocol: maximum number of pairs of two people, and of pairs of two photos of a person. "
+            "Default: 500.",
+        ),
+    ] = None,
     device: Device = None,
 ) -> None:
-    """Score a checkpoint's swaps of people that it was not trained on.
+    """Score the swaps of one or more generators on people that they were not trained on.
 
-    Writes OUT/pairs.parquet (one row per pair), OUT/summary.json and OUT/index.html, whose pictures are watermarked.
+    Writes OUT/pairs.parquet (one row per pair), OUT/summary.json, OUT/summary.csv and OUT/index.html, whose pictures
+    are watermarked, and with --protocol OUT/frontier.svg.
 
     Example: simswap evaluate --checkpoint runs/tiny/checkpoints/000000020000.safetensors --data curated/x --out judged
     """
+    from train.judge.names import name_candidates
+
+    if protocol is not None and pairs is not None:
+        raise typer.BadParameter("--pairs has no effect with --protocol, which lists the pairs: leave one of them out")
+    candidates = name_candidates(checkpoint)
+
     from curate.faces.models import check_device
     from train.judge.evaluate import PAGE, JudgeRequest, plan, run
-    from train.judge.summary import describe
+    from train.judge.report import describe
 
     request = JudgeRequest(
-        checkpoint=checkpoint,
+        candidates=candidates,
         data=data,
         out=out,
         device=check_device(device),
         baseline=baseline,
-        judge=judge,
+        judges=judge or (),
         embedder=embedder,
-        pairs=pairs,
+        pairs=pairs or 500,
+        protocol=protocol,
     )
     print("\n".join(describe(run(plan(request), ProgressBar()))))
     print(f"page: {out / PAGE}")
+
+
+def pairs(
+    data: Annotated[Path, typer.Argument(help="A curated dataset: the --out of `curate clean` or `curate merge`.")],
+    out: Annotated[Path, typer.Option(callback=local_path, help="TOML file to write; it must not exist.")],
+    pairs: PairsOption = 500,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1,
+            help="Share of the people who are swapped, those whom a recipe with the same held_out does not train on. "
+            "Default: 0.1.",
+        ),
+    ] = None,
+    people: Annotated[
+        str | None,
+        typer.Option(help="In place of --held-out, for recipe people: names of those who are swapped, with commas."),
+    ] = None,
+    held_out_photos: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1, help="With --people: share of their photos that are swapped. Default: 0.1."),
+    ] = None,
+    gallery_people: Annotated[
+        int, typer.Option(min=0, help="People in the gallery, if more than are held out. Default: those held out.")
+    ] = 0,
+    sources: Annotated[int, typer.Option(min=1, max=50, help="Photos of the source person in each swap.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the pairs.")] = 0,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=32, max=1024, help="Side of the crops on which swaps are measured, px. Default: that of the dataset."
+        ),
+    ] = None,
+) -> None:
+    """Write a list of swaps on which generators are judged, and the gallery of their retrieval.
+
+    The file names photos by their paths and holds a hash of them, so that published numbers can be taken again by
+    anyone who has the photos.
+
+    Example: simswap pairs curated/x --held-out 0.1 --out protocol.toml
+    """
+    from train.judge.protocol import ProtocolRequest, make_protocol
+    from train.networks.people import parse_people
+
+    names = parse_people(people or "")
+    if names and (held_out is not None or gallery_people):
+        raise typer.BadParameter("--held-out and --gallery-people have no effect with --people: leave them out")
+    if not names and held_out_photos is not None:
+        raise typer.BadParameter("--held-out-photos has no effect without --people: name people, or use --held-out")
+    request = ProtocolRequest(
+        data=data,
+        out=out,
+        pairs=pairs,
+        held_out=held_out or 0.1,
+        people=names,
+        held_out_photos=held_out_photos or 0.1,
+        gallery_people=gallery_people,
+        sources=sources,
+        seed=seed,
+        size=size,
+    )
+    made = make_protocol(request)
+    counts = ", ".join(
+        f"{len(part):,} of {'two people' if part.kind == 'cross' else 'one person'}" for part in made.all
+    )
+    gallery = made.faces.take(made.gallery)
+    print(f"{out}: {counts}; gallery of {len(gallery):,} photos of {len(gallery.people):,} people")
 
 
 def ablate(
@@ -83,7 +178,7 @@ def ablate(
         float, typer.Option(min=0.001, max=0.9, help="Share of the people held out of every training, to judge on.")
     ] = 0.1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images of an update. Default: the recipe's.")] = None,
-    judge: JudgeOption = None,
+    judge: Annotated[str | None, typer.Option(help=_JUDGE_HELP)] = None,
     pairs: PairsOption = 500,
     device: Device = None,
     workers: Annotated[

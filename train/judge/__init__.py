@@ -1,8 +1,9 @@
-"""Evaluation of checkpoints: do swaps show the source's identity and keep the target's pose?
+"""Evaluation of generators: do swaps show the source's identity and keep the target's pose and expression?
 
-In: a `JudgeRequest`, that is a checkpoint, optionally a baseline, and a dataset. Out: `pairs.parquet` (one row per
-pair and model), `summary.json` and `index.html`. `pairs` selects faces that no checkpoint was trained on, `candidate`
-swaps them, `judge` embeds and detects, `pair_scores` and `summary` compute the numbers.
+In: a `JudgeRequest`, that is candidates by name, a dataset, and the swaps (a protocol file, or a sample of people whom
+no candidate was trained on). Out: `pairs.parquet` (one row per pair, candidate and judge), `summary.json`,
+`summary.csv`, `index.html` and, with a protocol, `frontier.svg`. `pairs` and `protocol` select faces and pairs,
+`candidate` and `onnx_candidate` swap them, `judge` and `measurement` measure, `pair_scores` and `tables` compute.
 To add a metric: write its function in `metrics`, and add an entry to `PAIR_SCORES` and to `METRICS` in `score_table`.
 """
 

@@ -1,6 +1,7 @@
 """Bootstrap confidence intervals of means over pairs of people, and the relative reduction that tables report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,20 @@ LEVEL = 0.95
 """Share of the resamples inside of an interval."""
 
 _BATCH = 100  # resamples weighted together, to bound the memory
+
+
+@dataclass(frozen=True)
+class IntervalEstimate:
+    """A value with its 95% interval over people; None where undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def finite_or_none(value: float) -> float | None:
+    """NaN, which JSON does not have, becomes None."""
+    return float(value) if np.isfinite(value) else None
 
 
 def percent_reduction(value: Floats, baseline: Floats) -> Floats:

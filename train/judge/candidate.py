@@ -1,8 +1,7 @@
-"""A checkpoint under evaluation, and its swaps of pairs of faces."""
+"""Candidates under evaluation: a checkpoint, an ONNX generator (`onnx_candidate`), or a baseline without a network."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,42 +10,54 @@ from torch import Tensor
 from curate.listener import Listener
 from manifests.reader import Dataset
 from train.build import memory_format
-from train.config import Recipe
+from train.data.crops import CropReader
 from train.data.faces import TrainingFaces
 from train.data.latents import Latents, read_latents
-from train.data.loader import Batch, PairLoader
-from train.data.pairs import Kind, PairRows, PairSampler
-from train.judge.pairs import SEED, unmodified
+from train.data.loader import PairLoader
+from train.data.pairs import PairRows, PairSampler
+from train.judge.pairs import SEED, Indices, JudgedPairs
 from train.swap.paste import feather, match_colour
 from train.trained import TrainedGenerator
 
-_BATCH = 16
+
+class Candidate(Protocol):
+    """Swaps pairs of the judged faces."""
+
+    def swap(self, pairs: JudgedPairs) -> Tensor:
+        """Swap a batch of pairs: float32 (B, 3, s, s), RGB in [0, 1].
+
+        The whole crop of the dataset's template, at a side s of the candidate's choice.
+        """
+
+    def close(self) -> None:
+        """Stop its threads."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A checkpoint under evaluation.
+class CheckpointCandidate:
+    """The generator of a checkpoint.
 
-    Attributes:
-        path: the checkpoint file.
-        trained: its generator.
-        latents: (M, D), of the judged faces, by the embedder that the generator was trained with.
+    Args:
+        trained: the generator, with its embedder.
+        latents: (M, D), of the judged faces, by that embedder.
+        faces: the judged faces.
     """
 
-    path: Path
-    trained: TrainedGenerator
-    latents: Latents
+    def __init__(self, trained: TrainedGenerator, latents: Latents, faces: TrainingFaces) -> None:
+        self.trained, self.latents, self.faces = trained, latents, faces
+        recipe = trained.recipe
+        self._loader = PairLoader(
+            PairSampler(faces, 1, SEED, flip=0),
+            lambda _: "cross",
+            latents,
+            trained.embedder.template,
+            recipe.size,
+            mask=recipe.mask,  # type: ignore[arg-type]
+        )
 
     @classmethod
     def create(
-        cls,
-        path: Path,
-        trained: TrainedGenerator,
-        dataset: Dataset,
-        faces: TrainingFaces,
-        cache: Path,
-        listener: Listener,
-    ) -> "Candidate":
+        cls, trained: TrainedGenerator, dataset: Dataset, faces: TrainingFaces, cache: Path, listener: Listener
+    ) -> "CheckpointCandidate":
         """Read or compute the latents of the judged `faces`. cache: folder of latents that are computed.
 
         A face of a person that the generator was trained on by name has the latent of that person.
@@ -55,20 +66,19 @@ class Candidate:
         for index, name in enumerate(faces.people):
             if name in trained.people:
                 latents[faces.person == index] = trained.person_embedding(name).cpu().numpy()
-        return cls(path, trained, latents)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe of its training."""
-        return self.trained.recipe
+        return cls(trained, latents, faces)
 
     @torch.inference_mode()
-    def swap(self, batch: Batch) -> Tensor:
-        """The batch's targets with the identities of its sources: float32 (B, 3, S, S), RGB in [0, 1]."""
-        trained, batch = self.trained, batch.to(self.trained.device)
-        rgb01 = (batch.target.float() / 255).contiguous(memory_format=memory_format(self.recipe, trained.device))
+    def swap(self, pairs: JudgedPairs) -> Tensor:
+        trained = self.trained
+        none = np.zeros(len(pairs), bool)
+        rows = PairRows(pairs.targets, pairs.first_sources, none, none)
+        batch = self._loader.assemble(0, pairs.kind, rows).to(trained.device)
+        latents = torch.nn.functional.normalize(torch.from_numpy(pairs.source_means(self.latents)).to(trained.device))
+        layout = memory_format(trained.recipe, trained.device)
+        rgb01 = (batch.target.float() / 255).contiguous(memory_format=layout)
         masks = None if batch.masks is None else batch.masks.to(rgb01.dtype)
-        swapped = trained.generate(rgb01, trained.condition(batch.latents), masks)
+        swapped = trained.generate(rgb01, trained.condition(latents), masks)
         if not trained.people or masks is None:
             return swapped
         # Only the face was learned; the rest is the target's, as in `train.swap.swapper`.
@@ -76,20 +86,32 @@ class Candidate:
         swapped = match_colour(swapped, rgb01, alpha * (1 - alpha))
         return (rgb01 + (swapped - rgb01) * alpha).clamp(0, 1)
 
-    def batches(self, faces: TrainingFaces, kind: Kind, rows: PairRows, *, sources: bool = False) -> Iterator[Batch]:
-        """The pairs `rows` of the judged `faces` as inputs of `swap`. sources: decode the source photos too."""
-        loader = PairLoader(
-            PairSampler(faces, _BATCH, SEED, flip=0),
-            lambda _: kind,
-            self.latents,
-            self.trained.embedder.template,
-            self.recipe.size,
-            mask=self.recipe.mask,  # type: ignore[arg-type]
-            sources=sources,
-        )
-        try:
-            for start in range(0, len(rows.targets), _BATCH):
-                part = slice(start, start + _BATCH)
-                yield loader.assemble(start, kind, unmodified(rows.targets[part], rows.sources[part]))
-        finally:
-            loader.close()
+    def close(self) -> None:
+        self._loader.close()
+
+
+class Blend:
+    """No network: (1 - alpha) target + alpha source, both aligned; the target itself with alpha 0.
+
+    The frontier of these blends is what a generator has to exceed: showing more of the source costs pose and landmarks.
+    Of several source photos the first one is blended.
+    """
+
+    def __init__(self, faces: TrainingFaces, size: int, alpha: float) -> None:
+        self.alpha = alpha
+        self._reader = CropReader(faces, size)
+
+    def swap(self, pairs: JudgedPairs) -> Tensor:
+        target, source = (self._crops(rows) for rows in (pairs.targets, pairs.first_sources))
+        return torch.lerp(target, source, self.alpha)
+
+    def _crops(self, rows: Indices) -> Tensor:
+        return read_images(self._reader, rows)
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+def read_images(reader: CropReader, rows: Indices) -> Tensor:
+    """Crops of faces: float32 (B, 3, S, S), RGB in [0, 1], on the CPU."""
+    return torch.from_numpy(reader.crops(rows)).permute(0, 3, 1, 2).float() / 255

@@ -31,23 +31,49 @@ def identity_gain(swap: Tensor, source: Tensor, target: Tensor) -> Tensor:
     return F.cosine_similarity(swap.float(), source.float()) - F.cosine_similarity(target.float(), source.float())
 
 
-def retrieved(swap: Tensor, sources: Indices, gallery: Tensor, people: Indices) -> Tensor:
-    """Whether the nearest gallery photo of each swap shows the source's person: bool (N,) on the CPU.
+def retrieval_rank(
+    swap: Tensor, sources: Indices, embeddings: Tensor, people: Indices, gallery: Indices | None = None
+) -> Tensor:
+    """Rank of the source's person among the gallery's people, by their photo nearest to a swap: int64 (N,), from 1.
 
-    The source photo itself is excluded where its person has others, so that the identity is retrieved and not the
-    image. The target photo is not excluded.
+    The source photos themselves are excluded where their person has others in the gallery, so that the identity is
+    retrieved and not the image. The target photo is not excluded.
 
     Args:
         swap: (N, D) embeddings.
-        sources: (N,) row of the gallery that each swap's identity is from.
-        gallery: (M, D) embeddings.
-        people: (M,) person of each row of the gallery.
+        sources: (N,) or (N, K) rows of the photos that each swap's identity is from; -1 for none.
+        embeddings: (M, D), of all photos.
+        people: (M,) person of each photo.
+        gallery: (G,) rows of the photos that are searched; None for all.
     """
-    similarity = (F.normalize(swap.float()) @ F.normalize(gallery.float()).T).cpu().numpy()  # (N, M)
-    has_others = np.bincount(people, minlength=int(people.max()) + 1)[people[sources]] > 1
-    rows = np.flatnonzero(has_others)
-    similarity[rows, sources[rows]] = -np.inf
-    return torch.from_numpy(people[similarity.argmax(1)] == people[sources])
+    gallery = np.arange(len(people)) if gallery is None else gallery
+    gallery = gallery[np.argsort(people[gallery], kind="stable")]
+    sources = sources.reshape(len(sources), -1)
+    photos = F.normalize(embeddings[torch.from_numpy(gallery).to(embeddings.device)].float())
+    similarity = (F.normalize(swap.float()) @ photos.T).cpu().numpy()  # (N, G)
+    person_of = people[gallery]
+    for row, photos_of in enumerate(sources):
+        excluded = np.isin(gallery, photos_of[photos_of >= 0])
+        if ((person_of == people[photos_of[0]]) & ~excluded).any():
+            similarity[row, excluded] = -np.inf
+    names, first = np.unique(person_of, return_index=True)
+    nearest = np.maximum.reduceat(similarity, first, axis=1)  # (N, P), of each person's photos
+    own = np.where(names == people[sources[:, :1]], nearest, -np.inf).max(1, keepdims=True)
+    return torch.from_numpy(1 + (nearest > own).sum(1))
+
+
+def overlap(parts: Tensor, reference: Tensor) -> Tensor:
+    """Soft intersection over union of the parts of a face, mean over the parts that the reference shows: (N,), 0 to 1.
+
+    sum min(p, q) / sum max(p, q) over the positions, for probabilities p and q. NaN where the reference shows no part.
+
+    Args:
+        parts, reference: (N, P, H, W), probability of each part at each position.
+    """
+    p, q = parts.float(), reference.float()
+    ratio = torch.minimum(p, q).sum((2, 3)) / torch.maximum(p, q).sum((2, 3)).clamp(min=1e-6)  # (N, P)
+    shown = (q.amax((2, 3)) > 0.5).float()
+    return (ratio * shown).sum(1) / shown.sum(1)
 
 
 def pose_error(landmarks: Tensor, reference: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,13 +12,16 @@ import pyarrow.compute as pc
 import simplejpeg
 
 from manifests.output import atomic, atomic_folder
+from train.data.crops import CropReader
 from train.data.pairs import Kind
 from train.judge.bootstrap import RESAMPLES
 from train.judge.candidate import Candidate
-from train.judge.judge import to_pixels
-from train.judge.pairs import PairSet, unmodified
-from train.judge.score_table import METRICS
-from train.judge.summary import JudgeSummary, format_cells
+from train.judge.measurement import to_pixels
+from train.judge.pair_scores import BATCH
+from train.judge.pairs import PairSet
+from train.judge.report import images, rows
+from train.judge.resize import resize
+from train.judge.summary import JudgeSummary
 from train.marks.marking import mark_id_of
 from train.marks.watermark.writer import Watermark
 
@@ -45,7 +47,12 @@ class Figure:
 
 
 def write_page(
-    out: Path, summary: JudgeSummary, candidates: Mapping[str, Candidate], pair_set: PairSet, pairs: pa.Table
+    out: Path,
+    summary: JudgeSummary,
+    candidates: Mapping[str, Candidate],
+    pair_set: PairSet,
+    pairs: pa.Table,
+    plot: str = "",
 ) -> Path:
     """Write `out/index.html` and `out/pictures`; earlier pictures are replaced when the new ones are complete.
 
@@ -54,26 +61,30 @@ def write_page(
     Args:
         out: folder of the evaluation.
         summary: the metrics.
-        candidates: the checkpoints by name; figures are sorted by the scores of the first.
+        candidates: those that are shown, by name; figures are sorted by the scores of the first.
         pair_set: the pairs.
         pairs: scores of all pairs and models, the contents of `pairs.parquet`.
+        plot: SVG of the frontier; empty for none.
     """
     import jinja2
 
     with atomic_folder(out / "pictures") as pictures:
         sections = []
         for kind, heading in _HEADINGS.items():
-            figures = _write_figures(kind, candidates, pair_set, pairs, pictures)
+            figures = _write_figures(kind, candidates, pair_set, pairs, pictures, summary)
             if figures:
                 sections.append((heading, sorted(figures, key=lambda figure: -figure.gain)))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("train.judge") / "page.html").read_text(encoding="utf-8"))
     page = template.render(
         summary=summary,
-        names=list(candidates),
+        names=list(summary.models),
+        shown=list(candidates),
         # The end of the path only: pages are passed on.
-        files={name: "/".join(candidate.path.resolve().parts[-3:]) for name, candidate in candidates.items()},
-        rows=[(metric, format_cells(summary.metrics, metric)) for metric in METRICS],
+        files={name: "/".join(Path(model.path).resolve().parts[-3:]) for name, model in summary.models.items()},
+        rows=list(rows(summary)),
+        images=images(summary),
+        plot=plot,
         sections=sections,
         resamples=RESAMPLES,
     )
@@ -83,28 +94,27 @@ def write_page(
 
 
 def _write_figures(
-    kind: Kind, candidates: Mapping[str, Candidate], pair_set: PairSet, pairs: pa.Table, folder: Path
+    kind: Kind,
+    candidates: Mapping[str, Candidate],
+    pair_set: PairSet,
+    pairs: pa.Table,
+    folder: Path,
+    summary: JudgeSummary,
 ) -> list[Figure]:
     """Write the pictures of a sample of the pairs of that kind."""
-    rows = pair_set.rows(kind)
-    if rows is None:
+    every = next((part for part in pair_set.all if part.kind == kind), None)
+    if every is None:
         return []
-    indices = np.unique(np.linspace(0, len(rows.targets) - 1, SAMPLE_SIZE[kind]).astype(np.int64))
-    sample = unmodified(rows.targets[indices], rows.sources[indices])
-    name, first = next(iter(candidates.items()))
-    columns: list[Pixels] = []
+    indices = np.unique(np.linspace(0, len(every) - 1, SAMPLE_SIZE[kind]).astype(np.int64))
+    sample, reader = every.take(indices), CropReader(pair_set.faces, pair_set.size)
+    columns: list[Pixels] = [reader.crops(sample.targets), reader.crops(sample.first_sources)]
     for candidate in candidates.values():
-        parts = []
-        for batch in candidate.batches(pair_set.faces, kind, sample, sources=candidate is first):
-            images = to_pixels(candidate.swap(batch))
-            if batch.source is not None:
-                photos = [photo.permute(0, 2, 3, 1).numpy() for photo in (batch.target, batch.source)]
-                images = np.concatenate([*photos, images], 2)
-            parts.append(images if images.shape[1] == first.recipe.size else _resize(images, first.recipe.size))
+        parts = [to_pixels(resize(candidate.swap(batch), pair_set.size)) for batch in sample.batches(BATCH)]
         columns.append(np.concatenate(parts))
-    mark = mark_id_of("evaluation", *(candidate.trained.sha256 for candidate in candidates.values()))
+    mark = mark_id_of("evaluation", *(summary.models[name].sha256 for name in candidates))
     pictures = Watermark(mark).mark(np.concatenate(columns, 2))
-    scores = pairs.filter(pc.and_(pc.equal(pairs["model"], name), pc.equal(pairs["kind"], kind)))
+    first = pc.and_(pc.equal(pairs["model"], next(iter(candidates))), pc.equal(pairs["judge"], summary.first_judge))
+    scores = pairs.filter(pc.and_(first, pc.equal(pairs["kind"], kind)))
     figures: list[Figure] = []
     for picture, row in zip(pictures, scores.take(pa.array(indices)).to_pylist(), strict=True):
         file = f"{kind}-{len(figures):03d}.jpg"
@@ -113,9 +123,3 @@ def _write_figures(
         alt = f"Target {row['target']}, source {row['source']}, and the swap"
         figures.append(Figure(f"pictures/{file}", alt, caption, row["gain"]))
     return figures
-
-
-def _resize(images: Pixels, side: int) -> Pixels:
-    """Resize images (N, S, S, 3) to (N, side, side, 3)."""
-    method = cv2.INTER_AREA if images.shape[1] > side else cv2.INTER_CUBIC
-    return np.stack([np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8) for image in images])

@@ -3,29 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from torch import Tensor
 
 from train.data.pairs import Kind
 from train.judge import metrics
 
-Indices = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class SwapBatch:
-    """B swaps with everything that scores depend on.
+    """B swaps with everything that scores depend on, as one judge measures it.
 
     Attributes:
         swap, target: float32 (B, 3, S, S), RGB in [0, 1].
         swap_embedding, target_embedding, source_embedding: (B, D) of unit norm, the judge's.
         swap_landmarks, target_landmarks: (B, 5, 2) px of the crop, detected; NaN where no face is detected.
+        swap_parts, target_parts: (B, P, h, w), see `train.judge.measurement.Measured`.
         eye_distance: of a frontal face on the crop, px.
-        sources: (B,) rows of the gallery.
-        gallery: (M, D) of unit norm, the judge's embeddings of all faces.
-        people: (M,) person of each row of the gallery.
+        rank: int64 (B,), rank of the source's person among the people of the gallery.
     """
 
     swap: Tensor
@@ -35,10 +30,10 @@ class SwapBatch:
     source_embedding: Tensor
     swap_landmarks: Tensor
     target_landmarks: Tensor
+    swap_parts: Tensor
+    target_parts: Tensor
     eye_distance: float
-    sources: Indices
-    gallery: Tensor
-    people: Indices
+    rank: Tensor
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class PairScore:
         column: name of the column in `pairs.parquet`.
         compute: a batch -> (B,); NaN becomes null.
         metadata: `meaning`, `unit` and `null`, where they apply.
+        by_judge: whether it depends on the judge.
         kinds: pairs that it is computed for; null for others.
         type: of the column.
     """
@@ -56,6 +52,7 @@ class PairScore:
     column: str
     compute: Callable[[SwapBatch], Tensor]
     metadata: dict[str, str]
+    by_judge: bool = False
     kinds: tuple[Kind, ...] = ("cross", "same")
     type: pa.DataType = field(default_factory=pa.float32)
 
@@ -68,26 +65,45 @@ PAIR_SCORES = (
         "distance",
         lambda batch: metrics.cosine_distance(batch.swap_embedding, batch.source_embedding),
         {"meaning": "1 - cos(swap, source)"},
+        by_judge=True,
     ),
     PairScore(
         "distance_before",
         lambda batch: metrics.cosine_distance(batch.target_embedding, batch.source_embedding),
         {"meaning": "1 - cos(target, source)"},
+        by_judge=True,
     ),
     PairScore(
         "distance_target",
         lambda batch: metrics.cosine_distance(batch.swap_embedding, batch.target_embedding),
         {"meaning": "1 - cos(swap, target)"},
+        by_judge=True,
     ),
     PairScore(
         "gain",
         lambda batch: metrics.identity_gain(batch.swap_embedding, batch.source_embedding, batch.target_embedding),
         {"meaning": "cos(swap, source) - cos(target, source)"},
+        by_judge=True,
+    ),
+    PairScore(
+        "rank",
+        lambda batch: batch.rank,
+        {"meaning": "rank of the source's person among the gallery's people, by their nearest photo, from 1"},
+        by_judge=True,
+        type=pa.int32(),
     ),
     PairScore(
         "retrieved",
-        lambda batch: metrics.retrieved(batch.swap_embedding, batch.sources, batch.gallery, batch.people),
+        lambda batch: batch.rank <= 1,
         {"meaning": "the nearest photo shows the source's person"},
+        by_judge=True,
+        type=pa.bool_(),
+    ),
+    PairScore(
+        "retrieved_5",
+        lambda batch: batch.rank <= 5,
+        {"meaning": "the source's person is among the five nearest people"},
+        by_judge=True,
         type=pa.bool_(),
     ),
     PairScore(
@@ -105,6 +121,14 @@ PAIR_SCORES = (
         "landmark_error",
         lambda batch: metrics.landmark_error(batch.swap_landmarks, batch.target_landmarks, batch.eye_distance),
         {"meaning": "mean distance of five landmarks", "unit": "eye distances", "null": _NO_FACE},
+    ),
+    PairScore(
+        "expression",
+        lambda batch: metrics.overlap(batch.swap_parts, batch.target_parts),
+        {
+            "meaning": "overlap (soft IoU) of eyes, brows, lips and open mouth of swap and target by the segmenter",
+            "null": "none of them is visible in the target",
+        },
     ),
     PairScore(
         "psnr",
@@ -125,13 +149,14 @@ COLUMNS = pa.schema(
     [
         pa.field("kind", pa.string(), metadata={"meaning": "'cross': two people; 'same': two photos of one person"}),
         pa.field("target", pa.string(), metadata={"meaning": "face_id of the photo that is changed"}),
-        pa.field("source", pa.string(), metadata={"meaning": "face_id of the photo whose identity is used"}),
+        pa.field("source", pa.string(), metadata={"meaning": "face_id of the first photo whose identity is used"}),
         pa.field("target_person", pa.string()),
         pa.field("source_person", pa.string()),
+        pa.field("judge", pa.string(), metadata={"meaning": "embedder of the columns that depend on one"}),
         *(pa.field(score.column, score.type, metadata=score.metadata) for score in PAIR_SCORES),
     ]
 )
-"""One row per pair; `pairs.parquet` adds the column `model`."""
+"""One row per pair and judge; `pairs.parquet` adds the column `model`."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +179,21 @@ class Metric:
     unit: str
     better: str
 
+    @property
+    def by_judge(self) -> bool:
+        """Whether it depends on the judge."""
+        return any(score.by_judge for score in PAIR_SCORES if score.column == self.column)
+
 
 METRICS = (
     Metric("distance", "distance", "cross", "cosine distance of swap and source", "", "lower"),
     Metric("gain", "gain", "cross", "cos(swap, source) - cos(target, source)", "", "higher"),
     Metric("top1", "retrieved", "cross", "nearest photo shows the source's person", "%", "higher"),
+    Metric("top5", "retrieved_5", "cross", "the source's person is among the five nearest", "%", "higher"),
     Metric("detected", "detected", "cross", "a face is detected in the swap", "%", "higher"),
     Metric("pose_error", "pose_error", "cross", "pose, swap against target", "degrees", "lower"),
     Metric("landmark_error", "landmark_error", "cross", "landmarks, swap against target", "eye distances", "lower"),
+    Metric("expression", "expression", "cross", "expression: overlap of eyes, brows and mouth", "", "higher"),
     Metric("psnr", "psnr", "same", "PSNR, source is another photo of the target", "dB", "higher"),
     Metric("ssim", "ssim", "same", "SSIM, source is another photo of the target", "", "higher"),
     Metric("distance_before", "distance_before", "cross", "for comparison: distance of target and source", "", ""),

@@ -1,29 +1,17 @@
-"""The summary of an evaluation: means of the scores with bootstrap intervals, as `summary.json` and as text."""
+"""The summary of an evaluation: means of the scores with bootstrap intervals, the contents of `summary.json`."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from train.data.pairs import Kind
-from train.judge.bootstrap import bootstrap_interval, reduction_of_means
+from train.judge.bootstrap import IntervalEstimate, bootstrap_interval, finite_or_none, reduction_of_means
+from train.judge.columns import cross_column, person_codes
+from train.judge.fid import Distribution
+from train.judge.frontier import Advantage
 from train.judge.score_table import METRICS, Metric
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class IntervalEstimate:
-    """A value with its 95% bootstrap interval by person; None where undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -34,41 +22,67 @@ class MetricSummary(IntervalEstimate):
 
 
 @dataclass(frozen=True)
-class CheckpointRecord:
-    """A checkpoint. images: target images that it was trained on. size: side of its crops, px."""
+class CandidateRecord:
+    """A candidate.
 
+    Attributes:
+        kind: "checkpoint", "onnx", or "blend" for a baseline without a network.
+        path, sha256: of its file; empty for a blend.
+        images: target images that it was trained on; None where unknown.
+        size: side of its crops, px.
+        embedder_id: of its latents; None for a blend.
+        policy_hash: of the data that it was trained on; None where unknown.
+        held_out: whether its training held the judged people or photos out; None where unknown.
+    """
+
+    kind: str
     path: str
-    images: int
+    sha256: str
+    images: int | None
     size: int
-    embedder_id: str
+    embedder_id: str | None
     policy_hash: str | None
+    held_out: bool | None
 
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """The dataset that checkpoints are judged on."""
+    """What candidates are judged on. size: side of the measured crops, px. protocol: name and SHA-256 of its file."""
 
     path: str
     policy_hash: str | None
     template: str
+    size: int
+    protocol: str | None
+    protocol_sha256: str | None
 
 
 @dataclass(frozen=True)
 class JudgedFacesRecord:
-    """The faces that checkpoints are judged on; see `train.judge.pairs.JudgedFaces`."""
+    """The faces that are swapped, and the gallery.
+
+    Attributes:
+        people, photos: swapped people and their photos in pairs.
+        gallery_people, gallery_photos: in which swaps are retrieved.
+        held_out: whether all candidates held them out, as far as is known.
+        note: description, for people.
+    """
 
     people: int
     photos: int
+    gallery_people: int
+    gallery_photos: int
     held_out: bool
     note: str
 
 
 @dataclass(frozen=True)
 class JudgeRecord:
-    """The embedder that judges. centred: whether its mean embedding is subtracted. description: for people."""
+    """An embedder that judges. centred: whether its mean embedding is subtracted. description: for people."""
 
     name: str
     embedder_id: str
+    sha256: str
     independent: bool
     centred: bool
     description: str
@@ -79,29 +93,43 @@ class JudgeSummary:
     """The contents of `summary.json`.
 
     Attributes:
-        models: the checkpoint, and the baseline where there is one, by name.
-        data, judged, judge: what they are judged on and by.
+        models: the candidates by name.
+        data, judged: what they are judged on.
+        judges: by name, the first of which is the one of tables and plots.
         pairs: number of pairs by kind.
-        metrics: `METRICS` by model and name.
-        distance_reduction: the founding report's A, in %: how far the mean cosine distance of swap and source is below
-            the baseline's; None without a baseline.
+        metrics: `METRICS` by judge, model and name; those that no judge affects are equal for all judges.
+        distributions: FID and KID by model; see `train.judge.fid`.
+        features: description of the features of `distributions`.
+        halves: Frechet distance between two halves of the real photos, the bias of FID in so few images.
+        frontier: where the blends are candidates, `train.judge.frontier.Advantage` by judge and model.
+        distance_reduction: the founding report's A, in %, by model: how far the mean cosine distance of swap and source
+            is below the baseline's; empty without a baseline.
     """
 
-    models: dict[str, CheckpointRecord]
+    models: dict[str, CandidateRecord]
     data: DatasetRecord
     judged: JudgedFacesRecord
-    judge: JudgeRecord
+    judges: dict[str, JudgeRecord]
     pairs: dict[str, int]
-    metrics: dict[str, dict[str, MetricSummary]]
-    distance_reduction: IntervalEstimate | None
+    metrics: dict[str, dict[str, dict[str, MetricSummary]]]
+    distributions: dict[str, Distribution]
+    features: str
+    halves: float | None
+    frontier: dict[str, dict[str, Advantage]]
+    distance_reduction: dict[str, IntervalEstimate]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
+    @property
+    def first_judge(self) -> str:
+        """Name of the judge of tables and plots."""
+        return next(iter(self.judges))
+
 
 def summarise(pairs: pa.Table) -> dict[str, MetricSummary]:
-    """`METRICS` of one model by name. pairs: rows of `COLUMNS`."""
+    """`METRICS` of one model by name. pairs: rows of `COLUMNS` of one judge."""
     return {metric.name: _summarise_metric(pairs, metric) for metric in METRICS}
 
 
@@ -111,56 +139,6 @@ def distance_reduction(pairs: pa.Table, baseline: pa.Table) -> IntervalEstimate:
     low, high = bootstrap_interval(columns, person_codes(pairs, "cross"), reduction_of_means)
     value = reduction_of_means(columns.mean(0, keepdims=True))[0]
     return IntervalEstimate(finite_or_none(value), finite_or_none(low), finite_or_none(high))
-
-
-def cross_column(pairs: pa.Table, name: str) -> Floats:
-    """A column of the pairs of two people, in their order."""
-    return np.asarray(pairs.filter(pc.equal(pairs["kind"], "cross"))[name].to_numpy(), np.float64)
-
-
-def person_codes(pairs: pa.Table, kind: Kind) -> list[Indices]:
-    """Person of each pair of that kind in each role, as integers: targets and, where they differ, sources."""
-    selected = pairs.filter(pc.equal(pairs["kind"], kind))
-    roles = ["target_person", "source_person"] if kind == "cross" else ["target_person"]
-    names = np.stack([np.array(selected[role].to_pylist(), str) for role in roles])
-    return list(np.unique(names, return_inverse=True)[1].reshape(names.shape))
-
-
-def finite_or_none(value: float) -> float | None:
-    """NaN, which JSON does not have, becomes None."""
-    return float(value) if np.isfinite(value) else None
-
-
-def describe(summary: JudgeSummary) -> list[str]:
-    """The metrics as a table, one column per model."""
-    models = list(summary.metrics)
-    gallery = f"gallery of the nearest photo: {summary.judged.photos:,} photos of {summary.judged.people:,} people"
-    lines = [f"{'':<56} " + "".join(f"{name:>30}" for name in models)]
-    for metric in METRICS:
-        title = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
-        lines.append(f"{title:<56} " + "".join(f"{cell:>30}" for cell in format_cells(summary.metrics, metric)))
-    lines.append(gallery)
-    if summary.distance_reduction is not None:
-        reduction = _format_estimate(summary.distance_reduction, 2, "%")
-        lines.append(f"A, reduction of the cosine distance against the baseline: {reduction}")
-    return lines
-
-
-def format_cells(metrics: Mapping[str, Mapping[str, MetricSummary]], metric: Metric) -> list[str]:
-    """A metric of each model with its interval; '-' where it is undefined."""
-    if metric.unit == "%":
-        return [_format_estimate(model[metric.name], 1, scale=100) for model in metrics.values()]
-    digits = 2 if metric.unit in ("degrees", "dB") else 3
-    return [_format_estimate(model[metric.name], digits) for model in metrics.values()]
-
-
-def _format_estimate(estimate: IntervalEstimate, digits: int, suffix: str = "", scale: float = 1) -> str:
-    if estimate.value is None:
-        return "-"
-    value = f"{scale * estimate.value:.{digits}f}{suffix}"
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
 
 
 def _summarise_metric(pairs: pa.Table, metric: Metric) -> MetricSummary:

@@ -39,7 +39,7 @@ def evaluated(cleaned: Cleaned, tmp_path_factory: pytest.TempPathFactory) -> Eva
     checkpoint = train_briefly(cleaned, folder / "a", "images = 8\nheld_out = 0.5")
     baseline = train_briefly(cleaned, folder / "b", "images = 4\nheld_out = 0.6\nseed = 1")
     listener = Recorder()
-    request = JudgeRequest(checkpoint, cleaned.out, folder / "out", baseline=baseline, pairs=12)
+    request = JudgeRequest({"checkpoint": checkpoint}, cleaned.out, folder / "out", baseline=baseline, pairs=12)
     summary = run(plan(request), listener)
     return Evaluated(
         checkpoint, folder / "out", summary, pd.read_parquet(folder / "out" / "pairs.parquet"), listener.notes

@@ -60,10 +60,29 @@ def test_gain_and_distance_compare_directions() -> None:
     assert metrics.cosine_distance(target, source).item() == pytest.approx(1)
 
 
-def test_a_person_is_retrieved_by_another_photo_than_the_source() -> None:
+def test_the_rank_of_a_person_is_that_of_another_photo_than_the_source() -> None:
     # Two photos of person 0, one each of 1 and 2.
-    gallery = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    photos = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     people = np.array([0, 0, 1, 2])
-    swaps = torch.stack([gallery[0], torch.tensor([0.3, 0.9, 0.0]), gallery[3], gallery[3]])
+    swaps = torch.stack([photos[0], torch.tensor([0.3, 0.9, 0.0]), photos[3], photos[3]])
     # The last swap equals its target, person 2, instead of showing person 1.
-    assert metrics.retrieved(swaps, np.array([0, 0, 3, 2]), gallery, people).tolist() == [True, False, True, False]
+    sources = np.array([0, 0, 3, 2])
+    assert metrics.retrieval_rank(swaps, sources, photos, people).tolist() == [1, 2, 1, 2]
+    # With both photos of person 0 as sources none is left, so none is excluded; -1 stands for no photo.
+    both = np.array([[0, 1], [0, 1], [3, -1], [2, -1]])
+    assert metrics.retrieval_rank(swaps, both, photos, people).tolist() == [1, 2, 1, 2]
+    # Without person 0 in the gallery, its swaps rank behind everyone in it.
+    assert metrics.retrieval_rank(swaps[:1], sources[:1], photos, people, np.array([3, 2])).tolist() == [3]
+
+
+def test_overlap_compares_the_parts_that_the_reference_shows() -> None:
+    reference = torch.zeros(1, 2, 4, 4)
+    reference[0, 0, 0] = 1  # the second part is hidden
+    shifted = reference.roll(2, 3).clone()
+    assert metrics.overlap(reference, reference).item() == pytest.approx(1)
+    half = reference.clone()
+    half[0, 0, 0, 2:] = 0
+    half[0, 1] = 1
+    assert metrics.overlap(half, reference).item() == pytest.approx(0.5)
+    assert metrics.overlap(shifted.roll(1, 2), reference).item() == 0
+    assert metrics.overlap(reference, torch.zeros_like(reference)).isnan()

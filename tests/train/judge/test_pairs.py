@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from manifests.errors import DatasetError
+from manifests.identity import is_held_out
 from manifests.reader import Dataset
 from tests.conftest import Cleaned
 from train.config import Recipe, load_recipe
 from train.data.faces import TrainingFaces, read_training_faces
-from train.judge.pairs import PairSet, sample_pairs, select_faces
+from train.judge.pairs import PairSet, sample_pairs, select_faces, select_people
 
 HELD_OUT = ("n000004", "n000007", "n000008")
 """People of the demo who are held out, by the hash of their names, at a share of one half."""
@@ -59,10 +60,10 @@ def test_named_people_are_judged_on_photos_that_were_held_out_in_a_gallery_of_ev
     assert judged.held_out
     assert np.isin(judged.faces.face_id[:40], faces.face_id[faces.held_out(0, 0.2)]).all()
     assert judged.note == "40 held-out photos of the 2 named people, 3 in the gallery"
-    pairs = PairSet.sample(judged, "simswap-224", 30)
+    pairs = PairSet.sample(judged, "simswap-224", 224, 30)
     assert set(faces.person[pairs.cross.targets]) <= {0, 1}
     assert not select_faces(faces, [people()]).held_out
-    with pytest.raises(DatasetError, match=r"trained on \(p0, p1\), it has no one, and swapping takes two"):
+    with pytest.raises(DatasetError, match=r"named people \(p0, p1\), it has no one, and swapping takes two"):
         select_faces(faces.take(np.arange(600, 900)), [people()])
 
 
@@ -79,12 +80,12 @@ def test_pairs_take_people_in_turn_however_many_photos_they_have() -> None:
     cross, same = sample_pairs(faces, "cross", 100), sample_pairs(faces, "same", 40)
     assert cross is not None
     assert same is not None
-    for rows in (cross.targets, cross.sources):
+    for rows in (cross.targets, cross.first_sources):
         assert np.bincount(faces.person[rows]).min() >= 15
-    assert (faces.person[cross.targets] != faces.person[cross.sources]).all()
+    assert (faces.person[cross.targets] != faces.person[cross.first_sources]).all()
     assert np.bincount(faces.person[same.targets]).tolist() == [13, 12, 13, 2]
     for pairs in (cross, same):
-        assert len(set(zip(pairs.targets.tolist(), pairs.sources.tolist(), strict=True))) == len(pairs.targets)
+        assert len(set(zip(pairs.targets.tolist(), pairs.first_sources.tolist(), strict=True))) == len(pairs.targets)
     repeated = sample_pairs(faces, "cross", 100)
     assert repeated is not None
     assert np.array_equal(repeated.sources, cross.sources)
@@ -96,3 +97,30 @@ def test_there_are_at_most_as_many_pairs_as_the_faces_form() -> None:
     assert len(cross.targets) == 4
     assert sample_pairs(faces_of([1, 1]), "same", 500) is None
     assert sample_pairs(faces_of([4]), "cross", 500) is None
+
+
+def test_a_swap_has_as_many_source_photos_as_asked_or_as_its_person_has() -> None:
+    faces = faces_of([9, 2, 1])
+    cross = sample_pairs(faces, "cross", 40, sources=3)
+    assert cross is not None
+    for sources in cross.sources:
+        photos = sources[sources >= 0]
+        assert len(photos) == len(set(photos)) == min(3, faces.count[faces.person[photos[0]]])
+        assert (faces.person[photos] == faces.person[photos[0]]).all()
+    values = np.arange(12.0)[:, None]
+    np.testing.assert_allclose(cross.source_means(values)[:, 0], [s[s >= 0].mean() for s in cross.sources])
+    same = sample_pairs(faces, "same", 40, sources=3)
+    assert same is not None
+    assert not (same.sources == same.targets[:, None]).any()
+    one = sample_pairs(faces, "cross", 40, seed=1)
+    assert one is not None
+    assert not np.array_equal(one.targets, cross.targets)
+
+
+def test_the_gallery_takes_other_people_where_more_are_asked_for() -> None:
+    faces = faces_of([4] * 12)
+    share = 0.35
+    judged = select_people(faces, share, gallery_people=9)
+    swapped = {judged.faces.people[p] for p in judged.faces.person[judged.swapped]}
+    assert swapped == {name for name in faces.people if is_held_out(name, share)}
+    assert len(judged.faces.people) == 9
