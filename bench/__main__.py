@@ -67,6 +67,7 @@ BY_HAND = {
     "bench.quality": "needs measured datasets",
     "bench.report": "needs a decided dataset",
     "bench.selection": "needs measured datasets",
+    "bench.selection_fit": "trains for hours, on a measured dataset",
 }
 """Benchmarks that `python -m bench` does not run, and why."""
 

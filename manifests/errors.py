@@ -23,9 +23,13 @@ class OutputError(SwapsetError):
 
 
 class BusyError(SwapsetError):
-    """Another run holds the lock of the same output."""
+    """Another run holds the lock of the same output. holder: its process id, as text."""
 
     exit_code = 5
+
+    def __init__(self, message: str, holder: str = "unknown") -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class DatasetError(SwapsetError):

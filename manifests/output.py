@@ -225,7 +225,8 @@ class OutputLock:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise BusyError(
-                f"{self.path.parent} is in use by another run (process {holder}): wait for it, or use another --out"
+                f"{self.path.parent} is in use by another run (process {holder}): wait for it, or use another --out",
+                holder,
             ) from error
         finally:
             if descriptor >= 0:

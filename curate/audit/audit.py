@@ -83,7 +83,7 @@ def run(request: AuditRequest, listener: Listener = SILENT) -> Audited:
                 name = dataset.path.resolve().name
                 pictures = Pictures(dataset, review.index)
                 app = AuditApp(review, judgements, request.annotator, pictures, name, version_of(dataset))
-                serve(app, request.port, listener)
+                serve(app, request.port, dataset.path / FOLDER, listener)
             record = result_of(judgements)
         finally:
             judgements.close()

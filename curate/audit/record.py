@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from curate.counts import counted
 from curate.fingerprint import fingerprint
 from curate.lineage import MADE_FROM
 from manifests import layout
@@ -83,7 +84,7 @@ class AuditRecord:
         lines = []
         for result in self.results:
             for population in result.populations:
-                head = f"{population.population}: {population.judged:,} of {population.photos:,} photos judged"
+                head = f"{population.population}: {population.judged:,} of {counted(population.photos, 'photo')} judged"
                 lines.append(f"{head} by {result.annotator}, seed {self.seed}")
                 lines += [
                     f"  {share.kind.replace('_', ' '):<14}{100 * share.share:6.2f}%  "

@@ -153,13 +153,14 @@ def decide(
 
     Example: curate decide curated/photos --policy strict
     """
+    from curate.counts import counted
     from curate.decide import DecideRequest, run
     from curate.durations import format_duration
     from manifests.layout import MANIFEST
 
     began = time.monotonic()
     decided = run(DecideRequest(dataset, policy_of(policy), calibration_of(calibration)), ProgressBar())
-    print(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
+    print(f"decided {counted(decided.photos, 'photo')} in {format_duration(time.monotonic() - began)}")
     _print_verdicts(decided)
     print(f"manifest: {dataset / MANIFEST}")
     print_findings(decided.findings, dataset, strict=strict_checks)

@@ -84,9 +84,14 @@ def export_list(
 
     Example: curate export list curated/photos --out kept.txt; rsync -a --files-from=kept.txt photos/ kept/
     """
-    from curate.export import write_list
+    from curate.counts import counted
+    from curate.export import require_list_name, write_list
 
-    print(f"{write_list(dataset, out, selection):,} photos: {out}")
+    try:
+        require_list_name(out)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from error
+    print(f"{counted(write_list(dataset, out, selection), 'photo')}: {out}")
 
 
 def card(

@@ -28,11 +28,12 @@ def review(
 
     Example: curate review curated/photos
     """
+    from curate.counts import counted
     from curate.review import ReviewRequest, run
 
     chosen = None if policy is None else policy_of(policy)
     decisions = run(ReviewRequest(dataset, chosen, calibration_of(calibration), port), ProgressBar())
-    print(f"{decisions:,} decisions: {dataset / 'review' / 'decisions.jsonl'}, {dataset / 'overrides.csv'}")
+    print(f"{counted(decisions, 'decision')}: {dataset / 'review' / 'decisions.jsonl'}, {dataset / 'overrides.csv'}")
 
 
 def audit(

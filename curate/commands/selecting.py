@@ -58,6 +58,7 @@ def sort(
 
     Example: curate sort curated/photos --by sharpness --identity anna --out anna.jpg
     """
+    from curate.counts import counted
     from curate.sort import SortRequest, plan, run
 
     try:
@@ -65,4 +66,4 @@ def sort(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--by, --like, --verdict") from error
     photos = run(plan(request))
-    print(f"{len(photos.rows):,} of {photos.total:,} photos by {photos.by}: {out}")
+    print(f"{len(photos.rows):,} of {counted(photos.total, 'photo')} by {photos.by}: {out}")

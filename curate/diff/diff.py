@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from curate.counts import counted
 from curate.decide.collection import decide_collection
 from curate.decide.footer import decision_footer, requested_policy
 from curate.decide.rules import RULES, Policy
@@ -98,17 +99,17 @@ class Differences:
     def lines(self) -> list[str]:
         """Describe the result: photos that flip, in all and by verdict."""
         flips = self.flips
-        lines = [f"{flips.changed:,} of {int(flips.counts.sum()):,} photos have another verdict"]
+        lines = [f"another verdict: {flips.changed:,} of {counted(int(flips.counts.sum()), 'photo')}"]
         for a, before in enumerate(VERDICTS):
             for b, after in enumerate(VERDICTS):
                 if a != b and flips.counts[a, b]:
                     lines.append(f"  {int(flips.counts[a, b]):>9,}  {before} -> {after}")
         if flips.only_before or flips.only_after:
             lines.append(
-                f"  {flips.only_before:,} photos are in the first only, {flips.only_after:,} in the second only"
+                f"  in the first only: {counted(flips.only_before, 'photo')}; in the second only: {flips.only_after:,}"
             )
         if flips.moved:
-            lines.append(f"  {flips.moved:,} photos have another identity")
+            lines.append(f"  another identity: {counted(flips.moved, 'photo')}")
         return lines
 
 

@@ -12,17 +12,17 @@ from curate.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from curate.export.export import plan, run
-    from curate.export.photo_list import write_list
+    from curate.export.photo_list import require_list_name, write_list
     from curate.export.request import Exported, ExportPlan, ExportRequest
 
-__all__ = ["ExportPlan", "ExportRequest", "Exported", "plan", "run", "write_list"]
+__all__ = ["ExportPlan", "ExportRequest", "Exported", "plan", "require_list_name", "run", "write_list"]
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_exports(
         __name__,
         {
             "curate.export.export": ("plan", "run"),
-            "curate.export.photo_list": ("write_list",),
+            "curate.export.photo_list": ("require_list_name", "write_list"),
             "curate.export.request": ("ExportPlan", "ExportRequest", "Exported"),
         },
     )

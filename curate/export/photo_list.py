@@ -10,6 +10,12 @@ from manifests.reader import Dataset
 from manifests.selection import read_selection
 
 
+def require_list_name(out: Path) -> None:
+    """Raise ValueError where a list has another suffix than .txt."""
+    if out.suffix != ".txt":
+        raise ValueError(f"{out}: give the list the suffix .txt, which `--selection` reads as one image_id a line")
+
+
 def write_list(dataset_dir: Path, out: Path, selection: Path | None = None, *, with_face: bool = False) -> int:
     """Write the list `out` (.txt) of the kept photos, or of the selected ones; return their number.
 
@@ -22,11 +28,10 @@ def write_list(dataset_dir: Path, out: Path, selection: Path | None = None, *, w
         selection: list of photos; None for all kept ones.
         with_face: leave out kept photos without a face, which an override keeps.
 
-    Raises DatasetError without a manifest, where it is out of date, where a selected photo is not kept, or where a name
-    contains a line break; OutputError where the file cannot be written.
+    Raises ValueError as `require_list_name`, DatasetError without a manifest, where it is out of date, where a selected
+    photo is not kept, or where a name contains a line break; OutputError where the file cannot be written.
     """
-    if out.suffix != ".txt":
-        raise DatasetError(f"{out}: give the list the suffix .txt, which `--selection` reads as one image_id a line")
+    require_list_name(out)
     dataset = Dataset.open(dataset_dir)
     require_current(dataset)
     kept = dataset.manifest(["image_id", "shard"], keep=True)

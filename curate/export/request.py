@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from curate.counts import counted
 from manifests.reader import Dataset
 
 Advance = Callable[[int], None]
@@ -84,4 +85,4 @@ class Exported:
 
     def summary(self) -> str:
         """Describe the result in one line."""
-        return f"{self.faces:,} faces of {self.people:,} people"
+        return f"{counted(self.faces, 'face')} of {counted(self.people, 'person')}"

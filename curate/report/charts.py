@@ -2,6 +2,7 @@
 
 from html import escape
 
+from curate.counts import counted
 from curate.report.summary import Histogram
 
 WIDTH, HEAD, HEIGHT, FOOT = 320, 16, 104, 18
@@ -31,7 +32,7 @@ def histogram_svg(histogram: Histogram) -> str:
         offset, anchor = (-3, "end") if x > WIDTH / 2 else (3, "start")
         lines.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{_BASELINE}"/>')
         lines.append(f'<text class="limit" x="{x + offset:.1f}" y="11" text-anchor="{anchor}">{limit:.3g}</text>')
-    counts = f"{int(histogram.photos.sum()):,} photos, {int(histogram.dropped.sum()):,} of them dropped"
+    counts = f"{counted(int(histogram.photos.sum()), 'photo')}, {int(histogram.dropped.sum()):,} of them dropped"
     return (
         f'<svg viewBox="0 0 {WIDTH} {_BASELINE + FOOT}" role="img" aria-label="{escape(chart.title)}: {counts}">'
         + "".join(bars + lines)

@@ -125,9 +125,9 @@ class PhotoIndex:
         human = self.human[rows]
         return np.where(human >= 0, human, self.policy_verdict(rows)).astype(np.int8)
 
-    def open(self) -> Flags:
-        """Return which photos are doubtful and not decided by a person, (N,)."""
-        return (self.doubt >= OPEN_DOUBT) & (self.human < 0) & ~self.moved
+    def open(self, rows: Rows | slice = slice(None)) -> Flags:
+        """Return which photos are doubtful and not decided by a person."""
+        return (self.doubt[rows] >= OPEN_DOUBT) & (self.human[rows] < 0) & ~self.moved[rows]
 
     def ids(self, rows: Rows) -> list[str]:
         """Return the image_ids of rows."""

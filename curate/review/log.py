@@ -19,7 +19,7 @@ from manifests.records import InvalidRecordError, parse_record
 FOLDER = "review"
 LOG = "decisions.jsonl"
 
-BEGUN, BY_HAND, UNDO = "begun", "by hand", "undo"
+BEGUN, BY_HAND, UNDO, REDO = "begun", "by hand", "undo", "redo"
 """Names of entries that are no action of the page."""
 
 
@@ -35,10 +35,11 @@ class Entry:
         action: name, such as "drop".
         by: the browser tab that acted; empty for entries that are no action of the page.
         edit: the change of overrides.csv.
-        undoes: number of the entry that this one undoes.
+        undoes: number of the entry that this one takes back: of an action, or, for a redo, of the undo.
         photos: number of photos, for display.
         text: of overrides.csv, in the first line and in those of changes by hand.
         written: SHA-256 of overrides.csv, in a note that it was written.
+        shows: number of the last entry that the written file shows; None in notes of earlier versions: the one before.
     """
 
     number: int = 0
@@ -49,6 +50,7 @@ class Entry:
     photos: int = 0
     text: str | None = None
     written: str | None = None
+    shows: int | None = None
 
     def encoded(self) -> bytes:
         """Return the line; values that are not set are left out."""
@@ -57,6 +59,14 @@ class Entry:
         if "edit" in values:
             values["edit"] = {name: value for name, value in values["edit"].items() if value}
         return json.dumps(values, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True)
+class Latest:
+    """overrides.csv as it is to be written: its text, and the number of the last entry that it shows."""
+
+    text: str
+    shows: int
 
 
 class DecisionLog:
@@ -94,13 +104,22 @@ class DecisionLog:
     def last(self, by: str) -> Entry | None:
         """Return the last action of a browser tab that is not undone; None where there is none."""
         for entry in reversed(self.entries):
-            if entry.by == by and entry.action != UNDO and entry.number not in self._undone:
+            if entry.by == by and entry.action not in (UNDO, REDO) and entry.number not in self._undone:
                 return entry
         return None
 
-    def undo(self, entry: Entry, inverse: Edit) -> Entry:
-        """Record that an action is undone by the `inverse` of its edit."""
-        return self.add(UNDO, inverse, entry.by, entry.photos, entry.number)
+    def last_undo(self, by: str) -> Entry | None:
+        """Return the last undo of a browser tab that is not redone, nor followed by an action of it; None without."""
+        for entry in reversed(self.entries):
+            if entry.by != by or entry.action == REDO or entry.number in self._undone:
+                continue
+            return entry if entry.action == UNDO else None
+        return None
+
+    def take_back(self, entry: Entry, inverse: Edit) -> Entry:
+        """Record that an action is undone, or an undo redone, by the `inverse` of its edit."""
+        action = REDO if entry.action == UNDO else UNDO
+        return self.add(action, inverse, entry.by, entry.photos, entry.number)
 
     def read_by_hand(self) -> Entry | None:
         """Take over what a person changed in overrides.csv since it was written; None where nothing was.
@@ -113,27 +132,39 @@ class DecisionLog:
         if _digest(text) == self._written or text == self.document.text():
             return None
         hand = Document.parse(text, self.overrides_path)
-        document = rebased(self._base, self.document, hand)
+        document = rebased(Document.parse(self._base, self.overrides_path), self.document, hand)
         entry = Entry(len(self.entries) + 1, BY_HAND, text=document.text())
         self._append(entry)
         self._apply(entry)
-        self._note_written(text, Document.parse(text, self.overrides_path))
+        # Decisions that the file does not show are in it when it is written next.
+        self.note_written(Latest(text, entry.number))
         return entry
 
     def write_overrides(self) -> None:
         """Write overrides.csv from the log, unless it is up to date. What was changed by hand is taken over before."""
         self.read_by_hand()
+        latest = self.latest()
+        if latest is not None:
+            self.write_file(latest)
+            self.note_written(latest)
+
+    def latest(self) -> Latest | None:
+        """Return what overrides.csv must be, after `read_by_hand`; None where it is that."""
         text = self.document.text()
         if _digest(text) == self._written and self.overrides_path.exists():
-            return
-        with atomic(self.overrides_path) as partial:
-            partial.write_bytes(text.encode())
-        self._note_written(text, Document.parse(text, self.overrides_path))
+            return None
+        return Latest(text, len(self.entries))
 
-    def _note_written(self, text: str, document: Document) -> None:
-        self._written, self._base = _digest(text), document
+    def write_file(self, latest: Latest) -> None:
+        """Write overrides.csv. Takes as long as the disk does; other threads may add entries meanwhile."""
+        with atomic(self.overrides_path) as partial:
+            partial.write_bytes(latest.text.encode())
+
+    def note_written(self, latest: Latest) -> None:
+        """Note what overrides.csv is, so that changes by hand are recognised."""
+        self._written, self._base = _digest(latest.text), latest.text
         # Not synchronised: where the note is lost, the next run finds the state of the log that the file shows.
-        self._lines.append(Entry(written=self._written).encoded(), sync=False)
+        self._lines.append(Entry(written=self._written, shows=latest.shows).encoded(), sync=False)
 
     def _append(self, entry: Entry) -> None:
         self._lines.append(entry.encoded())
@@ -146,6 +177,8 @@ class DecisionLog:
         self.entries.append(entry)
         if entry.undoes is not None:
             self._undone.add(entry.undoes)
+            # The action of an undo that is taken back applies again.
+            self._undone.discard(self.entries[entry.undoes - 1].undoes or 0)
 
     def _read(self) -> None:
         lines = self._lines.lines
@@ -154,7 +187,7 @@ class DecisionLog:
             self.document = Document.parse(text, self.overrides_path)
             text = self.document.text()
             self._append(Entry(action=BEGUN, text=text))
-            self._written, self._base = "", Document.parse(text, self.overrides_path)
+            self._written, self._base = "", text
             self.write_overrides()
             return
         entries = [self._entry(number, line) for number, line in enumerate(lines, 1)]
@@ -164,23 +197,25 @@ class DecisionLog:
     def _fold(self, entries: list[Entry]) -> None:
         """Apply all entries; find the state of the log that overrides.csv shows, or was derived from."""
         first, *others = entries
-        self.document = Document.parse(first.text or "", self.overrides_path)
-        text = first.text or ""
         present = read_text(self.overrides_path)
-        notes = [place for place, entry in enumerate(others) if entry.written]
-        noted = notes[-1] if notes else -1
-        self._written, self._base = _digest(text), Document.parse(text, self.overrides_path)
-        for place, entry in enumerate(others):
-            if entry.number:
-                if entry.number != len(self.entries) + 1:
-                    raise self._damaged(place + 2, f"entry {entry.number} after {len(self.entries)}")
-                try:
-                    self._apply(entry)
-                except ValueError as error:
-                    raise self._damaged(place + 2, str(error)) from error
-            if place == noted or (place > noted and self.document.text() == present):
-                text = self.document.text()
-                self._written, self._base = _digest(text), Document.parse(text, self.overrides_path)
+        shown, written = _last_note(others)
+        self.document = Document.parse(first.text or "", self.overrides_path)
+        self._base = self.document.text()
+        for place, entry in enumerate(others, 2):
+            if not entry.number:
+                continue
+            if entry.number != len(self.entries) + 1:
+                raise self._damaged(place, f"entry {entry.number} after {len(self.entries)}")
+            try:
+                self._apply(entry)
+            except (ValueError, IndexError) as error:
+                raise self._damaged(place, str(error)) from error
+            # The file may have been written after the last note, and the process killed before the next one.
+            if entry.number == shown or (entry.number > shown and self.document.text() == present):
+                self._base = self.document.text()
+        if _digest(present) == written:
+            self._base = present
+        self._written = _digest(self._base)
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:
@@ -195,6 +230,16 @@ class DecisionLog:
         return DatasetError(
             f"{self.path}, line {number}: damaged ({why}); restore it, or remove it: {FILE_NAME} keeps what is decided"
         )
+
+
+def _last_note(entries: list[Entry]) -> tuple[int, str | None]:
+    """Return the number of the last entry that overrides.csv showed when it was noted last, and its SHA-256."""
+    number, shown, written = 0, 0, None
+    for entry in entries:
+        number = entry.number or number
+        if entry.written:
+            shown, written = number if entry.shows is None else entry.shows, entry.written
+    return shown, written
 
 
 def _digest(text: str) -> str:

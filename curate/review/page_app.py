@@ -20,6 +20,7 @@ FILES = {
         (
             "ahead.js",
             "audit.js",
+            "keyboard.js",
             "lasso.js",
             "menu.js",
             "message.js",

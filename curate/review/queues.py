@@ -45,22 +45,37 @@ class QueueName:
 
 
 def menu(index: PhotoIndex, document: Document) -> list[QueueName]:
-    """Return the queues that have something to decide, and those that always exist."""
+    """Return the queues that have something to decide, and those that always exist.
+
+    Queues in which the program asks come before those in which it has decided.
+    """
     undecided = _undecided(index)
     entries = [QueueName(DOUBTFUL, "Doubtful photos", int(index.open().sum()))]
     second = int(((index.group == 2) & undecided).sum())
     pairs, groups = len(_pairs(index, document)), len(_copy_groups(index))
+    reasons: dict[str, list[QueueName]] = {"review": [], "drop": []}
+    for k, rule in enumerate(RULES):
+        count = int(((index.reasons >> np.uint32(k) & 1 > 0) & undecided).sum())
+        title = rule.reason.replace("_", " ").capitalize()
+        reasons[rule.verdict].append(QueueName(REASON + rule.reason, title, count))
     optional = [
         QueueName(SECOND, "Second person in a folder", second),
         QueueName(PAIRS, "One person, two folders?", pairs),
+        *reasons["review"],
         QueueName(COPIES, "Copies side by side", groups),
+        *reasons["drop"],
     ]
-    for k, rule in enumerate(RULES):
-        count = int(((index.reasons >> np.uint32(k) & 1 > 0) & undecided).sum())
-        optional.append(QueueName(REASON + rule.reason, rule.reason.replace("_", " ").capitalize(), count))
     decided = int((~undecided).sum())
     entries += [entry for entry in optional if entry.count]
     return [*entries, QueueName(DECIDED, "Decided by a person", decided), QueueName(ALL, "All photos", len(index))]
+
+
+def first_queue(index: PhotoIndex, document: Document) -> str:
+    """Return the first queue of the menu that has something to decide; DOUBTFUL where none has."""
+    if index.open().any():
+        return DOUBTFUL
+    to_do = [entry.name for entry in menu(index, document) if entry.count and entry.name not in (DECIDED, ALL)]
+    return to_do[0] if to_do else DOUBTFUL
 
 
 def matches(queue: str, index: PhotoIndex, dataset: Path) -> Flags:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,10 @@ from curate.overrides import FILE_NAME, read_overrides
 from curate.review.decider import Decider
 from curate.review.index import load_index
 from curate.review.log import FOLDER, DecisionLog
-from curate.review.serving import require_server, serve
+from curate.review.serving import address_of, forget_address, require_server, serve
 from curate.review.session import Review
 from manifests import layout
-from manifests.errors import DatasetError, OutputError
+from manifests.errors import BusyError, DatasetError, OutputError
 from manifests.output import OutputLock
 from manifests.reader import Dataset
 from manifests.table_file import TableFile
@@ -70,7 +70,7 @@ def run(request: ReviewRequest, listener: Listener = SILENT) -> int:
         app = ReviewApp(review, Pictures(dataset, review.index), dataset.path.resolve().name, version_of(dataset))
         try:
             with background_writing(review):
-                serve(app, request.port, listener)
+                serve(app, request.port, dataset.path / FOLDER, listener)
         finally:
             close(review, request, listener)
         return len(review.log.entries)
@@ -78,12 +78,20 @@ def run(request: ReviewRequest, listener: Listener = SILENT) -> int:
 
 @contextmanager
 def opened(request: ReviewRequest, listener: Listener = SILENT) -> Iterator[tuple[Review, Dataset]]:
-    """Context manager: open a dataset for review, its manifest up to date, and lock it against a second review."""
+    """Context manager: open a dataset for review, its manifest up to date, and lock it against a second review.
+
+    Raises BusyError with the address of the page where another process has opened it.
+    """
     dataset = Dataset.open(request.dataset)
     if dataset.parts:
         parts = ", ".join(map(str, dataset.parts.values()))
         raise DatasetError(f"{dataset.path} is merged: review its parts, {parts}")
-    with OutputLock(dataset.path / FOLDER):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(OutputLock(dataset.path / FOLDER))
+        except BusyError as error:
+            raise BusyError(_opened_elsewhere(dataset.path, error.holder), error.holder) from error
+        forget_address(dataset.path / FOLDER)
         log = DecisionLog(dataset.path)
         try:
             policy = bring_up_to_date(dataset, request.policy, request.calibration, listener)
@@ -93,6 +101,12 @@ def opened(request: ReviewRequest, listener: Listener = SILENT) -> Iterator[tupl
             yield Review(dataset.path, index, log, decider), dataset
         finally:
             log.close()
+
+
+def _opened_elsewhere(dataset: Path, holder: str) -> str:
+    address = address_of(dataset / FOLDER)
+    advice = f"open {address} for a second window, or end that process with Ctrl-C" if address else "wait until it ends"
+    return f"{dataset} is open already in a `curate review` or `curate audit` (process {holder}): {advice}"
 
 
 def bring_up_to_date(

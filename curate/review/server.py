@@ -17,7 +17,7 @@ from curate.review.filters import FilterError
 from curate.review.index import NONE
 from curate.review.page_app import PageApp, json_answer
 from curate.review.pictures import Pictures
-from curate.review.queues import menu, screens
+from curate.review.queues import first_queue, menu, screens
 from curate.review.screens import person, photo, screen, tile
 from curate.review.session import Change, Review
 from manifests.errors import OutputError
@@ -52,7 +52,7 @@ class ActRequest:
 
 @dataclass(frozen=True)
 class UndoRequest:
-    """The body of /api/undo: the browser tab."""
+    """The body of /api/undo and /api/redo: the browser tab."""
 
     by: str
 
@@ -76,6 +76,7 @@ class ReviewApp(PageApp):
             Route("/api/people", self._people),
             Route("/api/act", self._act, methods=["POST"]),
             Route("/api/undo", self._undo, methods=["POST"]),
+            Route("/api/redo", self._redo, methods=["POST"]),
             Route("/api/events", self._events),
         ]
 
@@ -88,16 +89,17 @@ class ReviewApp(PageApp):
         })  # fmt: skip
 
     def _queue(self, request: Request) -> Response:
+        """The screens of a queue; without a name, of the first one that has something to decide."""
+        index, document = self.review.index, self.review.document
         with self.review.lock:
+            name = request.query_params.get("queue") or first_queue(index, document)
             try:
-                found = screens(
-                    request.query_params.get("queue", ""), self.review.index, self.review.document, self.review.dataset
-                )
+                found = screens(name, index, document, self.review.dataset)
             except FilterError as error:
                 return json_answer({"error": str(error)}, 400)
             except KeyError:
                 return json_answer({"error": "no such queue"}, 404)
-        return json_answer([[entry.key, entry.title, entry.open] for entry in found])
+        return json_answer({"name": name, "screens": [[entry.key, entry.title, entry.open] for entry in found]})
 
     def _screen(self, request: Request) -> Response:
         query = request.query_params
@@ -129,9 +131,14 @@ class ReviewApp(PageApp):
         return await self._change(request, ActRequest, self._done)
 
     async def _undo(self, request: Request) -> Response:
-        return await self._change(request, UndoRequest, lambda body: self.review.undo(body.by))
+        nothing = "nothing to undo: this window has decided nothing that is not undone"
+        return await self._change(request, UndoRequest, lambda body: self.review.undo(body.by), nothing)
 
-    async def _change(self, request: Request, kind: Any, act: Any) -> Response:
+    async def _redo(self, request: Request) -> Response:
+        nothing = "nothing to redo: this window has undone nothing since its last decision"
+        return await self._change(request, UndoRequest, lambda body: self.review.redo(body.by), nothing)
+
+    async def _change(self, request: Request, kind: Any, act: Any, nothing: str = "") -> Response:
         try:
             body = parse_record(await request.body(), kind)
         except InvalidRecordError as error:
@@ -147,7 +154,7 @@ class ReviewApp(PageApp):
         except (KeyError, IndexError):
             return json_answer({"error": "no such photo, identity or queue"}, 404)
         if change is None:
-            return json_answer({"error": "nothing to undo: this window has decided nothing that is not undone"}, 409)
+            return json_answer({"error": nothing}, 409)
         return json_answer(self._values(change))
 
     def _done(self, body: ActRequest) -> Change:

@@ -1,16 +1,19 @@
 """Serve a page on this machine until the process is interrupted."""
 
+import os
 import secrets
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import ExtraError
 from curate.listener import SILENT, Listener
 from manifests.errors import OutputError
+from manifests.output import writable
 
 if TYPE_CHECKING:
     import uvicorn
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from curate.review.page_app import PageApp
 
 HOST = "127.0.0.1"
+
+ADDRESS = "address"
+"""File in the folder of a review that is open: the address of its page, readable by its user alone."""
 
 
 def require_server() -> None:
@@ -32,8 +38,8 @@ def require_server() -> None:
     del starlette, uvicorn
 
 
-def serve(app: "PageApp", port: int, listener: Listener = SILENT) -> None:
-    """Serve the page on HOST until the process is interrupted."""
+def serve(app: "PageApp", port: int, folder: Path, listener: Listener = SILENT) -> None:
+    """Serve the page on HOST until the process is interrupted. folder: of the review, where its address is kept."""
     import uvicorn
 
     with listening(port) as socket_:
@@ -49,8 +55,37 @@ def serve(app: "PageApp", port: int, listener: Listener = SILENT) -> None:
             timeout_graceful_shutdown=1,
         )
         server = _server(config)
-        listener.note(f"open http://{HOST}:{port}/?token={token} in a browser; Ctrl-C ends")
-        server.run(sockets=[socket_])
+        address = f"http://{HOST}:{port}/?token={token}"
+        with _kept(folder / ADDRESS, address):
+            listener.note(f"open {address} in a browser; Ctrl-C ends")
+            server.run(sockets=[socket_])
+
+
+def address_of(folder: Path) -> str:
+    """Return the address of the page that is open; empty where there is none, or it belongs to another user."""
+    try:
+        return (folder / ADDRESS).read_text()
+    except OSError:
+        return ""
+
+
+def forget_address(folder: Path) -> None:
+    """Remove the address of a review that was killed."""
+    with writable(folder):
+        (folder / ADDRESS).unlink(missing_ok=True)
+
+
+@contextmanager
+def _kept(path: Path, address: str) -> Iterator[None]:
+    """Context manager: a file that names the address while the page is served."""
+    with writable(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(address)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Change:
 
     Attributes:
         number: of the entry in the log.
-        action: name; "undo" for one that was undone.
+        action: name; "undo" for one that was undone, "redo" for one that was done again.
         by: the browser tab that acted.
         photos: photos that the action was applied to.
         rows: changed photos, at most MAX_CHANGES.
@@ -60,6 +60,8 @@ class Review:
     def __init__(self, dataset: Path, index: PhotoIndex, log: DecisionLog, decider: Decider) -> None:
         self.dataset, self.index, self.log, self.decider = dataset, index, log, decider
         self.lock = threading.RLock()
+        self._writing = threading.Lock()
+        self._row_of: dict[str, int] = {}
         self.problem = ""
         self.written = threading.Event()
         self.counts = self._counted(slice(None))
@@ -94,12 +96,19 @@ class Review:
     def undo(self, by: str) -> Change | None:
         """Undo the last action of a browser tab; None where there is none."""
         with self.lock:
-            last = self.log.last(by)
-            if last is None:
-                return None
-            edit = self.document.inverse(last.edit)
-            rows = self._rows_of(photos_of([last.edit, edit], self.document), ())
-            return self._record(lambda: self.log.undo(last, edit), rows, edit)
+            return self._take_back(self.log.last(by))
+
+    def redo(self, by: str) -> Change | None:
+        """Do again what a browser tab undid last; None where there is nothing, or it has acted since."""
+        with self.lock:
+            return self._take_back(self.log.last_undo(by))
+
+    def _take_back(self, last: Entry | None) -> Change | None:
+        if last is None:
+            return None
+        edit = self.document.inverse(last.edit)
+        rows = self._rows_of(photos_of([last.edit, edit], self.document), ())
+        return self._record(lambda: self.log.take_back(last, edit), rows, edit)
 
     def act_on_queue(self, action: str, queue: str, by: str) -> Change:
         """Do an action on all undecided photos of a queue."""
@@ -108,16 +117,21 @@ class Review:
             return self.act(action, rows, by)
 
     def write_overrides(self) -> None:
-        """Write overrides.csv, after taking over what was changed in it by hand.
+        """Write overrides.csv, after taking over what was changed in it by hand. Actions do not wait for the disk.
 
         Raises PolicyError where the file is faulty: it is then not written.
         """
-        with self.lock:
-            before = self.document
-            entry = self.log.read_by_hand()
-            if entry is not None:
-                self._take_over(before, entry)
-            self.log.write_overrides()
+        with self._writing:
+            with self.lock:
+                before = self.document
+                entry = self.log.read_by_hand()
+                if entry is not None:
+                    self._take_over(before, entry)
+                latest = self.log.latest()
+            if latest is not None:
+                self.log.write_file(latest)
+                with self.lock:
+                    self.log.note_written(latest)
 
     def _take_over(self, before: Document, entry: Entry) -> None:
         was, now = {line.text for line in before.lines}, {line.text for line in self.document.lines}
@@ -151,13 +165,13 @@ class Review:
 
     def _record(self, add: Callable[[], Entry], rows: Rows, edit: Edit) -> Change:
         """Record an action, and bring the index up to date."""
-        joined = self.document.overrides()
-        entry = add()
         index = self.index
-        touched = self._rows_of(photos_of([edit], self.document), rows)
-        again = touched[index.copies[touched] != NONE]
         keys = [self.document.line(text).key for text in _texts(edit)]
         kinds = {key[0] for key in keys if key}
+        joined = self.document.overrides() if PERSON in kinds else Overrides()
+        entry = add()
+        touched = self._rows_of(photos_of([edit], self.document), rows)
+        again = touched[index.copies[touched] != NONE]
         if kinds & {MOVE, COPY}:
             again = touched
         if PERSON in kinds:
@@ -184,11 +198,12 @@ class Review:
     def _rows_of(self, image_ids: set[str], known: Rows | tuple[()]) -> Rows:
         """Rows of photos; `known`: rows that these photos probably have, which saves a search among all photos."""
         rows = np.asarray(known, np.int64)
-        found = dict(zip(self.index.ids(rows), rows.tolist(), strict=True))
+        found = self._row_of
+        found.update(zip(self.index.ids(rows), rows.tolist(), strict=True))
         missing = image_ids - found.keys()
         if missing:
-            found |= self.index.rows_of(missing)
-        return np.array(sorted(row for image_id, row in found.items() if image_id in image_ids), np.int64)
+            found.update(self.index.rows_of(missing))
+        return np.array(sorted(found[image_id] for image_id in image_ids if image_id in found), np.int64)
 
     def _rows_of_identities(self, pairs: set[str], before: Overrides) -> Rows:
         """Photos that change where identities were joined or kept apart.
@@ -210,7 +225,7 @@ class Review:
 
     def _counted(self, rows: Rows | slice) -> tuple[int, int, int, int]:
         keep, review, drop = np.bincount(self.index.verdict(rows), minlength=3).tolist()
-        return keep, review, drop, int(self.index.open()[rows].sum())
+        return keep, review, drop, int(self.index.open(rows).sum())
 
 
 def _texts(edit: Edit) -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from curate.lineage import require_current
 from curate.listener import SILENT, Listener, progress
 from curate.select.candidates import COLUMNS, batches, read_candidates
@@ -92,8 +93,8 @@ class Selected:
         chosen, kept = self.poses
         share = f"{100 * chosen / kept:.0f}%" if kept else "none"
         return (
-            f"{self.photos:,} of {self.kept:,} kept photos of {self.people:,} people; they have {share} of the poses "
-            "of all kept photos"
+            f"{self.photos:,} of {counted(self.kept, 'kept photo')} of {counted(self.people, 'person')}, with {share} "
+            "of the poses of all kept photos"
         )
 
 

@@ -1,8 +1,10 @@
 """curate/export: kept faces for other tools, as copies of the stored bytes."""
 
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
+from curate.cli import app
 from curate.export import ExportRequest, plan, run, write_list
 from curate.export.export import RECORD
 from curate.export.formats import FORMATS
@@ -233,14 +238,37 @@ def test_a_webdataset_has_the_stored_bytes_and_equal_exports_are_equal(pair: tup
         assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_the_package_webdataset_reads_an_export(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    webdataset = pytest.importorskip("webdataset")
+def webdataset_samples(path: Path) -> list[dict[str, bytes]]:
+    """Read a tar as the package webdataset does: as a stream, files of one key in succession being a sample.
+
+    The key is the name up to the first dot of its last part, the rest is the suffix; a suffix that is there twice in a
+    sample is an error, and names that begin with two underscores are skipped.
+    """
+    samples: list[dict[str, bytes]] = []
+    with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            assert member.isreg()
+            found = re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", member.name)
+            assert found, member.name
+            if not samples or samples[-1]["__key__"] != found[1].encode():
+                samples.append({"__key__": found[1].encode()})
+            assert found[2] not in samples[-1]
+            samples[-1][found[2]] = tar.extractfile(member).read()  # type: ignore[union-attr]
+    return [sample for sample in samples if not sample["__key__"].startswith(b"__")]
+
+
+def test_a_webdataset_is_read_as_a_stream_of_samples(pair: tuple[Path, Path], tmp_path: Path) -> None:
     run(plan(ExportRequest(pair[0], tmp_path / "out", "webdataset")))
-    faces = webdataset.WebDataset(str(tmp_path / "out/train-00000.tar"), shardshuffle=False).decode("pil")
-    rows = list(faces.to_tuple("jpg", "png", "cls", "json"))
-    assert len(rows) == 7
-    assert all(image.size == mask.size == (32, 32) for image, mask, _, _ in rows)
-    assert sorted({row[3]["identity"] for row in rows}) == ["ann", "bob"]
+    samples = webdataset_samples(tmp_path / "out/train-00000.tar")
+    people = json.loads((tmp_path / "out/people.json").read_text())
+    kept = Dataset.open(pair[0]).manifest(["image_id", "identity"], keep=True).to_pylist()
+    assert len({sample["__key__"] for sample in samples}) == len(samples) == 7
+    for sample in samples:
+        assert sample.keys() == {"__key__", "jpg", "png", "cls", "json"}
+        assert all(Image.open(io.BytesIO(sample[suffix])).size == (32, 32) for suffix in ("jpg", "png"))
+        row = json.loads(sample["json"])
+        assert row in kept
+        assert people[int(sample["cls"])] == row["identity"]
 
 
 def test_a_fiftyone_dataset_lists_every_face_with_its_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -265,8 +293,11 @@ def test_the_list_of_kept_photos_is_a_selection(pair: tuple[Path, Path], tmp_pat
     lines = (tmp_path / "kept.txt").read_text().splitlines()
     assert lines == Dataset.open(pair[0]).manifest(["image_id"], keep=True)["image_id"].to_pylist()
     assert write_list(pair[0], tmp_path / "again.txt", tmp_path / "kept.txt") == 6
-    with pytest.raises(DatasetError, match=r"kept.csv: give the list the suffix .txt"):
+    with pytest.raises(ValueError, match=r"kept.csv: give the list the suffix .txt"):
         write_list(pair[0], tmp_path / "kept.csv")
+    done = CliRunner().invoke(app, ["export", "list", str(pair[0]), "--out", str(tmp_path / "kept.csv")])
+    assert done.exit_code == 2
+    assert "give the list the suffix .txt" in " ".join(done.output.split())
 
 
 def test_a_name_with_a_line_break_is_not_listed(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ export function markScreen(place) {
   list[place]?.scrollIntoView({ block: "nearest" });
 }
 
+export const isDone = (place) => $("screens").children[place]?.classList.contains("done") ?? false;
+
 // How many photos of a screen are left to decide.
 export function showLeft(place, left) {
   const item = $("screens").children[place];

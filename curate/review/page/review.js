@@ -1,6 +1,7 @@
 // The review page: what is shown, which photos are in focus or selected, and the keys.
 
 import { Ahead } from "./ahead.js";
+import { onKeys } from "./keyboard.js";
 import { lasso } from "./lasso.js";
 import * as menu from "./menu.js";
 import { clearPanel, showPanel } from "./panel.js";
@@ -10,7 +11,7 @@ import { lost, refused, say, showProblem } from "./message.js";
 import { $, element } from "./view.js";
 
 let state = null; // the dataset, its counts and queues
-let queue = "doubtful";
+let queue = "";
 let screens = []; // [key, title, open] of the queue
 let at = -1; // place of the shown screen in `screens`
 let shown = null; // the shown screen
@@ -30,17 +31,18 @@ const undecided = (tile) => (queue === "doubtful" ? tile.open : !tile.human && !
 const matchingTiles = () => (shown.kind === "pair" ? [] : shown.groups[0].photos);
 
 async function start() {
-  await openQueue(decodeURIComponent(location.hash.slice(1)) || "doubtful");
-  if (!state) { // the address names no queue, or a filter of another version
+  await openQueue(decodeURIComponent(location.hash.slice(1)));
+  if (!state) { // the address names an unknown queue, or a filter of another version
     const problem = $("filter-problem").textContent;
-    await openQueue("doubtful");
+    await openQueue();
     say(problem, true);
   }
   $("name").textContent = state.name;
   document.title = `${state.name}: review`;
 }
 
-async function openQueue(name) {
+// Without a name: the first queue that has something to decide.
+async function openQueue(name = "") {
   let found;
   try {
     [found, state] = await Promise.all([get("queue", { queue: name }), get("state")]);
@@ -51,11 +53,11 @@ async function openQueue(name) {
     return;
   }
   $("filter-problem").hidden = true;
-  queue = name;
-  screens = found;
+  queue = found.name;
+  screens = found.screens;
   view.counts($("counts"), state.counts);
   showProblem(state.problem);
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  history.replaceState(null, "", `#${encodeURIComponent(queue)}`);
   $("side").classList.remove("shown");
   menu.showQueues(state.queues, queue, openQueue);
   menu.showScreens(screens, queue, show);
@@ -71,7 +73,10 @@ function showNothing() {
   $("numbers").textContent = "";
   $("balance").replaceChildren();
   $("heads-section").hidden = true;
-  $("groups").replaceChildren(element("p", { class: "empty" }, "Choose another queue, such as Soft (photos that may be blurred), or a filter on columns."));
+  const other = state.queues.find(({ name, count }) => count && !["decided", "all", queue].includes(name));
+  $("groups").replaceChildren(element("p", { class: "empty" }, other
+    ? element("button", { class: "plain", type: "button", onclick: () => openQueue(other.name) }, `Go to ${other.title} (${view.number(other.count)})`)
+    : "Choose another queue, or filter on columns. Ctrl-C in the terminal ends the review."));
   clearPanel();
 }
 
@@ -158,7 +163,7 @@ function moveTo(person) {
 // Actions: they happen at once; what the server has saved is then shown.
 
 function act(name) {
-  busy = busy.then(() => (name === "undo" ? undo() : decide(name))).catch(refused);
+  busy = busy.then(() => (name === "undo" || name === "redo" ? takeBack(name) : decide(name))).catch(refused);
   return busy;
 }
 
@@ -193,14 +198,15 @@ async function advance(settled) {
   showLeft(settled);
   if (at + 1 < screens.length) return show(at + 1);
   setFocus(focus);
+  if (!screens.some((_, place) => !menu.isDone(place))) say("The queue is finished · U undoes");
 }
 
 const showLeft = (settled) => menu.showLeft(at, settled ? 0 : matchingTiles().filter(undecided).length);
 
 const inQueue = (tile) => matchingTiles().includes(tile);
 
-async function undo() {
-  const change = await post("undo", { by: me });
+async function takeBack(name) {
+  const change = await post(name, { by: me });
   apply(change);
   say(view.describe(change));
   const rows = new Set(change.rows);
@@ -291,27 +297,18 @@ function toggleHelp() {
 // Keys
 
 const step = (count, extend) => { move(count, extend); if (!$("loupe").hidden) openLoupe(); };
+const undoOrRedo = (shift) => act(shift ? "redo" : "undo");
 const KEYS = {
   k: () => act("keep"), d: () => act("drop"), m: () => act("move"), s: () => act("split"), r: () => act("reset"),
-  j: () => act("join"), x: () => act("apart"), u: () => act("undo"),
+  j: () => act("join"), x: () => act("apart"), u: undoOrRedo,
   n: () => at + 1 < screens.length && show(at + 1), p: () => at > 0 && show(at - 1),
   arrowright: (shift) => step(1, shift), arrowleft: (shift) => step(-1, shift),
   arrowdown: (shift) => step(view.rowStep(tiles, elements, focus, 1), shift), arrowup: (shift) => step(view.rowStep(tiles, elements, focus, -1), shift),
   " ": () => focused() && select([focused().row], !selected.has(focused().row)),
   enter: () => ($("loupe").hidden ? openLoupe() : close()), escape: close, "?": toggleHelp, "/": () => $("terms").focus(),
 };
-
-document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input")) {
-    if (event.key === "Escape") event.target.blur();
-    return;
-  }
-  const key = event.key.toLowerCase();
-  if ((event.ctrlKey || event.metaKey) && key === "a" && shown) selectAll();
-  else if (event.ctrlKey || event.metaKey || event.altKey || !(key in KEYS)) return;
-  else if (!event.repeat || key.startsWith("arrow")) KEYS[key](event.shiftKey);
-  event.preventDefault();
-});
+const COMMANDS = { a: () => shown && selectAll(), z: undoOrRedo, y: () => act("redo") };
+onKeys(KEYS, COMMANDS);
 
 $("groups").addEventListener("click", (event) => {
   const row = Number(event.target.closest(".tile")?.dataset.row ?? -1);
@@ -325,14 +322,14 @@ $("groups").addEventListener("click", (event) => {
 lasso($("main"), (rows) => select(rows));
 $("keys").onclick = toggleHelp;
 $("help").onclick = toggleHelp;
-$("undo").onclick = () => act("undo");
+for (const name of ["undo", "redo"]) $(name).onclick = () => act(name);
 $("next").onclick = () => KEYS.n();
 $("previous").onclick = () => KEYS.p();
 $("menu").onclick = () => $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("shown")));
 $("filter").onsubmit = (event) => {
   event.preventDefault();
   $("terms").blur();
-  openQueue($("terms").value ? `filter:${$("terms").value}` : "doubtful");
+  openQueue($("terms").value && `filter:${$("terms").value}`);
 };
 
 listen(

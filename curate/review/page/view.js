@@ -125,8 +125,8 @@ export function loupe(version, photo, close) {
 const KEYS = [
   ["K  D", "keep, drop: the selected photos, else the one in focus"], ["M", "move to the suggested identity, or to the one that you chose"],
   ["S", "split: give the selected photos an identity of their own"], ["R", "reset: what the policy says applies again"],
-  ["J  X", "pairs: same person, two persons. Copies: X is another picture"], ["U", "undo the last action of this window"],
-  ["N  P", "next, previous screen"], ["← → ↑ ↓", "move the focus; with Shift, select a range"], ["Space", "select or unselect; drag a frame for several"],
+  ["J  X", "pairs: same person, two persons. Copies: X is another picture"], ["U  Ctrl Z", "undo the last action of this window; again, the one before"], ["Shift U  Ctrl Y", "redo what was undone last"],
+  ["N  P", "next, previous screen"], ["← → ↑ ↓", "move the focus; with Shift, select a range"], ["Space", "select or unselect; with the mouse: Ctrl and a click, Shift and a click for a range, a frame for several"],
   ["Ctrl A", "select all of this screen that match; again: all of the queue"], ["Enter", "the source photo with box, landmarks and all numbers (or a click)"],
   ["/", "filter on columns"], ["Esc", "close, unselect"], ["?", "this help"],
 ];
@@ -138,7 +138,7 @@ export const help = () => element("div", {}, element("h1", {}, "Keys"),
 
 export function describe(change) {
   if (change.action === "by hand") return "changed by hand";
-  const verbs = { keep: "Kept", drop: "Dropped", move: "Moved", split: "Split off", reset: "Reset", undo: "Undone", not_copy: "Another picture" };
+  const verbs = { keep: "Kept", drop: "Dropped", move: "Moved", split: "Split off", reset: "Reset", undo: "Undone", redo: "Redone", not_copy: "Another picture" };
   if (change.action === "join") return "One person";
   if (change.action === "apart") return "Two persons";
   const words = `${verbs[change.action] ?? change.action}: ${plural(change.photos, "photo")}`;

@@ -43,7 +43,7 @@ def test_a_policy_and_a_view_decided_by_it_give_the_same_differences(cleaned: Cl
     assert changed
     assert table.keys() == changed
     assert all("too_small" in row["reasons_after"] for row in table.values() if row["after"] == "drop")
-    assert f"{by_policy.flips.changed} of {len(before)} photos have another verdict" in by_policy.lines()
+    assert f"another verdict: {by_policy.flips.changed} of {len(before)} photos" in by_policy.lines()
     page = Page(tmp_path / "a/index.html")
     keys = [{key.name: key.value for key in policy.describe()} for policy in (Policy(), STRICTER)]
     default, stricter = (values["min_eye_distance"] for values in keys)
@@ -77,7 +77,7 @@ def test_flips_are_grouped_by_the_reasons_that_came_and_went(tmp_path: Path) -> 
 
 def test_equal_decisions_have_no_difference_and_names_are_escaped(tmp_path: Path) -> None:
     root = dataset(tmp_path / "set", [face(f"{HOSTILE}/1.jpg", HOSTILE), face("b/1.jpg", "b", "blurred")])
-    assert run(plan(DiffRequest(root, root))).lines() == ["0 of 2 photos have another verdict"]
+    assert run(plan(DiffRequest(root, root))).lines() == ["another verdict: 0 of 2 photos"]
     other = dataset(tmp_path / "other", [face(f"{HOSTILE}/1.jpg", HOSTILE, "blurred"), face("b/1.jpg", "b", "blurred")])
     run(plan(DiffRequest(root, other, out=tmp_path / "diff")))
     page = Page(tmp_path / "diff/index.html")

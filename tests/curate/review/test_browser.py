@@ -21,6 +21,8 @@ BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
 
 WAIT = 60.0
+CONTROL, SHIFT = "\ue009", "\ue008"
+"""Keys of WebDriver that are held while the others are pressed."""
 
 
 @contextmanager
@@ -79,6 +81,8 @@ def press(browser: Any, *keys: str) -> str:
 
 def test_a_review_in_two_windows_and_a_kill(dataset: Path) -> None:
     with server(dataset) as (process, address), ExitStack() as stack:
+        kept = dataset / "review" / "address"
+        assert (kept.read_text(), kept.stat().st_mode & 0o777) == (address, 0o600)
         first, second = (stack.enter_context(window(address)) for _ in range(2))
         assert "token" not in first.current_url
         before = text(second, "counts")
@@ -88,13 +92,26 @@ def test_a_review_in_two_windows_and_a_kill(dataset: Path) -> None:
         assert press(second, "u").startswith("nothing to undo")
         assert press(first, "u") == "Undone: 1 photo"
         assert text(first, "counts") == before
-        press(first, "d")
+        assert press(first, SHIFT, "u") == "Redone: 1 photo"
+        assert press(first, CONTROL, "z") == "Undone: 1 photo"
+        assert press(first, CONTROL, "y") == "Redone: 1 photo"
+        assert text(first, "counts") != before
         assert not [entry for entry in first.get_log("browser") if entry["source"] != "network"]
         os.kill(process.pid, signal.SIGKILL)
     with server(dataset) as (_, address), window(f"{address}#decided") as again:
         assert again.find_element("css selector", ".tile.is-drop.human")
     lines = (dataset / "overrides.csv").read_text().splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == ["drop"]
+
+
+def test_the_page_opens_on_a_queue_with_something_to_decide(dataset: Path) -> None:
+    doubtful = ["anna/4.jpg", "anna/5.jpg", "carla/3.jpg", '"=<b>""x/0.jpg"']
+    lines = "".join(f"{image_id},keep\n" for image_id in doubtful)
+    (dataset / "overrides.csv").write_text(f"image_id,verdict\n{lines}")
+    with server(dataset) as (_, address), window(address) as browser:
+        assert text(browser, "title") == "carla | dora"
+        assert browser.current_url.endswith("#pairs")
+        assert press(browser, "x") == "Two persons · U undoes"
 
 
 def test_an_address_without_a_queue_and_a_person_that_is_searched(dataset: Path) -> None:

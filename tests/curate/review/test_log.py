@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DatasetError, PolicyError
-from curate.review.log import BY_HAND, DecisionLog
+from curate.review.log import BY_HAND, DecisionLog, Entry
 
 HEADER = "image_id,verdict,note,identity,other\n"
 
@@ -86,7 +86,31 @@ def test_a_window_undoes_its_own_actions(tmp_path: Path) -> None:
     drop(log, "b.jpg", by="second")
     last = log.last("first")
     assert last is not None
-    log.undo(last, log.document.inverse(last.edit))
+    log.take_back(last, log.document.inverse(last.edit))
     log.write_overrides()
     assert lines(tmp_path) == ["b.jpg,drop,,,"]
     assert log.last("first") is None
+
+
+def test_what_is_undone_is_redone_until_the_window_acts_again(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+
+    def take_back(found: Entry | None) -> None:
+        assert found is not None
+        log.take_back(found, log.document.inverse(found.edit))
+
+    drop(log, "a.jpg")
+    drop(log, "b.jpg")
+    assert log.last_undo("tab") is None
+    take_back(log.last("tab"))
+    take_back(log.last("tab"))
+    drop(log, "x.jpg", by="another")
+    assert log.last_undo("another") is None
+    take_back(log.last_undo("tab"))
+    take_back(log.last_undo("tab"))
+    assert log.last_undo("tab") is None
+    take_back(log.last("tab"))  # b.jpg again
+    log = DecisionLog(tmp_path)
+    assert lines(tmp_path) == ["a.jpg,drop,,,", "x.jpg,drop,,,"]
+    drop(log, "c.jpg")
+    assert log.last_undo("tab") is None

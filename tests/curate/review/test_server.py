@@ -83,7 +83,8 @@ def test_another_host_is_refused(page: TestClient, review: Review, host: str) ->
 )
 def test_another_page_cannot_decide(page: TestClient, review: Review, headers: dict[str, str]) -> None:
     assert page.post("/api/act", json=ACT, headers=headers).status_code == 403
-    assert page.post("/api/undo", json={"by": "tab"}, headers=headers).status_code == 403
+    for name in ("undo", "redo"):
+        assert page.post(f"/api/{name}", json={"by": "tab"}, headers=headers).status_code == 403
     assert not decisions(review)
 
 
@@ -107,7 +108,7 @@ def test_paths_in_any_parameter_find_nothing(page: TestClient, review: Review, p
         assert page.get(httpx_path(address)).status_code in (404, 405) or address in ("/", "//")
     for name, query in (
         ("photo", {"row": path}), ("screen", {"key": f"person:{path}", "queue": "doubtful"}),
-        ("screen", {"key": path, "queue": "all"}), ("queue", {"queue": path}), ("queue", {"queue": f"reason:{path}"}),
+        ("screen", {"key": path, "queue": "all"}), ("queue", {"queue": path or "."}), ("queue", {"queue": f"reason:{path}"}),
     ):  # fmt: skip
         answer = page.get(f"/api/{name}", params=query)
         assert answer.status_code == 404, answer.text
@@ -146,7 +147,7 @@ def test_a_body_without_an_end_or_too_long_is_not_read(page: TestClient) -> None
 def test_names_are_values_and_the_page_runs_no_other_script(page: TestClient, review: Review) -> None:
     answer = page.get("/api/queue", params={"queue": "doubtful"})
     assert answer.headers["content-type"] == "application/json"
-    assert '=<b>"x' in [title for _, title, _ in answer.json()]
+    assert '=<b>"x' in [title for _, title, _ in answer.json()["screens"]]
     html = page.get("/")
     assert "<b>" not in html.text
     policy = html.headers["content-security-policy"]
@@ -163,7 +164,9 @@ def test_a_decision_is_in_the_log_before_it_is_answered(page: TestClient, review
     assert answer.json()["tiles"][0]["verdict"] == "drop"
     assert b'"anna/0.jpg,drop,,,\\n"' in review.log.path.read_bytes()
     assert page.post("/api/undo", json={"by": "another"}, headers=ORIGIN).status_code == 409
+    assert page.post("/api/redo", json={"by": "tab"}, headers=ORIGIN).status_code == 409
     assert page.post("/api/undo", json={"by": "tab"}, headers=ORIGIN).json()["tiles"][0]["verdict"] == "keep"
+    assert page.post("/api/redo", json={"by": "tab"}, headers=ORIGIN).json()["tiles"][0]["verdict"] == "drop"
 
 
 def test_a_window_of_another_version_of_the_dataset_gets_no_pictures(page: TestClient) -> None:

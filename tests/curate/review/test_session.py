@@ -1,5 +1,6 @@
 """Actions: what the page shows is what `decide` decides, and undoing gives the same bytes."""
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 from curate.decide.decide import DecideRequest, run
+from curate.errors import BusyError
 from curate.review.actions import RefusedError
 from curate.review.index import PhotoIndex, load_index
-from curate.review.queues import menu, screens
+from curate.review.queues import first_queue, menu, screens
 from curate.review.review import ReviewRequest, opened
 from curate.review.screens import photo, screen
 from curate.review.session import Review
@@ -66,6 +68,12 @@ def test_the_page_agrees_with_decide_and_undoing_gives_the_same_bytes(dataset: P
                 continue
         review.write_overrides()
         assert verdicts(review) == decided(dataset)
+        acted = review.document.text()
+        for step in (review.undo, review.redo):
+            for _ in range(done):
+                assert step("tab") is not None
+            assert step("tab") is None
+        assert review.document.text() == acted
         for _ in range(done):
             assert review.undo("tab") is not None
         assert review.undo("tab") is None
@@ -127,6 +135,9 @@ def test_queues_list_what_is_to_decide(review: Review) -> None:
     assert (counts["doubtful"], counts["second"], counts["pairs"], counts["copies"]) == (4, 1, 1, 1)
     titles = [entry.title for entry in screens("doubtful", review.index, review.document, review.dataset)]
     assert set(titles) == {"anna", "carla", '=<b>"x'}
+    assert first_queue(review.index, review.document) == "doubtful"
+    review.act_on_queue("keep", "doubtful", "tab")
+    assert first_queue(review.index, review.document) == "pairs"
     review.act("apart", rows(review), "tab", code(review, "carla"), code(review, "dora"))
     assert screens("pairs", review.index, review.document, review.dataset) == []
 
@@ -153,3 +164,16 @@ def test_a_screen_shows_reasons_numbers_and_the_suggested_identity(review: Revie
     assert shown["people"][str(tile["suggested"])]["name"] == "bert"
     about = photo(review, tile["row"])
     assert ["eye_distance", "60", "source px", "distance between the eyes"] in about["numbers"]
+
+
+def test_a_second_review_names_the_process_and_the_address_of_the_first(dataset: Path) -> None:
+    address = dataset / "review" / "address"
+    address.parent.mkdir(exist_ok=True)
+    address.write_text("http://127.0.0.1:1/?token=of-a-killed-one")
+    with opened(ReviewRequest(dataset)):
+        assert not address.exists()
+        with pytest.raises(BusyError, match=rf"open already .*process {os.getpid()}\): wait until it ends"):
+            opened(ReviewRequest(dataset)).__enter__()
+        address.write_text("http://127.0.0.1:2/?token=t")
+        with pytest.raises(BusyError, match=r"open http://127.0.0.1:2/\?token=t for a second window, or end"):
+            opened(ReviewRequest(dataset)).__enter__()
