@@ -34,8 +34,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.selection import random_choice, sharpest
-from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates, worker_threads
+from curate.select.candidates import COLUMNS, Candidates, batches, read_candidates
 from curate.select.choose import choose
+from curate.threads import default_threads
 from manifests.identity import uniform
 from manifests.reader import Dataset
 from train.config import load_recipe
@@ -81,7 +82,7 @@ def trained_photos(dataset_dir: Path, names: list[str]) -> dict[str, Candidates]
     kept = dataset.manifest(COLUMNS, keep=True)
     kept = kept.filter(pc.and_(pc.is_valid(kept["shard"]), pc.is_in(kept["identity"], pc.cast(names, "string"))))
     is_trained = [uniform(face_id, b"photos") >= share for face_id in kept["face_id"].to_pylist()]
-    with ThreadPoolExecutor(worker_threads()) as pool:
+    with ThreadPoolExecutor(default_threads()) as pool:
         parts = [read_candidates(dataset, batch, pool) for batch in batches(kept.filter(is_trained))]
     return {name: faces for part in parts for name, faces in part.people()}
 

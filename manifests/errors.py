@@ -23,11 +23,12 @@ class OutputError(SwapsetError):
 
 
 class BusyError(SwapsetError):
-    """Another run holds the lock of the same output. holder: its process id, as text."""
+    """Another run holds the lock of the same output."""
 
     exit_code = 5
 
     def __init__(self, message: str, holder: str = "unknown") -> None:
+        """holder: process id of the other run, as text."""
         super().__init__(message)
         self.holder = holder
 

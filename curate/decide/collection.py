@@ -173,7 +173,8 @@ def decide_collection(
             return candidates(measures, relations, human, policy_verdicts(reasons, own))
 
         batches = _batches([part for part in parts if part.has_duplicates])
-        duplicates = without_refused(choose_kept(list(pool.map(members, batches))), overrides)
+        found = map(members, batches) if len(batches) == 1 else pool.map(members, batches)
+        duplicates = without_refused(choose_kept(list(found)), overrides)
     return DecidedCollection(policy, limits, overrides, rules, duplicates, _batches(parts))
 
 
@@ -250,6 +251,9 @@ def _lists(flags: Flags, names: Sequence[str]) -> pa.ListArray:
 
 def _one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Yield function(item) for each item; the next one is computed on a thread while the caller uses the last."""
+    if len(items) == 1:
+        yield function(items[0])
+        return
     with ThreadPoolExecutor(1) as pool:
         pending = None
         for item in items:

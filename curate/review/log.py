@@ -54,11 +54,13 @@ class Entry:
 
     def encoded(self) -> bytes:
         """Return the line; values that are not set are left out."""
-        default = asdict(Entry())
-        values = {name: value for name, value in asdict(self).items() if value != default[name]}
+        values = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
         if "edit" in values:
             values["edit"] = {name: value for name, value in values["edit"].items() if value}
         return json.dumps(values, separators=(",", ":")).encode()
+
+
+_DEFAULTS = asdict(Entry())
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import pyarrow as pa
 from curate.decide.rules import RULES
 from curate.report.doubts import find_doubts
 from curate.report.sheets import format_number
-from curate.review.index import NONE, OPEN_DOUBT, PhotoIndex, undecided
+from curate.review.index import NONE, PhotoIndex, undecided
 from curate.review.queues import COPIES, matches, title_of
 from curate.review.session import Review
 from manifests.schema import BOX, LANDMARKS, REASONS, VERDICTS
 from manifests.schema import MANIFEST as COLUMNS
 
+Ints = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.int64]
 Values = dict[str, Any]
 
@@ -27,6 +28,7 @@ HEADS = 6
 """Photos that stand for an identity: those nearest to its centroid."""
 
 _SHOWN = {rule.reason: rule.shown for rule in RULES}
+_EXPLAINED = list(dict.fromkeys(("reasons", "error", *(name for shown in _SHOWN.values() for name in shown))))
 _OF_PERSON = sum(1 << REASONS.index(reason) for reason in ("other_person", "uncertain_person"))
 _HIDDEN = {"edge_grid", "shard", "crop_offset", "crop_length", "crop_crc", "mask_offset", "mask_length", "mask_crc"}
 
@@ -45,22 +47,28 @@ def screen(review: Review, key: str, queue: str) -> Values:
     raise KeyError(key)
 
 
-def tile(index: PhotoIndex, row: int, why: Sequence[str] = ()) -> Values:
-    """Return what the page shows of a photo in a grid."""
-    is_open = index.doubt[row] >= OPEN_DOUBT and index.human[row] < 0 and not index.moved[row]
-    values = {
-        "row": row,
-        "name": index.image_id[row].as_py(),
-        "verdict": VERDICTS[int(index.verdict(np.array([row], np.int64))[0])],
-        "human": bool(index.human[row] >= 0),
-        "moved": bool(index.moved[row]),
-        "open": bool(is_open),
-        "identity": int(index.identity[row]),
-        "crop": bool(index.shard[row] != NONE),
-        "why": list(why),
-    }
-    suggestion = _suggestion(index, row)
-    return values | ({"suggested": suggestion} if suggestion != NONE else {})
+def tiles(index: PhotoIndex, rows: Rows, why: Sequence[Sequence[str]] | None = None) -> list[Values]:
+    """Return what the page shows of photos in a grid. why: lines for each of them."""
+    columns = zip(
+        rows.tolist(),
+        index.ids(rows),
+        index.verdict(rows).tolist(),
+        (index.human[rows] >= 0).tolist(),
+        index.moved[rows].tolist(),
+        index.open(rows).tolist(),
+        index.identity[rows].tolist(),
+        (index.shard[rows] != NONE).tolist(),
+        why or [()] * len(rows),
+        _suggestions(index, rows).tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "row": row, "name": name, "verdict": VERDICTS[verdict], "human": human, "moved": moved, "open": is_open,
+            "identity": identity, "crop": crop, "why": list(lines),
+        } | ({"suggested": suggested} if suggested != NONE else {})
+        for row, name, verdict, human, moved, is_open, identity, crop, lines, suggested in columns
+    ]  # fmt: skip
 
 
 def person(index: PhotoIndex, code: int) -> Values:
@@ -83,7 +91,7 @@ def photo(review: Review, row: int) -> Values:
     ]
     size = [values["width"], values["height"]]
     return {
-        **tile(index, row, reasons),
+        **tiles(index, np.array([row], np.int64), [reasons])[0],
         "numbers": numbers,
         "size": size if size[0] else None,
         "box": [values[name] for name in BOX] if values["face_id"] else None,
@@ -97,7 +105,7 @@ def explanations(manifest: pa.Table, review: Review) -> list[list[str]]:
     doubtful = find_doubts(undecided(manifest), review.decider.applied)
     doubt = dict(zip(doubtful.rows.tolist(), doubtful.why, strict=True))
     lines = []
-    for number, row in enumerate(manifest.to_pylist()):
+    for number, row in enumerate(manifest.select(_EXPLAINED).to_pylist()):
         texts = []
         for reason in row["reasons"]:
             shown = [(name, row[name]) for name in _SHOWN.get(reason, ()) if row[name] is not None]
@@ -119,7 +127,7 @@ def _person(review: Review, code: int, queue: str) -> Values:
     shown = found[:MAX_MATCHING]
     groups = [
         {"title": "matching", "total": len(found), "photos": _explained(review, shown)},
-        {"title": "others", "total": len(others), "photos": [tile(index, r) for r in others[:MAX_OTHERS].tolist()]},
+        {"title": "others", "total": len(others), "photos": tiles(index, others[:MAX_OTHERS])},
     ]
     rows = np.flatnonzero(of_person)
     return _values(review, "person", [code], groups, rows, shown)
@@ -132,7 +140,7 @@ def _pair(review: Review, a: int, b: int) -> Values:
         rows = np.flatnonzero(index.identity == code)
         best = rows[np.argsort(-np.nan_to_num(index.own[rows], nan=-2), kind="stable")][:MAX_OF_PAIR]
         groups.append({
-            "title": title_of(index, code), "total": len(rows), "photos": [tile(index, r) for r in best.tolist()],
+            "title": title_of(index, code), "total": len(rows), "photos": tiles(index, best),
         })  # fmt: skip
         shown.append(best)
     rows = np.flatnonzero(np.isin(index.identity, [a, b]))
@@ -151,19 +159,18 @@ def _copies(review: Review, group: int) -> Values:
         flaw = related["copy_flaw"]
         size = f"{measured['width']} x {measured['height']} px, " if measured["width"] else ""
         about[row] = [f"{size}{measured['file_size'] / 1000:,.0f} KB", *([flaw] if flaw else [])]
-    tiles = []
-    for row in rows.tolist():
-        kept = index.copy_of[row] == NONE
-        kind = "kept of its group" if kept else "same bytes" if index.copy_kind[row] == 0 else "copy"
-        tiles.append(tile(index, row, [kind, *about[row]]) | {"kept": bool(kept)})
+    kept = index.copy_of[rows] == NONE
+    kinds = np.where(kept, "kept of its group", np.where(index.copy_kind[rows] == 0, "same bytes", "copy")).tolist()
+    lines = [[kind, *about[row]] for kind, row in zip(kinds, rows.tolist(), strict=True)]
+    photos = [shown | {"kept": k} for shown, k in zip(tiles(index, rows, lines), kept.tolist(), strict=True)]
     codes = list(dict.fromkeys(index.identity[rows].tolist()))
-    groups = [{"title": COPIES, "total": len(rows), "photos": tiles}]
+    groups = [{"title": COPIES, "total": len(rows), "photos": photos}]
     return _values(review, "copies", codes, groups, rows, rows)
 
 
 def _values(review: Review, kind: str, codes: list[int], groups: list[Values], rows: Rows, shown: Rows) -> Values:
     index = review.index
-    suggested = {_suggestion(index, row) for row in shown.tolist()} - {NONE}
+    suggested = {*_suggestions(index, shown).tolist()} - {NONE}
     keep, review_, drop = np.bincount(index.verdict(rows), minlength=len(VERDICTS)).tolist()
     return {
         "kind": kind,
@@ -181,15 +188,15 @@ def _explained(review: Review, rows: Rows) -> list[Values]:
     members = review.index.members(rows)
     lines = explanations(review.decider.decide(members, review.document), review)
     places = np.searchsorted(members, rows).tolist()
-    return [tile(review.index, row, lines[place]) for row, place in zip(rows.tolist(), places, strict=True)]
+    return tiles(review.index, rows, [lines[place] for place in places])
 
 
-def _suggestion(index: PhotoIndex, row: int) -> int:
-    """The identity that a photo may belong to: the suggested one, or the nearest one of a doubtful person."""
-    suggested = int(index.suggested[row])
-    if suggested == NONE and index.reasons[row] & _OF_PERSON:
-        suggested = int(index.nearest[row])
-    return suggested if suggested != index.identity[row] else NONE
+def _suggestions(index: PhotoIndex, rows: Rows) -> Ints:
+    """The identity that each photo may belong to: the suggested one, or the nearest one of a doubtful person."""
+    doubtful = index.reasons[rows] & np.uint32(_OF_PERSON) > 0
+    suggested = index.suggested[rows]
+    suggested = np.where((suggested == NONE) & doubtful, index.nearest[rows], suggested)
+    return np.where(suggested == index.identity[rows], NONE, suggested).astype(np.int32)
 
 
 def _heads(index: PhotoIndex, rows: Rows) -> list[int]:

@@ -18,7 +18,7 @@ from curate.review.index import NONE
 from curate.review.page_app import PageApp, json_answer
 from curate.review.pictures import Pictures
 from curate.review.queues import first_queue, menu, screens
-from curate.review.screens import person, photo, screen, tile
+from curate.review.screens import person, photo, screen, tiles
 from curate.review.session import Change, Review
 from manifests.errors import OutputError
 from manifests.records import InvalidRecordError, parse_record
@@ -214,7 +214,7 @@ class ReviewApp(PageApp):
                 "by": change.by,
                 "photos": change.photos,
                 "complete": change.complete,
-                "tiles": [tile(index, row) for row in change.rows[:200].tolist()],
+                "tiles": tiles(index, change.rows[:200]),
                 "rows": change.rows.tolist(),
                 "person": person(index, change.identity) if change.identity != NONE else None,
                 "counts": change.counts,

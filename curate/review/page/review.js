@@ -183,11 +183,11 @@ async function decide(name) {
   apply(change);
   say(`${view.describe(change)} · U undoes`);
   if (whole) return openQueue(queue);
-  await advance(shown.kind === "copies" || name === "join" || name === "apart");
+  await advance(shown.kind === "copies" || name === "join" || name === "apart", view.describe(change));
 }
 
 // To the next photo to decide; after the last one, to the next screen.
-async function advance(settled) {
+async function advance(settled, done) {
   const after = tiles.findIndex((tile, place) => place >= focus && undecided(tile) && inQueue(tile));
   const any = after >= 0 ? after : tiles.findIndex((tile) => undecided(tile) && inQueue(tile));
   if (!settled && any >= 0) {
@@ -198,7 +198,7 @@ async function advance(settled) {
   showLeft(settled);
   if (at + 1 < screens.length) return show(at + 1);
   setFocus(focus);
-  if (!screens.some((_, place) => !menu.isDone(place))) say("The queue is finished · U undoes");
+  if (!screens.some((_, place) => !menu.isDone(place))) say(`${done} · the queue is finished · U undoes`);
 }
 
 const showLeft = (settled) => menu.showLeft(at, settled ? 0 : matchingTiles().filter(undecided).length);

@@ -111,7 +111,7 @@ def test_the_page_opens_on_a_queue_with_something_to_decide(dataset: Path) -> No
     with server(dataset) as (_, address), window(address) as browser:
         assert text(browser, "title") == "carla | dora"
         assert browser.current_url.endswith("#pairs")
-        assert press(browser, "x") == "Two persons · U undoes"
+        assert press(browser, "x") == "Two persons · the queue is finished · U undoes"
 
 
 def test_an_address_without_a_queue_and_a_person_that_is_searched(dataset: Path) -> None:

@@ -114,3 +114,29 @@ def test_what_is_undone_is_redone_until_the_window_acts_again(tmp_path: Path) ->
     assert lines(tmp_path) == ["a.jpg,drop,,,", "x.jpg,drop,,,"]
     drop(log, "c.jpg")
     assert log.last_undo("tab") is None
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_decisions_that_are_made_while_the_file_is_written_survive_a_kill(tmp_path: Path, noted: bool) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    latest = log.latest()
+    assert latest is not None
+    drop(log, "b.jpg")
+    log.write_file(latest)
+    if noted:
+        log.note_written(latest)
+    assert lines(tmp_path) == ["a.jpg,drop,,,"]
+    DecisionLog(tmp_path)
+    assert lines(tmp_path) == ["a.jpg,drop,,,", "b.jpg,drop,,,"]
+
+
+def test_a_kill_after_a_change_by_hand_was_taken_over_loses_no_decision(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    drop(log, "a.jpg")
+    log.write_overrides()
+    drop(log, "b.jpg")
+    (tmp_path / "overrides.csv").write_text(HEADER + "c.jpg,keep,,,\n")
+    log.read_by_hand()
+    DecisionLog(tmp_path)
+    assert lines(tmp_path) == ["c.jpg,keep,,,", "b.jpg,drop,,,"]

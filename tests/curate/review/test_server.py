@@ -108,7 +108,8 @@ def test_paths_in_any_parameter_find_nothing(page: TestClient, review: Review, p
         assert page.get(httpx_path(address)).status_code in (404, 405) or address in ("/", "//")
     for name, query in (
         ("photo", {"row": path}), ("screen", {"key": f"person:{path}", "queue": "doubtful"}),
-        ("screen", {"key": path, "queue": "all"}), ("queue", {"queue": path or "."}), ("queue", {"queue": f"reason:{path}"}),
+        ("screen", {"key": path, "queue": "all"}), ("queue", {"queue": path or "."}),
+        ("queue", {"queue": f"reason:{path}"}),
     ):  # fmt: skip
         answer = page.get(f"/api/{name}", params=query)
         assert answer.status_code == 404, answer.text
