@@ -39,7 +39,7 @@ BENCHMARKS = {
     "watermark, W-Bench": ["bench.watermark", "w-bench", "--photos", "60", "--compared"],
     "watermark, VideoSeal": ["bench.watermark", "videoseal", "--photos", "60"],
     "watermark, pipelines": ["bench.watermark", "pipelines", "--photos", "60"],
-    "watermark in clips": ["bench.watermark", "clips", "--photos", "6"],
+    "watermark in clips": ["bench.watermark_clips", "--photos", "20"],
     "watermark, unmarked photos": ["bench.watermark", "unmarked"],
     "swap": ["bench.swap", "--photos", "24", "--frames", "32"],
     "smoothing": ["bench.smoothing"],

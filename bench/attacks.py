@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance
 
+from bench.photos import data
+from curate.decode import decode
 from train.marks.label import draw
 
 Pixels = npt.NDArray[np.uint8]
@@ -119,6 +121,18 @@ def chat(picture: Pixels, width: float) -> Pixels:
     return np.asarray(screen)
 
 
+def pasted(picture: Pixels, share: float) -> Pixels:
+    """Into a web photo of 3 : 2, of which it fills this share of the area, at a place that depends on the picture."""
+    random = np.random.default_rng(int(picture[:8].sum()))
+    paths = sorted((data() / "web-raw").glob("*/*.jpg"))
+    size = picture.shape[0] * picture.shape[1] / share
+    height, width = round(math.sqrt(size / 1.5)), round(math.sqrt(size * 1.5))
+    result = resized(decode(paths[random.integers(len(paths))].read_bytes()).pixels, width, height).copy()
+    y, x = random.integers(0, height - len(picture) + 1), random.integers(0, width - picture.shape[1] + 1)
+    result[y : y + len(picture), x : x + picture.shape[1]] = picture
+    return result
+
+
 def messenger(picture: Pixels, side: float) -> Pixels:
     """Long side reduced to at most `side` px, JPEG 75, as messengers do."""
     return jpeg(scaled(picture, min(1.0, side / max(picture.shape[:2]))), 75)
@@ -216,6 +230,7 @@ GRIDS: dict[str, tuple[Attack, ...]] = {
         Attack("messenger, long side", (1600, 800, 320), messenger),
         Attack("WebP", (60, 30), webp),
         Attack("screenshot of a chat, width", (1080, 720), chat),
+        Attack("pasted, share of the area", (0.25, 0.167, 0.125, 0.1, 0.08), pasted),
         Attack("mirrored, crop .81, JPEG", (75,), lambda picture, q: jpeg(cropped(picture[:, ::-1], 0.81), q)),
         Attack("crop to area", (0.35, 0.25), cropped),
         Attack("x0.4", (1,), lambda picture, _: scaled(picture, 0.4)),
@@ -231,34 +246,43 @@ class Recoding:
     """A way to encode a clip again, after changing its frames.
 
     Attributes:
+        name: unique, for the command line.
+        title: as printed.
         codec: FFmpeg's encoder.
         crf: constant rate factor.
         change: of every frame.
     """
 
     name: str
+    title: str
     codec: str
     crf: int
     change: Callable[[Pixels], Pixels] = lambda frame: frame
 
 
-def crop_even(frame: Pixels) -> Pixels:
-    """The centre, .8 of the sides, with even sides as 4:2:0 needs."""
-    height, width = (round(side * 0.8) // 2 * 2 for side in frame.shape[:2])
+def crop_even(frame: Pixels, side: float) -> Pixels:
+    """The centre, this share of the sides, with even sides as 4:2:0 needs."""
+    height, width = (round(length * side) // 2 * 2 for length in frame.shape[:2])
     y, x = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
     return np.ascontiguousarray(frame[y : y + height, x : x + width])
 
 
 RECODINGS: tuple[Recoding, ...] = (
-    Recoding("H.264", "libx264", 23),
-    Recoding("H.264", "libx264", 30),
-    Recoding("H.264", "libx264", 40),
-    Recoding("H.264", "libx264", 50),
-    Recoding("H.265", "libx265", 28),
-    Recoding("H.265", "libx265", 40),
-    Recoding("VP9", "libvpx-vp9", 36),
-    Recoding("crop .8, brightness .5, H.264", "libx264", 30, lambda frame: brightened(crop_even(frame), 0.5)),
+    *(Recoding(f"h264-{crf}", f"H.264 CRF {crf}", "libx264", crf) for crf in (23, 30, 40, 50)),
+    *(Recoding(f"h265-{crf}", f"H.265 CRF {crf}", "libx265", crf) for crf in (28, 40, 50)),
+    *(Recoding(f"vp9-{crf}", f"VP9 CRF {crf}", "libvpx-vp9", crf) for crf in (36, 50)),
+    *(
+        Recoding(
+            f"combined-{crf}",
+            f"crop .71 of the sides, brightness x .5, H.264 CRF {crf}",
+            "libx264",
+            crf,
+            lambda frame: brightened(crop_even(frame, 0.71), 0.5),
+        )
+        for crf in (23, 30, 40)
+    ),
 )
+"""The combination is VideoSeal's: H.264 of this CRF after a crop to half the area and brightness x .5."""
 
 
 def recode(clip: Pixels, recoding: Recoding) -> tuple[list[Pixels], int]:

@@ -2,7 +2,6 @@
 
     python -m bench.watermark listed --size 512 --photos 300    # grids: listed, waves, w-bench, videoseal, pipelines
     python -m bench.watermark waves --size 224 --photos 60 --compared
-    python -m bench.watermark clips --photos 6                  # clips of 2 s, encoded again
     python -m bench.watermark unmarked                          # all photos of $SWAPSET_DATA
     python -m bench.watermark unmarked lfw-gray                 # of one folder
 
@@ -27,24 +26,27 @@ import numpy.typing as npt
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from bench.attacks import GRIDS, RECODINGS, recode
+from bench.attacks import GRIDS
 from bench.photos import data, sample, spread
-from bench.watermarkers import FALSE_POSITIVE_RATES, MARK_ID, Method, methods, recovers_id
+from bench.watermarkers import FALSE_POSITIVE_RATES, Method, methods
 from curate.decode import decode
 from curate.errors import DecodeError
 from train.marks.media import PHOTO_SUFFIXES
-from train.marks.watermark.reader import MIN_SCORE, Reading, read, read_clip
-from train.marks.watermark.writer import Watermark
+from train.marks.watermark.reader import MIN_SCORE, Reading, read
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def read_faces(size: int, count: int) -> list[Pixels]:
-    """Read photos on which nothing was tuned, resized to a square of `size` px."""
+def held_out(count: int) -> list[Path]:
+    """Photos on which nothing was tuned."""
     pattern = "images/*.jpg"
     tuned = {*sample("celebamask", pattern, 24), *sample("celebamask", pattern, 40)}
-    paths = [path for path in sorted((data() / "celebamask").glob(pattern)) if path not in tuned]
-    photos = (Image.open(path).convert("RGB") for path in spread(paths, count))
+    return spread([path for path in sorted((data() / "celebamask").glob(pattern)) if path not in tuned], count)
+
+
+def read_faces(size: int, count: int) -> list[Pixels]:
+    """Read photos on which nothing was tuned, resized to a square of `size` px."""
+    photos = (Image.open(path).convert("RGB") for path in held_out(count))
     return [np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)) for photo in photos]
 
 
@@ -72,23 +74,26 @@ def print_grid(name: str, pictures: list[Pixels], compared: bool, attacks: list[
         print("|---" * 7 + "|")
         for attack in (each for each in GRIDS[name] if not attacks or each.name in attacks):
             for strength in attack.strengths:
-                attacked = [attack.apply(picture, strength) for picture in marked]
-                start = time.process_time()
-                results = [method.read(picture) for picture in attacked]
-                milliseconds = (time.process_time() - start) / len(results) * 1e3
+                results, seconds = [], 0.0
+                for picture in marked:
+                    attacked = attack.apply(picture, strength)
+                    start = time.process_time()
+                    results.append(method.read(attacked))
+                    seconds += time.process_time() - start
+                milliseconds = seconds / len(results) * 1e3
                 recovered = sum(result.recovered for result in results)
                 shares = [
                     f"{sum(result.detected[k] for result in results) / len(results):.1%}"
                     for k in range(len(FALSE_POSITIVE_RATES))
                 ]
                 print(
-                    f"| {attack.name} | {strength:g} | {len(results)} | {_interval(recovered, len(results))} "
+                    f"| {attack.name} | {strength:g} | {len(results)} | {interval(recovered, len(results))} "
                     f"| {shares[0]} | {shares[1]} | {milliseconds:.0f} |",
                     flush=True,
                 )
 
 
-def _interval(count: int, total: int) -> str:
+def interval(count: int, total: int) -> str:
     """A share in percent with its Wilson interval of 95%."""
     z = 1.96
     share = count / total
@@ -111,49 +116,6 @@ def _print_visibility(method: Method, pictures: list[Pixels]) -> list[Pixels]:
         flush=True,
     )
     return marked
-
-
-def make_clip(path: Path, width: int, height: int) -> Pixels:
-    """Make a clip uint8 (50, height, width, 3) of a photo: the camera pans and zooms in, with slight noise."""
-    photo = np.asarray(Image.open(path).convert("RGB"))
-    random = np.random.default_rng(7)
-    first_scale = min(photo.shape[1] / width, photo.shape[0] / height) * 0.85
-    x, y = (photo.shape[1] - width * first_scale) / 2, (photo.shape[0] - height * first_scale) / 2
-    frames = []
-    for time_in_clip in np.linspace(0, 1, 50):
-        scale = first_scale * (1 - 0.06 * time_in_clip)
-        left, top = x * (1 + 0.8 * np.sin(2 * time_in_clip)), y * (1 + 0.6 * np.sin(3 * time_in_clip))
-        matrix = np.array([[scale, 0, left], [0, scale, top]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        frame = cv2.warpAffine(photo, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
-        frames.append(np.clip(frame + random.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
-    return np.stack(frames)
-
-
-def print_clips(count: int) -> None:
-    """Print whether the ID is recovered from whole clips and from one frame, for each set and way to encode."""
-    print("| clips of 2 s | encoded | CRF | kbit/s | clips | ID from the clip | min score | from one frame |")
-    print("|---" * 8 + "|")
-    watermark = Watermark(MARK_ID)
-    sets = {
-        "colour faces 224 px": (sample("celebamask", "images/*.jpg", count), 224, 224),
-        "colour faces 512 px": (sample("celebamask", "images/*.jpg", count), 512, 512),
-        "web photos 1280x720": (sample("web-raw", "*/*.jpg", max(1, count // 3)), 1280, 720),
-    }
-    for title, (paths, width, height) in sets.items():
-        for recoding in RECODINGS:
-            readings, from_one_frame, rate = [], 0, 0
-            for path in paths:
-                decoded, size = recode(watermark.mark(make_clip(path, width, height)), recoding)
-                readings.append(read_clip(decoded))
-                from_one_frame += recovers_id(read([decoded[len(decoded) // 2]])[0])
-                rate += size * 8 // 2000
-            recovered, min_score = sum(map(recovers_id, readings)), min(reading.score for reading in readings)
-            print(
-                f"| {title} | {recoding.name} | {recoding.crf} | {rate // len(paths)} | {len(paths)} | {recovered} "
-                f"| {min_score:.1f} | {from_one_frame} |",
-                flush=True,
-            )
 
 
 def print_unmarked(folders: list[str]) -> None:
@@ -185,18 +147,16 @@ def _pictures(folder: Path) -> Iterator[Pixels]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=[*GRIDS, "clips", "unmarked"])
+    parser.add_argument("what", choices=[*GRIDS, "unmarked"])
     parser.add_argument("folders", nargs="*", help="unmarked: folders of $SWAPSET_DATA; all by default")
     parser.add_argument("--size", default="512", help="side of the faces in px, or `frames`")
-    parser.add_argument("--photos", type=int, default=60, help="photos, or clips of each set")
+    parser.add_argument("--photos", type=int, default=60, help="photos of each attack")
     parser.add_argument("--compared", action="store_true", help="the libraries as well")
     parser.add_argument("--attacks", nargs="*", default=[], metavar="NAME", help="these attacks of the grid only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.what == "unmarked":
         print_unmarked(options.folders)
-    elif options.what == "clips":
-        print_clips(options.photos)
     else:
         frames = options.size == "frames"
         pictures = make_frames(options.photos) if frames else read_faces(int(options.size), options.photos)

@@ -16,7 +16,15 @@ from train.marks.label import draw
 from train.marks.watermark.carriers import carriers
 from train.marks.watermark.code import CHIPS, WORDS, decode, encode, false_positive_bound, to_words, walsh_hadamard
 from train.marks.watermark.grid import cells_of
-from train.marks.watermark.reader import MAX_READINGS, MIN_SCORE, read, read_clip
+from train.marks.watermark.reader import (
+    MAX_CLIPS,
+    MAX_READINGS,
+    MIN_CLIP_SCORE,
+    MIN_SCORE,
+    read,
+    read_clip,
+)
+from train.marks.watermark.windows import SIDE, windows_of
 from train.marks.watermark.writer import SAMPLE_ID, Watermark
 
 MARK_ID = 0xC0FFEE42
@@ -112,6 +120,28 @@ def test_the_placement_and_the_region_are_reported(marked: dict[str, Pixels]) ->
     # Half a picture's height of black above and below.
     assert (below.region.left, below.region.right) == (0, 512)
     assert (below.region.top, below.region.bottom) == pytest.approx((256, 768), abs=60)
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (611, 430), (988, 130)])
+def test_a_picture_that_fills_a_sixth_of_another_is_found(left: int, top: int, photos: dict[str, Pixels]) -> None:
+    page = resized(photos["group"], 1500, 1000).copy()
+    face = resized(photos["portrait 512"][:260, 90:350], 512, 512)
+    page[top : top + 512, left : left + 512] = Watermark(MARK_ID).mark(face[None])[0]
+    (reading,) = read([jpeg(page, 85)])
+    assert (reading.detected, reading.mark_id) == (True, MARK_ID)
+    assert reading.region is not None
+    region = (reading.region.left, reading.region.top, reading.region.right, reading.region.bottom)
+    assert region == pytest.approx((left, top, left + 512, top + 512), abs=130)
+
+
+def test_windows_cover_every_grid() -> None:
+    for rows, columns in ((320, 320), (160, 640), (1, 640), (161, 480)):
+        covered = np.zeros((rows, columns), bool)
+        for window in windows_of(rows, columns):
+            part = window.of(covered)
+            assert part.shape == (min(SIDE, rows), min(SIDE, columns))
+            covered[window.top : window.top + SIDE, window.left : window.left + SIDE] = True
+        assert covered.all()
 
 
 def test_the_mark_is_hardly_visible(photos: dict[str, Pixels], marked: dict[str, Pixels]) -> None:
@@ -211,6 +241,7 @@ def test_the_fast_transform_equals_the_matrix_product() -> None:
 
 def test_false_positives_are_below_one_in_a_million_by_design() -> None:
     assert false_positive_bound(MIN_SCORE, MAX_READINGS) < 1e-6
+    assert false_positive_bound(MIN_CLIP_SCORE, MAX_READINGS * MAX_CLIPS) < 1e-6
     # Random values: their scores are far below the threshold, even of the best combination with a right CRC.
     random = np.random.default_rng(4)
     decoded = [decode(random.normal(size=(WORDS, CHIPS)).astype(np.float32)) for _ in range(300)]

@@ -17,13 +17,16 @@ from train.marks.watermark.code import decode, false_positive_bound
 from train.marks.watermark.grid import Floats, cells_of, detail, fold, luma, resample
 from train.marks.watermark.placement import Placement, upright
 from train.marks.watermark.region import Region, marked_region
-from train.marks.watermark.registration import CANDIDATES, SearchGrid, find_placements, restore, search_size
+from train.marks.watermark.registration import CANDIDATES, find_placements
+from train.marks.watermark.search_grid import SearchGrid, restore, search_size
 from train.marks.watermark.spectrum import transform, whiten
+from train.marks.watermark.windows import CANDIDATES as WINDOW_CANDIDATES
+from train.marks.watermark.windows import find_in_windows
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_READINGS = 2 + CANDIDATES
-"""Readings of one picture: as it is, mirrored, and at each of the likeliest placements."""
+MAX_READINGS = 2 + CANDIDATES + WINDOW_CANDIDATES
+"""Readings of one picture: as it is, mirrored, and at each of the likeliest placements in the whole and in windows."""
 
 MIN_SCORE = 17.6
 """Detection threshold of `Reading.score`."""
@@ -68,7 +71,7 @@ class Evidence:
     Attributes:
         height, width: of the picture, pixels.
         upright: detail on the grid of the writer (`grid.cells_of`), float32.
-        search: detail on the grid of `registration`, float32.
+        search: detail on the grid of `search_grid`, float32.
     """
 
     height: int
@@ -136,3 +139,5 @@ def _tiles(evidence: Evidence, search: SearchGrid) -> Iterator[tuple[Floats, Pla
     yield fold(evidence.upright[:, ::-1]), upright(height, width, mirrored=True)
     for placement in find_placements(search):
         yield restore(search, placement), placement
+    for window, placement in find_in_windows(search):
+        yield restore(search, placement, window), placement

@@ -7,13 +7,13 @@ import numpy as np
 
 from train.marks.watermark.grid import Floats, detail
 from train.marks.watermark.placement import Placement
-from train.marks.watermark.registration import SearchGrid, lay_pattern
+from train.marks.watermark.search_grid import SearchGrid, lay_pattern
 
 _BLOCK = 10  # cells
 _MIN_SHARE = 0.3
 """A block is marked where its correlation, averaged with its neighbours', has this share of the well marked blocks'."""
 
-_WELL_MARKED = 90  # percentile of the blocks
+_WELL_MARKED = 98  # percentile of the blocks; a pasted picture may fill a tenth of them
 
 
 @dataclass(frozen=True)
