@@ -1,6 +1,7 @@
 """The review page in a browser: time from a key to the painted result, first page, memory, kills, undo, keys per photo.
 
-    python -m bench.review --photos 100000 --people 1000 --keys 120 --kills 30 --actions 200 --settle 1000
+    python -m bench.review --photos 100000 --people 1000 --keys 120 --kills 0 --actions 200 --settle 1000
+    python -m bench.review --photos 400 --people 10 --keys 0 --kills 120 --actions 0 --settle 0
     python -m bench.review --photos 1000000 --people 10000 --keys 20 --kills 0 --actions 0 --settle 0
 
 Protocol: a synthetic dataset (bench/synthetic.py) in at most 1,000 buckets, 1 photo in 80 doubtful, 1 in 50 a copy,
@@ -16,7 +17,7 @@ left.
 """
 
 import argparse
-import os
+import multiprocessing
 import random
 import re
 import signal
@@ -28,6 +29,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ from selenium import webdriver
 from bench.synthetic import EMBEDDER, RANGES, random_measures, random_relations
 from curate.review.document import Cells, Document, Edit
 from curate.review.log import DecisionLog
+from curate.review.review import ReviewRequest
+from curate.review.review import run as run_review
 from manifests.layout import DatasetInfo, EmbedderRecord, ModelsRecord, SettingsRecord, SourceRecord, shard_name
 from manifests.writer import FacesWriter, write_info, write_table
 
@@ -86,7 +91,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=100_000)
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--keys", type=int, default=120)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--actions", type=int, default=200)
     parser.add_argument("--settle", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
@@ -231,7 +236,7 @@ def _wait(browser: Any, before: int) -> int:
 
 def undone(out: Path, actions: int) -> None:
     """Print whether random actions and as many undos give the same bytes."""
-    with review(out) as server, client(server) as page:
+    with review(out) as server, client(server.address) as page:
         before = _written(out)
         rng = random.Random(0)
         done = 0
@@ -265,12 +270,12 @@ def killed(out: Path, kills: int, seed: int) -> None:
     human: dict[str, str] = {}
     answered = lost = unanswered = entries = 0
     for _ in range(kills):
-        with review(out, killed=True) as server, client(server) as page:
+        with forked(out) as (process, address), client(address) as page:
             numbers: list[int] = []
             sender = threading.Thread(target=_send, args=(page, rng.randrange(10**9), human, numbers))
             sender.start()
             time.sleep(rng.uniform(0.0, 0.6))
-            os.kill(server.process.pid, signal.SIGKILL)
+            process.kill()
             sender.join()
         log = DecisionLog(out)  # as the next start does
         log.close()
@@ -300,10 +305,10 @@ def _send(page: httpx.Client, seed: int, human: dict[str, str], numbers: list[in
         action = rng.choice(["keep", "drop", "reset", "keep", "drop", "undo", "redo"])
         body: dict[str, object] = {"by": "bench"}
         if action not in ("undo", "redo"):
-            body |= {"rows": rng.sample(range(1000), rng.choice([1, 1, 3])), "action": action}
+            body |= {"rows": rng.sample(range(100), rng.choice([1, 1, 3])), "action": action}
         try:
             answer = page.post(f"/api/{action if action in ('undo', 'redo') else 'act'}", json=body)
-        except httpx.HTTPError:
+        except httpx.HTTPError:  # killed
             return
         if answer.status_code == 200:
             change = answer.json()
@@ -312,8 +317,8 @@ def _send(page: httpx.Client, seed: int, human: dict[str, str], numbers: list[in
 
 
 @contextmanager
-def review(out: Path, killed: bool = False) -> Iterator[Server]:
-    """Context manager: a running server; ended with Ctrl-C, or dead already."""
+def review(out: Path) -> Iterator[Server]:
+    """Context manager: a running server, which ends with Ctrl-C."""
     began = time.perf_counter()
     process = subprocess.Popen(curate("review", out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -326,18 +331,51 @@ def review(out: Path, killed: bool = False) -> Iterator[Server]:
     try:
         yield Server(process, found[0], time.perf_counter() - began)
     finally:
-        if not killed:
-            process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         process.wait()
         process.stdout.close()
 
 
+class _Address:
+    """A listener that sends the lines that the command prints."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+    def finish(self) -> None: ...
+    def note(self, message: str) -> None:
+        self._pipe.send(message)
+
+
+def _serve(out: Path, pipe: Connection) -> None:
+    run_review(ReviewRequest(out), _Address(pipe))
+
+
 @contextmanager
-def client(server: Server) -> Iterator[httpx.Client]:
+def forked(out: Path) -> Iterator[tuple[BaseProcess, str]]:
+    """Context manager: a server in a process that is forked, which saves the imports, and its address; to be killed."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(out, sender))
+    process.start()
+    sender.close()
+    try:
+        while (found := re.search(r"http://\S+", receiver.recv())) is None:
+            pass
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def client(address: str) -> Iterator[httpx.Client]:
     """Context manager: a client with the cookie."""
-    origin = server.address.partition("/?")[0]
+    origin = address.partition("/?")[0]
     with httpx.Client(base_url=origin, headers={"Origin": origin}, follow_redirects=True, timeout=60) as page:
-        page.get(server.address)
+        page.get(address)
         yield page
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
+_BACKLOG = 128
+"""Connections that wait to be accepted."""
+
 ADDRESS = "address"
 """File in the folder of a review that is open: the address of its page, readable by its user alone."""
 
@@ -96,6 +99,7 @@ def listening(port: int) -> Iterator[socket.socket]:
         socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             socket_.bind((HOST, port))
+            socket_.listen(_BACKLOG)  # a browser that is quicker than the server waits
         except OSError as error:
             raise OutputError(f"port {port} cannot be used ({error.strerror}): choose another --port") from error
         yield socket_

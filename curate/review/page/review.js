@@ -10,6 +10,8 @@ import * as view from "./view.js";
 import { lost, refused, say, showProblem } from "./message.js";
 import { $, element } from "./view.js";
 
+const OTHERS_DELAY = 150; // ms
+
 let state = null; // the dataset, its counts and queues
 let queue = "";
 let screens = []; // [key, title, open] of the queue
@@ -105,11 +107,14 @@ function render() {
   $("groups").className = { pair: "columns", copies: "copies" }[shown.kind] ?? "";
   const [first, ...others] = shown.groups.map((group, k) => () => section(group, k));
   $("groups").replaceChildren(first());
-  // The photos to decide are painted first.
+  // The photos to decide are painted first; a fast key comes before the others.
   const whole = shown;
-  const rest = () => { if (whole === shown) $("groups").append(...others.map((made) => made())); };
-  if (pair || !shown.groups[0].photos.length) rest();
-  else requestAnimationFrame(() => setTimeout(rest));
+  const rest = () => {
+    if (whole !== shown) return;
+    $("groups").append(...others.map((made) => made()));
+    elementOf(focused())?.classList.add("current");
+  };
+  setTimeout(rest, pair || !shown.groups[0].photos.length ? 0 : OTHERS_DELAY);
 }
 
 function section(group, k) {
