@@ -16,6 +16,8 @@ its person (PSNR, SSIM; also of turned targets, at least 25 degrees of yaw, alon
 photo in the gallery, pose, distance to the source). `variety` is the share of 10 x 10 degree cells of yaw and pitch, of
 those with a kept photo of the person, that the training photos are in.
 
+Then the differences of `select` to the other arms on the same pairs, with 95% intervals by bootstrap over targets.
+
 An interrupted run is continued by the same command. OUT holds a folder for each arm and seed.
 """
 
@@ -73,6 +75,36 @@ def main() -> None:
             values = scores(options.dataset, out)
             cells = " | ".join(f"{values[name]:.3f}" for name in SCORES)
             print(f"| {seed} | {arm} | {photos:,} | {variety:.2f} | {cells} |", flush=True)
+    for seed in range(options.seeds):
+        compare(options.dataset, options.out, options.arms.split(","), seed)
+
+
+def compare(dataset_dir: Path, out: Path, arms: list[str], seed: int) -> None:
+    """Print the differences of the arm `select` to the others on the same pairs, with 95% intervals over targets."""
+    kept = Dataset.open(dataset_dir).manifest(["face_id", "yaw"], keep=True)
+    turned = kept["face_id"].filter(pc.greater_equal(pc.abs(kept["yaw"]), TURNED)).combine_chunks()
+    chosen = pq.read_table(out / f"select-{seed}" / "pairs.parquet")
+    is_turned = pc.is_in(chosen["target"], turned).to_numpy()
+    for arm in arms:
+        if arm == "select":
+            continue
+        other = pq.read_table(out / f"{arm}-{seed}" / "pairs.parquet")
+        for name, kind in (("psnr", "same"), ("ssim", "same"), ("pose_error", "cross"), ("distance", "cross")):
+            of_kind = pc.equal(chosen["kind"], kind).to_numpy()
+            values = [np.asarray(table[name].to_numpy(), np.float64) for table in (chosen, other)]
+            for title, rows in (("all", of_kind), ("turned", of_kind & is_turned), ("others", of_kind & ~is_turned)):
+                rows = rows & np.isfinite(values[0] - values[1])
+                interval = _interval((values[0] - values[1])[rows], chosen["target"].to_numpy()[rows])
+                print(f"| {seed} | select - {arm} | {name} of {title} targets | {interval} |")
+
+
+def _interval(differences: np.ndarray, targets: np.ndarray) -> str:
+    """Mean, its 95% interval by bootstrap over targets, and the number of targets."""
+    _, codes = np.unique(targets.astype(str), return_inverse=True)
+    sums, counts = np.bincount(codes, differences), np.bincount(codes)
+    draws = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
+    low, high = np.percentile(sums[draws].sum(1) / counts[draws].sum(1), [2.5, 97.5])
+    return f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}], {len(sums)} targets"
 
 
 def trained_photos(dataset_dir: Path, names: list[str]) -> dict[str, Candidates]:
