@@ -46,6 +46,7 @@ BENCHMARKS = {
     "review page": ["bench.review"],
     "audit": ["bench.audit", "--audits", "1000"],
     "kills": ["bench.kills", "--kills", "12", "--seconds", "60"],
+    "Ctrl-C at the start": ["bench.interrupts"],
     "kills of parts": ["bench.parts", "kills", "--kills", "24"],
     "kills of Ray workers": ["bench.parts", "ray", "--kills", "6"],
     "a photo added later": ["bench.parts", "added", "--photos", "20000"],

@@ -10,10 +10,9 @@ To add a recipe, add a TOML file to `recipes/`; a recipe key, a field of `config
 `networks/`.
 """
 
-from typing import TYPE_CHECKING
-
 from curate.lazy import lazy_exports
 
+TYPE_CHECKING = False  # that of `typing` takes milliseconds, in which Ctrl-C would print a traceback (train/cli.py)
 if TYPE_CHECKING:
     from curate.listener import SILENT, Listener
     from train.config import RECIPES, Recipe, load_recipe

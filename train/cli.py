@@ -1,6 +1,6 @@
 """The program `simswap`: handles signals before it imports its commands, which are in `train/application.py`."""
 
-import signal
+from curate.early_signals import end_without_traceback
 
 TYPE_CHECKING = False  # that of `typing` takes a few milliseconds, in which Ctrl-C would print a traceback
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def _application() -> "ModuleType":
 
 def main() -> None:
     """Run the program."""
-    # Until `run` handles signals, a few milliseconds later, Ctrl-C ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_without_traceback()
 
     from curate.program import run
 

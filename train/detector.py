@@ -3,13 +3,12 @@
 It imports no deep-learning framework: NumPy, OpenCV, PyAV, the photo decoders and c2pa suffice.
 """
 
-import signal
+from curate.early_signals import end_without_traceback
 
 
 def main() -> None:
     """Run the program."""
-    # Until `run` handles signals, a few milliseconds later, Ctrl-C ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_without_traceback()
 
     from curate.program import run
 
