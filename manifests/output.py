@@ -21,7 +21,16 @@ from types import TracebackType
 
 from manifests.errors import BusyError, OutputError
 from manifests.locations import ObjectPath, as_path
-from manifests.partials import LOCK, partial_of, remove_partials
+from manifests.partials import (
+    LOCK,
+    is_file,
+    make_folders,
+    new_partial,
+    new_partial_folder,
+    partial_of,
+    remove_partials,
+    remove_partials_of,
+)
 from manifests.upload import uploaded, uploaded_folder
 
 _FULL = {
@@ -78,7 +87,7 @@ def atomic(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]
             yield partial
         return
     with writable(path):
-        partial, descriptor, created = _new_partial(path)
+        partial, descriptor, created = new_partial(path)
     try:
         with _full_disk(path):
             yield partial
@@ -103,6 +112,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
 
     The two are exchanged in one step where the file system can (Linux: ext4, XFS, Btrfs, tmpfs); elsewhere a kill
     between two renames leaves no folder called `path`, and never a mixed one. All files are on the disk before.
+    Unfinished folders of ended processes that would have become `path` are removed.
 
     Raises OutputError as `atomic`.
     """
@@ -111,13 +121,10 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
         with uploaded_folder(path) as partial:
             yield partial
         return
-    partial = partial_of(path)
+    remove_partials_of(path)
     with writable(path):
-        partial.mkdir(parents=True)
-    descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        partial, descriptor = new_partial_folder(path)
     try:
-        with suppress(OSError):  # a file system that locks no folders: the next run leaves this one alone
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with _full_disk(path):
             yield partial
         with writable(path):
@@ -212,14 +219,14 @@ class OutputLock:
 
     def _acquire(self) -> bool:
         """Lock the file; return whether it still has its name, which the run before removes when it ends."""
-        self._created += _make_folders(self.path.parent)
+        self._created += make_folders(self.path.parent)
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:  # the run before removed the empty folder
             return False
         try:
             self._lock(descriptor)
-            if _is_file(descriptor, self.path):
+            if is_file(descriptor, self.path):
                 self._descriptor, descriptor = descriptor, -1
                 return True
         except BlockingIOError as error:
@@ -264,42 +271,6 @@ def _full_disk(path: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise OutputError(f"cannot write {path}: {_FULL[error.errno]}") from error
-
-
-def _new_partial(path: Path) -> tuple[Path, int, list[Path]]:
-    """Create and lock an unfinished file: its path and descriptor, and the parents of the folders that were created."""
-    parents: list[Path] = []
-    while True:
-        partial = partial_of(path)
-        try:
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
-            parents += [folder.parent for folder in _make_folders(path.parent)]
-            continue
-        with suppress(OSError):  # a file system without locks, where OutputLock has refused to begin
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_file(descriptor, partial):
-            return partial, descriptor, parents
-        os.close(descriptor)  # another run removed it before it was locked
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Create a folder and its missing parents; return those that were created, the innermost first."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-    return missing
-
-
-def _is_file(descriptor: int, path: Path) -> bool:
-    """Whether the open file is the one called `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _take_place(partial: Path, path: Path) -> None:

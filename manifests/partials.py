@@ -1,4 +1,6 @@
-"""Unfinished files and folders, `.NAME.partial-HEX`: their names, and the removal of those whose writer has ended."""
+"""Unfinished files and folders, `.NAME.partial-HEX`: their names, their creation, and their removal after the writer's
+end.
+"""
 
 import fcntl
 import os
@@ -23,6 +25,65 @@ def is_temporary(name: str) -> bool:
 def partial_of(path: Path) -> Path:
     """Return a new name for the unfinished file or folder that becomes `path`."""
     return path.with_name(f".{temporary_stem(path.name)}.partial-{secrets.token_hex(4)}")
+
+
+def new_partial(path: Path) -> tuple[Path, int, list[Path]]:
+    """Create and lock an unfinished file: its path and descriptor, and the parents of the folders that were created."""
+    parents: list[Path] = []
+    while True:
+        partial = partial_of(path)
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            parents += [folder.parent for folder in make_folders(path.parent)]
+            continue
+        if _lock_partial(descriptor, partial):
+            return partial, descriptor, parents
+        os.close(descriptor)
+
+
+def new_partial_folder(path: Path) -> tuple[Path, int]:
+    """Create and lock an unfinished folder: its path and descriptor."""
+    while True:
+        partial = partial_of(path)
+        partial.mkdir(parents=True)
+        try:
+            descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another run removed it before it was locked
+            continue
+        if _lock_partial(descriptor, partial):
+            return partial, descriptor
+        os.close(descriptor)
+
+
+def _lock_partial(descriptor: int, partial: Path) -> bool:
+    """Lock an unfinished file or folder; return False where another run has removed it before, or is removing it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: OutputLock refuses to begin, and a folder is left to who made it
+        pass
+    return is_file(descriptor, partial)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Create a folder and its missing parents; return those that were created, the innermost first."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    return missing
+
+
+def is_file(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one called `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def remove_partials(root: str | os.PathLike[str]) -> int:

@@ -38,6 +38,15 @@ class Judgements:
         self.given: dict[str, dict[int, str]] = {}
         self._order: dict[str, list[int]] = {}
         self._lines = AppendLog(path)
+        try:
+            self._read()
+        except BaseException:
+            self._lines.close()
+            raise
+
+    def _read(self) -> None:
+        """Take the lines that the file has, or begin it with the draw."""
+        path, draw = self.path, self.draw
         if not self._lines.lines:
             self._lines.append(json.dumps(asdict(draw)).encode())
         for number, line in enumerate(self._lines.lines, 1):

@@ -1,5 +1,6 @@
 """Compare two decisions: `DiffRequest` -> `plan` -> `run`."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,7 @@ def run(diff_plan: DiffPlan, listener: Listener = SILENT) -> Differences:
     old = before.manifest(_READ)
     new, policies = _after(diff_plan, listener)
     flips = compare(old, new)
-    with OutputLock(before.path if out.parent == before.path else out.parent), atomic_folder(out) as folder:
+    with OutputLock(before.path) if out.parent == before.path else nullcontext(), atomic_folder(out) as folder:
         _write_table(folder / TABLE, old, new, flips)
         (folder / "pictures").mkdir()
         pictures = PictureFolder(before, folder / "pictures", PICTURE_SIDE)

@@ -27,7 +27,7 @@ from curate.evaluate.demo_views import (
     view,
 )
 from manifests.csv_rows import CsvWriter
-from manifests.output import atomic
+from manifests.output import OutputLock, atomic
 from manifests.reader import Dataset
 
 TRUTH = "truth.csv"
@@ -96,7 +96,14 @@ def build(root: Path, limit: int | None = None, seed: int = 0) -> list[PlantedPh
 
     Returns:
         All photos of the folder.
+
+    Raises OutputError where it cannot be written, BusyError where another process writes it.
     """
+    with OutputLock(root):
+        return _build(root, limit, seed)
+
+
+def _build(root: Path, limit: int | None, seed: int) -> list[PlantedPhoto]:
     rng = np.random.default_rng(seed)
     persons = people()
     backgrounds = background_photos()

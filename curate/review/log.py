@@ -89,7 +89,11 @@ class DecisionLog:
         self._undone: set[int] = set()
         self.document: Document
         self._lines = AppendLog(self.path)
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self._lines.close()
+            raise
 
     def close(self) -> None:
         """Write overrides.csv, and close the log."""

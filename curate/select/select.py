@@ -1,6 +1,7 @@
 """Choose the photos of every person of a dataset: `SelectRequest` -> `plan` -> `run`."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -134,8 +135,8 @@ def run(select_plan: SelectPlan, listener: Listener = SILENT) -> Selected:
     """
     dataset, out, count = select_plan.dataset, select_plan.out, select_plan.request.per_person
     chosen, people, poses = 0, 0, (0, 0)
-    # An output elsewhere is one folder, exchanged in one step; only the dataset itself has other writers.
-    with OutputLock(dataset.path if out.parent == dataset.path else out.parent), atomic_folder(out) as folder:
+    # An output elsewhere is one folder, exchanged in one step, and needs no lock.
+    with OutputLock(dataset.path) if out.parent == dataset.path else nullcontext(), atomic_folder(out) as folder:
         page = Page(dataset, folder, count)
         with (
             ThreadPoolExecutor(default_threads()) as pool,

@@ -1,6 +1,7 @@
 """Atomic writing: final names hold whole content only, partials are removed, a folder has one writer."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -108,6 +109,32 @@ def test_partials_of_living_processes_are_left_alone(tmp_path: Path) -> None:
         assert not (tmp_path / ".a.txt.partial-1").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "pages", ".other.partial", ".b.txt.partial-1"}
     remove_partials_of(tmp_path / "missing" / "a.txt")
+
+
+def test_a_folder_removes_those_of_killed_runs(tmp_path: Path) -> None:
+    (tmp_path / ".pages.partial-1234abcd" / "pictures").mkdir(parents=True)
+    with atomic_folder(tmp_path / "pages") as folder:
+        (folder / "1.txt").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
+
+
+def test_what_another_run_is_removing_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, locked = fcntl.flock, []
+
+    def taken_once(descriptor: int, operation: int) -> None:
+        if len(locked) in (0, 2):  # the first try of the file, and of the folder
+            locked.append(descriptor)
+            raise BlockingIOError
+        locked.append(descriptor)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("manifests.partials.fcntl.flock", taken_once)
+    with atomic(tmp_path / "a.txt") as partial, atomic_folder(tmp_path / "pages") as folder:
+        assert len(locked) == 4
+        assert [len(list(tmp_path.glob(f".{name}.partial-*"))) for name in ("a.txt", "pages")] == [2, 2]
+        partial.write_text("a")
+        (folder / "1.txt").write_text("1")
+    assert (tmp_path / "a.txt").read_text() == "a"
 
 
 def test_a_folder_takes_the_place_of_another_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from manifests import output
 from manifests.partials import is_temporary
 
 _KILLED, _FAILED = 137, 1
-_CREATE, _RENAME = output._new_partial, output._rename
+_CREATE, _RENAME = output.new_partial, output._rename
 
 
 def killed_at(step: int, action: Callable[[], object]) -> bool:
@@ -38,7 +38,7 @@ def killed_at(step: int, action: Callable[[], object]) -> bool:
 
 
 def _end_at(step: int) -> None:
-    output._new_partial, output._rename = steps_of_writing(step, lambda: os._exit(_KILLED))
+    output.new_partial, output._rename = steps_of_writing(step, lambda: os._exit(_KILLED))
 
 
 class Stopped(BaseException):
@@ -52,12 +52,12 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         raise Stopped
 
     create, rename = steps_of_writing(step, stop)
-    monkeypatch.setattr(output, "_new_partial", create)
+    monkeypatch.setattr(output, "new_partial", create)
     monkeypatch.setattr(output, "_rename", rename)
 
 
 def steps_of_writing(step: int, end: Callable[[], NoReturn]) -> tuple[Callable[..., Any], Callable[..., None]]:
-    """Replacements of `_new_partial` and `_rename` of `manifests.output` that call `end` at a step of writing.
+    """Replacements of `new_partial` and `_rename` of `manifests.output` that call `end` at a step of writing.
 
     They may be called in several threads: each step has a number of its own (`next` of a `count` is atomic).
     """

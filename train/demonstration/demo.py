@@ -9,7 +9,7 @@ import simplejpeg
 
 from curate.evaluate.demo_views import packaged_photo
 from curate.listener import SILENT, Listener
-from manifests.output import atomic
+from manifests.output import OutputLock, atomic
 from train.demonstration.generator import LICENCE, demonstration_checkpoint, demonstration_people
 from train.marks.verify import Verdict, verify
 from train.swap.plan import SwapRequest, plan
@@ -63,8 +63,13 @@ def run_demo(out: Path, people: Sequence[str] = (), device: str = "cpu", listene
         CheckpointError: no such person, or the generator is missing.
         ModelError: a photo of the dependencies is missing.
         OutputError: `out` cannot be written, or holds other files of these names.
+        BusyError: another demo is using `out`.
     """
-    people = tuple(people) or demonstration_people()
+    with OutputLock(out):
+        return _demo(out, tuple(people) or demonstration_people(), device, listener)
+
+
+def _demo(out: Path, people: Sequence[str], device: str, listener: Listener) -> Demo:
     targets = [_write_photo(out / "photos", name) for name in PHOTOS]
     swaps: dict[Path, list[DemoSwap]] = {target: [] for target in targets}
     for person in people:
@@ -82,7 +87,7 @@ def run_demo(out: Path, people: Sequence[str] = (), device: str = "cpu", listene
         for target in targets:
             path = folder / target.name
             swaps[target].append(DemoSwap(person, path, verify(path)))
-    return Demo(_write_page(out, swaps), swaps, people)
+    return Demo(_write_page(out, swaps), swaps, tuple(people))
 
 
 def _write_photo(folder: Path, name: str) -> Path:

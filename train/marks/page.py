@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from manifests.output import atomic
+from manifests.partials import remove_partials_of
 from train.marks.verify import HEADLINES, Verdict
 
 _STYLE = """
@@ -29,6 +30,7 @@ def write_page(path: Path, verdicts: Sequence[Verdict]) -> None:
         f"<h1>Marks of {len(verdicts):,} files</h1>\n<p>{summary}. Marks are labels: a file without marks may be "
         f"AI-made all the same.</p>\n<table>\n<tr>{head}</tr>\n{rows}\n</table></html>\n"
     )
+    remove_partials_of(path)
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="replace")
 

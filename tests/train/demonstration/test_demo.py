@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from manifests.errors import BusyError
+from manifests.output import OutputLock
 from train.application import app
 from train.demonstration.demo import PHOTOS, run_demo
 from train.demonstration.generator import demonstration_checkpoint, demonstration_people
@@ -36,6 +38,11 @@ def test_the_demo_swaps_marks_and_verifies_photos_of_the_dependencies(tmp_path: 
         assert swaps[0].path.read_bytes() != target.read_bytes()
         assert f'src="{swaps[0].path.relative_to(tmp_path).as_posix()}"' in page
     assert "watermark" in page
+
+
+def test_two_demos_do_not_write_one_folder(tmp_path: Path) -> None:
+    with OutputLock(tmp_path), pytest.raises(BusyError, match="is in use by another run"):
+        run_demo(tmp_path)
 
 
 def test_a_swap_without_a_checkpoint_names_the_people_of_the_demonstration() -> None:

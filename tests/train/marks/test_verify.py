@@ -133,7 +133,9 @@ def test_the_page_lists_every_file(photo: Pixels, tmp_path: Path) -> None:
     (folder / "a<b.png").write_bytes(encoded(Marker(Marking(MARK_ID)).frames(photo[None])[0], "PNG"))
     (folder / "plain.jpg").write_bytes(encoded(photo, "JPEG"))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    (tmp_path / ".marks.html.partial-1234abcd").touch()  # of a run that was killed
     assert run(folder, "--page", page, "--workers", 2).exit_code == 3
+    assert not list(tmp_path.glob(".*"))
     text = page.read_text()
     assert "1 marked, 1 unmarked, 1 unreadable" in text
     assert "a&lt;b.png" in text

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from manifests.output import atomic_folder
-from manifests.partials import remove_partials_of
 from train.errors import MarkError
 
 _CHAIN, _KEY, _ROOT = "certificate.pem", "key.pem", "authority.pem"
@@ -126,7 +125,6 @@ def create(folder: Path) -> None:
         .sign(authority, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    remove_partials_of(folder)
     try:
         with atomic_folder(folder, replace=False) as unfinished:
             unfinished.chmod(0o700)
