@@ -70,17 +70,21 @@ def run_loop(
         samples: the pairs of the sample grids, with source photos.
         facts: recorded in checkpoints.
         listener: receives each log line as a note.
-        interruptible: of a training in one process, which then stops with a checkpoint of its last step.
+        interruptible: of this process. Where it stops, all processes stop after the same step, with a checkpoint of it.
     """
-    if training.processes.first:
+    with interruptible() as interrupted:
+
+        def stop() -> bool:
+            return bool(training.processes.maximum(interrupted()))
+
+        if not training.processes.first:
+            _train(training, loader, stop)
+            return
         listener.start("training", training.recipe.images, "images", training.images)
         try:
-            with interruptible() as interrupted:
-                _train_and_record(training, loader, samples, facts, listener, interrupted)
+            _train_and_record(training, loader, samples, facts, listener, stop)
         finally:
             listener.finish()
-    else:
-        _train(training, loader)
 
 
 def _train_and_record(
@@ -132,12 +136,13 @@ def _train_and_record(
         journal.close()
 
 
-def _train(training: Training, loader: PairLoader) -> None:
+def _train(training: Training, loader: PairLoader, interrupted: Callable[[], bool]) -> None:
     """The same steps without any output, for the processes after the first."""
-    steps = 0
-    while not training.finished:
+    steps, stop = 0, False
+    while not (training.finished or stop):
         training.step(loader)
         steps += 1
+        stop = interrupted()
         if steps % training.recipe.log_steps == 0 or training.finished:
             training.losses.means()
 

@@ -24,11 +24,15 @@ _TIMEOUT = timedelta(hours=6)
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's number, 0 to `count` - 1, and its device."""
+    """This process's number, 0 to `count` - 1, and its device.
+
+    control: the group of all processes that exchanges numbers between CPUs; None: the default group does.
+    """
 
     number: int
     count: int
     device: torch.device
+    control: dist.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -48,6 +52,14 @@ class Processes:
         yield
         if self.first:
             self.wait()
+
+    def maximum(self, number: int) -> int:
+        """The largest `number` of all processes, each of which calls this. No GPU is waited for."""
+        if self.count == 1:
+            return number
+        numbers = torch.tensor([number])
+        dist.all_reduce(numbers, dist.ReduceOp.MAX, self.control)
+        return int(numbers)
 
     @torch.no_grad()
     def mean_(self, tensors: Sequence[Tensor]) -> None:
@@ -75,7 +87,12 @@ def join_processes(device: str) -> Iterator[Processes]:
         local = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if local.type == "cuda" else "gloo", timeout=_TIMEOUT)
-    yield Processes(dist.get_rank(), dist.get_world_size(), local)
+    control: dist.ProcessGroup | None = None
+    if local.type == "cuda":
+        group = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+        assert isinstance(group, dist.ProcessGroup)
+        control = group
+    yield Processes(dist.get_rank(), dist.get_world_size(), local, control)
     dist.destroy_process_group()
 
 

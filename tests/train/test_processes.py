@@ -22,8 +22,11 @@ from train.processes import divide_batch
 CHANGES = "images = 24\ngradient_penalty = 1e-3\ncheckpoint_images = 1000"
 
 
-def train(launch: list[str], recipe: Path, cleaned: Cleaned, out: Path, *arguments: object) -> str:
-    """Train in processes of their own, with one thread each: other tests change the threads of this one."""
+def train(launch: list[str], recipe: Path, cleaned: Cleaned, out: Path, *arguments: object, code: int = 0) -> str:
+    """Train in processes of their own, with one thread each: other tests change the threads of this one.
+
+    code: the expected exit code.
+    """
     options = ["--data", cleaned.out, "--recipe", recipe, "--out", out, "--device", "cpu", *arguments]
     done = subprocess.run(
         [sys.executable, "-m", *launch, "fit", *map(str, options)],
@@ -33,12 +36,13 @@ def train(launch: list[str], recipe: Path, cleaned: Cleaned, out: Path, *argumen
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
 ALONE = ["train.cli"]
 TOGETHER = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train.cli"]
+INTERRUPTED = [*TOGETHER[:-1], "tests.samples.interrupted_fit"]
 
 
 def losses(out: Path) -> list[dict[str, float]]:
@@ -51,9 +55,9 @@ def losses(out: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one_and_continue(cleaned: Cleaned, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, CHANGES)
     train(ALONE, recipe, cleaned, tmp_path / "one", "--accumulate", 2)
-    output = train(TOGETHER, recipe, cleaned, tmp_path / "two", "--images", 16)
-    assert output.count("images/s") == 4  # one of them reports
-    assert "continuing after 16 images" in train(TOGETHER, recipe, cleaned, tmp_path / "two")
+    output = train(INTERRUPTED, recipe, cleaned, tmp_path / "two", code=1)  # Ctrl-C in the second one, after 8 images
+    assert output.count("images/s") == 2  # one of them reports
+    assert "continuing after 8 images" in train(TOGETHER, recipe, cleaned, tmp_path / "two")
     by_two, by_one = losses(tmp_path / "two"), losses(tmp_path / "one")
     assert len(by_two) == 6
     for line, expected in zip(by_two, by_one, strict=True):

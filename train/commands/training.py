@@ -107,7 +107,8 @@ def fit(
 
     Writes OUT/log.jsonl, TensorBoard events (if tensorboard is installed), OUT/samples and OUT/checkpoints.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m train.cli fit ...; each takes its share of the batch.
+    Several GPUs: torchrun --nproc-per-node 4 -m train.cli fit ...; each takes its share of the batch. After Ctrl-C,
+    torchrun waits 30 seconds for the step and its checkpoint (torchrun --shutdown-timeout).
 
     Example: simswap fit --data curated/vggface2 --recipe seg-mask
     """
@@ -134,7 +135,6 @@ def fit(
     from curate.faces.models import check_device
     from train.fit import FitRequest, describe, plan, run
     from train.interrupt import DeferredInterrupt, deferred_interrupt
-    from train.loop import never_interrupted
     from train.processes import divide_batch, join_processes
 
     folder = out or Path("runs") / Path(recipe).stem
@@ -169,10 +169,10 @@ def fit(
                 interrupts.append(interrupted)
                 yield interrupted
 
-        # Several processes, each with its own signal, cannot stop after the same step.
-        alone = processes.count == 1
-        checkpoint = run(planned, listener, processes, interruptible if alone else never_interrupted)
+        checkpoint = run(planned, listener, processes, interruptible)
         listener.note(f"checkpoint: {checkpoint}")
-        if interrupts and (number := interrupts[0].number) is not None:
-            raise Interrupted(number)
-        listener.note(f"samples:    {folder / 'samples'}")
+        signal = processes.maximum(interrupts[0].number or 0)
+        if not signal:
+            listener.note(f"samples:    {folder / 'samples'}")
+    if signal:  # after the processes have left their group
+        raise Interrupted(signal)
