@@ -29,12 +29,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from curate.audit.draw import Draw, Drawn
+from curate.audit.judgements import Judgements
 from curate.decide.footer import applied_policy, stored_findings
 from curate.decide.policy import load_policy
 from curate.decide.rules import Policy
 from curate.export.request import ExportRecord
 from curate.measure.sharpness import load_calibration
 from curate.overrides import read_overrides
+from curate.review.document import Edit
+from curate.review.log import DecisionLog
 from manifests.errors import DatasetError, OutputError, SwapsetError
 from manifests.layout import (
     CHECKS,
@@ -49,8 +53,10 @@ from manifests.layout import (
 )
 from manifests.reader import Dataset
 from manifests.records import read_record
+from manifests.selection import read_selection
 from manifests.table_file import TableFile
 from train import checkpoint
+from train.ablate.timing import Timing, TimingRecord
 from train.config import Recipe, load_recipe
 from train.journal import read_log
 from train.run_folder import RecordedRun, recorded_run
@@ -178,6 +184,7 @@ def documents(folder: Path) -> dict[str, tuple[bytes, Reader]]:
     swap = run_record.RecordedSwap("c", ("s",), None, None, None, "d", "face", "visible", "bottom", "0123abcd")
     log = [{"images": n, "images_per_second": 3.5, "memory_bytes": 0, "loss": 0.25} for n in (16, 32, 48)]
     finding = {"check": "splits", "observation": "3 of 4", "cause": "folders", "command": "curate clean"}
+    timings = TimingRecord(["cpu", 128, ["{}"]], {"{}": Timing(3.0, 2.0)})
     state = {**facts.to_json(), "optimisers": {"g": [{"lr": 1e-3}]}, "loader": {"position": 3, "seed": 0}}
     return {
         "dataset.json": (_json(asdict(info)), lambda path: read_info(path.parent)),
@@ -189,6 +196,11 @@ def documents(folder: Path) -> dict[str, tuple[bytes, Reader]]:
         "swap.json": (_json(asdict(swap)), lambda path: run_record.read(path.parent)),
         ".export.json": (_json(asdict(ExportRecord("hf", True, "m" * 64))), _reader(ExportRecord)),
         "log.jsonl": (b"".join(json.dumps(row).encode() + b"\n" for row in log), read_log),
+        "selection.csv": (b"image_id,identity,rank\na/1.jpg,a,1\nb/2.jpg,b,1\n", read_selection),
+        "selection.txt": (b"a/1.jpg\nb/2.jpg\n", read_selection),
+        "timings.json": (_json(asdict(timings)), _reader(TimingRecord)),
+        "reviewed/review/decisions.jsonl": (_decisions(folder / "decided"), _read_decisions),
+        "audit.jsonl": (_judgements(folder / "judged.jsonl"), _read_judgements),
         "footer-policy.json": (_json(asdict(Policy())), lambda path: applied_policy({POLICY: _text(path)})),
         "footer-checks.json": (_json([finding]), lambda path: stored_findings({CHECKS: _text(path)})),
         "checkpoint.json": (_json(state), lambda path: _read_checkpoint(path, folder / "c.safetensors")),
@@ -197,6 +209,40 @@ def documents(folder: Path) -> dict[str, tuple[bytes, Reader]]:
 
 def _reader(record: type) -> Reader:
     return lambda path: read_record(path, record, OutputError, "remove it")
+
+
+def _decisions(dataset: Path) -> bytes:
+    """Write the log of a review: two decisions, one of them undone."""
+    dataset.mkdir()
+    log = DecisionLog(dataset)
+    edits = [Edit(added=(f"{name}.jpg,drop,,,",)) for name in ("a/1", "b/2")]
+    entries = [log.add("drop", edit, "tab", 1) for edit in edits]
+    log.take_back(entries[1], log.document.inverse(edits[1]))
+    log.close()
+    return log.path.read_bytes()
+
+
+def _read_decisions(path: Path) -> None:
+    dataset = path.parent.parent
+    (dataset / "overrides.csv").unlink(missing_ok=True)
+    DecisionLog(dataset).close()
+
+
+_DRAW = Draw(0, "b" * 16, (Drawn("a/1.jpg", "kept", 0), Drawn("b/2.jpg", "kept", 0)), {"kept": [2]})
+
+
+def _judgements(path: Path) -> bytes:
+    """Write the file of an audit: two judgements, one of them taken back."""
+    judgements = Judgements(path, _DRAW)
+    judgements.judge("first", 0, "right")
+    judgements.judge("first", 1, "blurred")
+    judgements.undo("first")
+    judgements.close()
+    return path.read_bytes()
+
+
+def _read_judgements(path: Path) -> None:
+    Judgements(path, _DRAW).close()
 
 
 def _read_checkpoint(header: Path, path: Path) -> None:

@@ -2,7 +2,7 @@
 
     python -m bench.kills [--kills 100] [--chain 4] [--seed 0] [--seconds 600] [--commands clean,fit] [--scenes kills]
 
-Protocol. Each command (bench/writing_commands.py) first runs undisturbed; what it leaves is expected. Then:
+Protocol. Each command (bench/writing/commands.py) first runs undisturbed; what it leaves is expected. Then:
 
 - kills: it is started and killed at a random share of its CPU time, by SIGKILL or SIGINT in turn. Whatever has a final
   name must be what is expected there. After `--chain` kills in one folder it runs to its end: exit code, all files and
@@ -31,18 +31,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.writing_commands import COMMANDS, Contents, Tally, WritingCommand, prepare, recorded_results
+from bench.writing.command import Contents, Tally, WritingCommand, recorded_results
+from bench.writing.commands import COMMANDS
+from bench.writing.inputs import prepare
+from bench.writing.warm import import_modules_of, share_networks, shorten
 from manifests.partials import is_temporary
 
-PRELOADED = (
-    "curate.application", "curate.cleaning", "curate.convert", "curate.export.export", "curate.merge",
-    "curate.relate.relate", "curate.decide.decide", "curate.report.report", "curate.faces.models",
-    "curate.measure.worker", "train.application", "train.fit", "train.swap.run", "train.marks.verify",
-    "curate.export", "train.judge.evaluate", "train.ablate.ablate", "train.perception.segmenter",
-    "curate.evaluate.evaluate",
-)  # fmt: skip
 SIZES = 10
 _FULL = ("the disk is full", "No space left on device")
+_BUSY = ("is in use by another run", "is open already in a `curate review` or `curate audit`")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -85,14 +82,19 @@ class Scene:
         code = os.waitstatus_to_exitcode(status)
         return Undisturbed(code, contents, recorded_results(self.out), cpu, _size(self.out) - before)
 
+    def result_exists(self, expected: Undisturbed) -> bool:
+        """Whether all of the result is there: a command that replaces none would then be refused."""
+        return self.command.contents(self.out) == expected.contents
+
     def fault(self, text: str) -> None:
         self.tally.wrong.append(text)
         print(f"{self.command.name}: {text}\n{self.log.read_text()[-1500:]}", file=sys.stderr, flush=True)
 
     def check_names(self, expected: Undisturbed, when: str) -> None:
         """Whether every file with a final name is what is expected there."""
-        contents = {k: held for k, held in self.command.contents(self.out).items() if k not in self.command.replaced}
-        wrong = [name for name, held in contents.items() if expected.contents.get(name) != held]
+        contents, replaced = self.command.contents(self.out), self.command.replaced or ("\0",)
+        final = {name: held for name, held in contents.items() if not name.startswith(replaced)}
+        wrong = [name for name, held in final.items() if expected.contents.get(name) != held]
         if wrong:
             self.fault(f"{when}: wrong under a final name: {', '.join(wrong)}")
 
@@ -119,8 +121,9 @@ class Scene:
 def kills(scene: Scene, count: int, chain: int, until: float) -> None:
     """Kill at random moments."""
     expected = scene.undisturbed()
+    ended = False
     for number in range(count):
-        if number % chain == 0:
+        if number % chain == 0 or ended:
             scene.fresh()
         share = scene.rng.uniform(0.0, 1.05)
         kind = (signal.SIGKILL, signal.SIGINT)[number % 2]
@@ -135,7 +138,8 @@ def kills(scene: Scene, count: int, chain: int, until: float) -> None:
                 scene.fault(f"{when}: not 130")
         scene.check_names(expected, when)
         last = number == count - 1 or time.monotonic() > until
-        if number % chain == chain - 1 or last:
+        ended = bool(scene.command.once) and scene.result_exists(expected)
+        if (number % chain == chain - 1 or last) and not ended:
             scene.check_complete(expected, when)
         if last:
             return
@@ -166,7 +170,8 @@ def disk(scene: Scene, until: float) -> None:
             scene.check_log(when)
             scene.check_names(expected, when)
             _mount(mount, "remount,size=1g")
-            scene.check_complete(expected, when)
+            if not (scene.command.once and scene.result_exists(expected)):
+                scene.check_complete(expected, when)
             if time.monotonic() > until:
                 return
     finally:
@@ -221,11 +226,15 @@ def processes(scene: Scene, count: int, until: float) -> None:
         scene.tally.trials += 1
         when = f"two processes {number}, exit codes {codes}"
         text = scene.log.read_text() + second.read_text()
-        if codes not in ([expected.code, 5], [expected.code, expected.code]) or "Traceback" in text:
+        allowed = {5, expected.code, scene.command.once}
+        if expected.code not in codes or not set(codes) <= allowed or "Traceback" in text:
             scene.fault(when)
-        if 5 in codes and "is in use by another run" not in text:
+        if 5 in codes and not any(busy in text for busy in _BUSY):
             scene.fault(f"{when}: no clear message")
-        scene.check_complete(expected, when)
+        if scene.command.once:
+            scene.check_names(expected, when)
+        else:
+            scene.check_complete(expected, when)
         if time.monotonic() > until:
             return
 
@@ -285,8 +294,8 @@ def main() -> None:
         folder = (options.folder or Path(scratch)).resolve()
         os.environ["SWAPSET_HOME"] = str(folder / "home")
         inputs = prepare(folder)
-        for module in PRELOADED:
-            __import__(module)
+        share_networks()
+        shorten()
         scenes: dict[str, Callable[[Scene, float], None]] = {
             "kills": lambda scene, until: kills(scene, options.kills, options.chain, until),
             "disk": disk,
@@ -297,6 +306,8 @@ def main() -> None:
         print(f"| command | {' | '.join(f'{name}: trials, wrong' for name in chosen)} |")
         print(f"|---|{'---|' * len(chosen)}", flush=True)
         for name in options.commands.split(","):
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                import_modules_of(COMMANDS[name], inputs, Path(place))
             cells = []
             for title in chosen:
                 with tempfile.TemporaryDirectory(dir=folder) as place:
