@@ -32,9 +32,11 @@ def contact_sheet(photos: Sorted, out: Path) -> None:
         x, y = index % COLUMNS * TILE, index // COLUMNS * (TILE + CAPTION)
         sheet.paste(_tile(photos, row), (x, y))
         draw.text((x + 3, y + TILE + 2), _printable(_text(row["value"])), fill=_INK, font=font)
+    data = io.BytesIO()  # a JPEG that Pillow writes into a file is cut without an error on a full disk
+    sheet.save(data, "PNG" if out.suffix.lower() == ".png" else "JPEG", quality=_JPEG_QUALITY)
     remove_partials_of(out)
     with atomic(out) as partial:
-        sheet.save(partial, "PNG" if out.suffix.lower() == ".png" else "JPEG", quality=_JPEG_QUALITY)
+        partial.write_bytes(data.getvalue())
 
 
 def page(photos: Sorted, out: Path) -> None:

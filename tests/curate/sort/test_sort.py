@@ -1,5 +1,6 @@
 """`curate sort`: photos in the order of a column or of a similarity, as a sheet, a page or links."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,19 @@ def test_photos_are_sorted_by_a_column_with_nulls_last(root: Path, tmp_path: Pat
     assert ids(root, out, by="verdict") == ["a/2.jpg", "b/2.jpg", "a/1.jpg", "b/1.jpg"]
     assert ids(root, out, by="sharpness", identity="a", verdict="keep") == ["a/1.jpg"]
     assert ids(root, out, by="sharpness", limit=2) == ["a/2.jpg", "a/1.jpg"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_contact_sheet_that_has_no_space_is_refused(root: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"sheet.{suffix}"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            ids(root, out, by="sharpness")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.glob("*sheet*"))
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
