@@ -59,6 +59,7 @@ BENCHMARKS = {
 }
 
 BY_HAND = {
+    "bench.noise_marks": "needs a checkpoint of recipe diffusion and the dataset of its training",
     "bench.ablation": "trains for hours",
     "bench.blur_labels": "needs a measured dataset, and a person who labels it",
     "bench.checksums": "needs a decided dataset",

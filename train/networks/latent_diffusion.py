@@ -23,7 +23,8 @@ For a photo x of a person with latent i:
 - Classifier-free guidance (Ho and Salimans 2021): a tenth of the identities are replaced by a learned null identity.
   `guidance` 1 does not use it and costs half.
 - Sampling is DDIM with eta = 0 (Song et al. 2021), a pure function of the initial noise. `forward` uses one fixed noise
-  for all images, so that a swap does not depend on its batch and a video does not flicker.
+  for all images, so that a swap does not depend on its batch and a video does not flicker. `invert` estimates the noise
+  of a swap, and `regenerate` shows what others would have made: two ways to read a mark in it (`bench.noise_marks`).
 """
 
 from collections.abc import Iterator
@@ -211,21 +212,32 @@ class LatentDiffusion(FaceGenerator):
         self, target: Tensor, latent: Tensor, noise: Tensor, steps: int | None = None, guidance: float | None = None
     ) -> Tensor:
         """The code (N, c, S/8, S/8) of the swapped face."""
-        steps = self.steps if steps is None else steps
         guidance = self.guidance if guidance is None else guidance
         condition = self._code(self._coarsened(target), fixed=True)
-        code = noise.to(condition).expand_as(condition)
-        times = [round((TIMES - 1) * (1 - index / max(1, steps - 1))) for index in range(steps)]
-        for index, time in enumerate(times):
-            predicted = self._predict(code, condition, time, latent, guidance)
-            clean = _clean(code, predicted, self.alpha_bar[time])
-            if index == steps - 1:
-                return clean
-            # z_s = sqrt(alpha-bar_s) z_0 + sqrt(1 - alpha-bar_s) eps, with eps recomputed from the clamped z_0
-            now, following = self.alpha_bar[time], self.alpha_bar[times[index + 1]]
-            remaining = (code - now.sqrt() * clean) / (1 - now).sqrt()
-            code = following.sqrt() * clean + (1 - following).sqrt() * remaining
-        raise ValueError(f"steps must be at least 1, got {steps}")
+        return self._chain(noise.to(condition).expand_as(condition), condition, latent, self._times(steps), guidance)
+
+    def regenerate(self, image: Tensor, noises: Tensor) -> Tensor:
+        """The images (K, 3, S, S) that `sample` makes from K noises (K, c, h, w), for a swap (1, 3, S, S).
+
+        Its target and source are unknown: the swap is its own condition, and has the null identity.
+        """
+        condition = self._code(self._coarsened(image), fixed=True).expand(len(noises), -1, -1, -1)
+        null = condition.new_zeros(len(noises), self.latent_dim)
+        return self.decode(self._chain(noises, condition, null, self._times(None), 0))
+
+    def invert(self, image: Tensor, steps: int | None = None) -> Tensor:
+        """Estimate the initial noise (N, c, S/8, S/8) of swaps (N, 3, S, S) in the generator's io space.
+
+        The chain of `sample` backwards (Song et al. 2021, section 4.3), each step with the velocity at its start, and
+        condition and identity as in `regenerate`.
+        """
+        condition = self._code(self._coarsened(image), fixed=True)
+        code = self._code(image, fixed=True)
+        null = code.new_zeros(len(code), self.latent_dim)
+        for time, following in pairwise(self._times(steps)[::-1]):
+            velocity = self._velocity(code, condition, time, null, 0)
+            code = self._moved(code, velocity, time, following)
+        return code
 
     def forward(self, target: Tensor, latent: Tensor) -> Tensor:
         """`sample` from the fixed noise."""
@@ -235,15 +247,40 @@ class LatentDiffusion(FaceGenerator):
             target, latent, torch.randn(1, self.code_channels, height, width, generator=fixed, device="cpu")
         )
 
-    def _predict(self, code: Tensor, condition: Tensor, time: int, latent: Tensor, guidance: float) -> Tensor:
+    def _chain(self, code: Tensor, condition: Tensor, latent: Tensor, times: list[int], guidance: float) -> Tensor:
+        """DDIM from the noise `code`."""
+        for time, following in pairwise(times):
+            velocity = self._velocity(code, condition, time, latent, guidance)
+            code = self._moved(code, velocity, time, following)
+        return _clean(code, self._velocity(code, condition, times[-1], latent, guidance), self.alpha_bar[times[-1]])
+
+    def _times(self, steps: int | None) -> list[int]:
+        """The times of a chain of so many steps, from the noisy end."""
+        steps = self.steps if steps is None else steps
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        return [round((TIMES - 1) * (1 - index / max(1, steps - 1))) for index in range(steps)]
+
+    def _velocity(self, code: Tensor, condition: Tensor, time: int, latent: Tensor, guidance: float) -> Tensor:
         """The velocity of `code`: v(null) + w (v(latent) - v(null)) with guidance w."""
         times = torch.full((len(code),), time, device=code.device)
         known = torch.ones(len(code), dtype=torch.bool, device=code.device)
+        if guidance == 0:
+            unconditional: Tensor = self.denoiser(code, condition, times, latent, ~known)
+            return unconditional
         predicted: Tensor = self.denoiser(code, condition, times, latent, known)
         if guidance == 1:
             return predicted
-        unconditional: Tensor = self.denoiser(code, condition, times, latent, ~known)
+        unconditional = self.denoiser(code, condition, times, latent, ~known)
         return torch.lerp(unconditional, predicted, guidance)
+
+    def _moved(self, code: Tensor, velocity: Tensor, time: int, following: int) -> Tensor:
+        """One step of DDIM from `time` to `following`, towards the image or towards the noise."""
+        # z_s = sqrt(alpha-bar_s) z_0 + sqrt(1 - alpha-bar_s) eps, with eps recomputed from the clamped z_0
+        now, then = self.alpha_bar[time], self.alpha_bar[following]
+        clean = _clean(code, velocity, now)
+        remaining = (code - now.sqrt() * clean) / (1 - now).sqrt()
+        return then.sqrt() * clean + (1 - then).sqrt() * remaining
 
     def _coarsened(self, condition: Tensor) -> Tensor:
         """The condition averaged over blocks of `condition_shrink` px, at its own size."""

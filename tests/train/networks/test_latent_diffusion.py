@@ -231,3 +231,28 @@ def test_it_learns() -> None:
     start, end = (torch.tensor(part).mean(0) for part in (history[:15], history[-15:]))
     assert end[0] < 0.8 * start[0]
     assert end[1] < 0.6 * start[1]
+
+
+def test_inversion_returns_to_the_initial_noise() -> None:
+    """With the same condition and identity, and many steps: what remains is the error of the Euler steps."""
+    model = settled()
+    with torch.no_grad():
+        model.denoiser.leave.weight.mul_(0.05)
+        model.denoiser.enter.weight[:, 2:] = 0  # of the condition's channels
+        noise = torch.randn(2, 2, 4, 4, generator=seeded())
+        code = model.sample_code(*faces(), noise, steps=50, guidance=0)
+        assert F.cosine_similarity(code.flatten(), noise.flatten(), 0) < 0.99
+        model._code = lambda image, fixed=False: image  # type: ignore[method-assign]
+        assert F.cosine_similarity(model.invert(code, steps=50).flatten(), noise.flatten(), 0) > 0.999
+
+
+def test_regenerated_images_have_the_swap_as_condition_and_no_identity() -> None:
+    model = settled()
+    image, latent = faces(1)
+    noises = torch.randn(3, 2, 4, 4, generator=seeded())
+    with torch.no_grad():
+        images = model.regenerate(image, noises)
+        expected = [model.sample(image, latent, noise[None], guidance=0) for noise in noises]
+        torch.testing.assert_close(images, torch.cat(expected), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        model.invert(image, steps=0)

@@ -5,18 +5,16 @@ long side; a frequency (u, v) is in cycles per tile. 4,096 frequencies of a ring
 and imaginary part), shuffled and signed by the key, so that crops, blur and compression affect the four words alike.
 Further frequencies of the ring carry the pilot, by which `registration` finds the tile in a picture that was cropped,
 turned, scaled, stretched, or put into another.
-
-The random numbers are hashes computed here, because the key must be the same in every version of every library.
 """
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
+from train.marks.keyed import permutation, random_bits, signs
 from train.marks.watermark.code import CHIPS, WORDS, encode
 
 Floats = npt.NDArray[np.float32]
@@ -98,7 +96,7 @@ def carriers() -> Carriers:
     # The pilot: random frequencies of its ring, at least PILOT_SPACING apart.
     ring = np.flatnonzero(free & (square >= PILOT_RING[0] ** 2) & (square <= PILOT_RING[1] ** 2))
     pilot: list[int] = []
-    for candidate in ring[_permutation("pilot", len(ring))]:
+    for candidate in ring[permutation(KEY, "pilot", len(ring))]:
         distances = (u[pilot] - u[candidate]) ** 2 + (v[pilot] - v[candidate]) ** 2
         if not (distances < PILOT_SPACING**2).any():
             pilot.append(int(candidate))
@@ -111,21 +109,10 @@ def carriers() -> Carriers:
     amplitudes = np.sqrt(square[index]) ** -TILT
     return Carriers(
         index=index,
-        order=_permutation("order", WORDS * CHIPS),
-        signs=(1.0 - 2.0 * (_random_bits("signs", WORDS * CHIPS) & 1)).astype(np.float32),
+        order=permutation(KEY, "order", WORDS * CHIPS),
+        signs=signs(KEY, "signs", WORDS * CHIPS),
         amplitudes=(amplitudes / np.sqrt(np.square(amplitudes).mean())).astype(np.float32),
         pilot=np.stack([u[pilot], v[pilot]], 1),
         pilot_index=np.array(pilot),
-        phases=_random_bits("phases", PILOTS) / 2**32 * 2 * math.pi,
+        phases=random_bits(KEY, "phases", PILOTS) / 2**32 * 2 * math.pi,
     )
-
-
-def _random_bits(purpose: str, count: int) -> Integers:
-    """`count` unsigned 32-bit integers, derived from the key by hashing a counter."""
-    blocks = (blake2b(f"{purpose} {k}".encode(), key=KEY).digest() for k in range(-(-count // 16)))
-    return np.frombuffer(b"".join(blocks), "<u4")[:count].astype(np.int64)
-
-
-def _permutation(purpose: str, count: int) -> Integers:
-    """A permutation of 0..count-1, derived from the key."""
-    return np.argsort(_random_bits(purpose, count), kind="stable")
