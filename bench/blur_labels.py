@@ -7,7 +7,9 @@ Protocol: a sheet shows 7 x 6 faces, each the part of the stored crop that sharp
 without any score, in an order shuffled over the collection. Each face gets one letter: `s` sharp for its size, `a` soft
 but usable (a matter of taste), `b` visibly out of focus, motion-blurred or smeared, `x` not to be judged (no face, a
 drawing). Half of the faces of a sheet are drawn evenly; the others from the quarter with the lowest edge_ratio_min, for
-blur to be represented (column `sample`). People are split into `tuned` and `held-out` by a hash of their names; only
+blur to be represented (column `sample`: even, soft). A second draw (200 px a face, by the score of revision 6) has all
+faces that were dropped, a part of those to review and of those up to .15 above (doubtful), some evenly drawn ones, and
+all of the two smallest collections (rest). People are split into `tuned` and `held-out` by a hash of their names; only
 `tuned` faces take part in fitting the calibration and choosing limits.
 
 Only ids and labels are stored (bench/blur_labels.csv): the pixels stay where they are.
@@ -37,7 +39,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Label:
-    """What a person saw. sample: "even" or "soft", how the face was drawn; label: a value of LABELS."""
+    """What a person saw. sample: how the face was drawn; label: a value of LABELS."""
 
     collection: str
     image_id: str

@@ -64,11 +64,9 @@ class Policy(TypedToml):
     max_sunglasses: float = number(
         1.0, 0, 1, "maximum score of dark glasses; 1 keeps all, from 0.5 the eyes are hidden", "score"
     )
-    min_sharpness: float = number(
-        0.45, 0, 1, "minimum sharpness score; at 0.5, blurred and sharp faces of the calibration are equally likely"
-    )
+    min_sharpness: float = number(0.41, 0, 1, "minimum sharpness score; 0.5 is the boundary of the calibration")
     review_sharpness: float = number(
-        0.61, 0, 1, "sharpness score below which a face that is not blurred is reviewed; at most min_sharpness: none"
+        0.62, 0, 1, "sharpness score below which a face that is not blurred is reviewed; at most min_sharpness: none"
     )
     adapt_sharpness: bool = switch(
         True,

@@ -16,16 +16,17 @@ import numpy.typing as npt
 ANCHOR = 0.85
 """Quantile of the scores that stands for the sharp faces of a group."""
 
-REFERENCE = 2.5
+REFERENCE = 2.1
 """Log odds of the anchor at which the limit is the policy's: that of aligned web photos of 112 px."""
 
-SLOPE = 0.42
+SLOPE = 1.0
 """Shift of the limit over that of the anchor, both in log odds."""
 
-MAX_LOWERED, MAX_RAISED = 0.6, 0.7
-"""Bounds of the shift, log odds: with them the limits are .31 to .62 for a policy's .45. Anchors are 1.2 (thumbnails of
-64 px), 1.6 (enlarged greyscale photos), 2.5, 3.0 (web photos) and 4.1 (portraits). Below the limit most faces are ones
-that a person calls blurred; between it and the limit of review, blurred and merely soft faces mix."""
+MAX_LOWERED, MAX_RAISED = 0.35, 0.65
+"""Bounds of the shift, log odds: with them the limits are .33 to .57 for a policy's .41. Anchors are 1.2 (thumbnails of
+64 px), 1.6 (enlarged greyscale photos), 2.2 (aligned web photos of 112 px), 2.5 (web photos) and 2.7 (portraits). Below
+the limit nearly all faces are ones that a person calls blurred; between it and the limit of review, blurred and merely
+soft faces mix."""
 
 MIN_FACES = 50
 """Faces from which a group has an anchor; a smaller collection is judged by the policy's limit."""

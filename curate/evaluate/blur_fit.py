@@ -22,7 +22,7 @@ from curate.errors import SourceError
 from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER
 from curate.measure.sharpness import BlurCalibration, limited, octaves
-from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
+from curate.measure.sharpness_statistics import STATISTICS, VERSION, sharpness_statistics
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -162,6 +162,7 @@ def fit_calibration(
     bias -= float(torch.quantile((inputs @ weight + offset + bias)[sharp], RESERVE))
     counts = {"faces": count, "labelled": int((data.origin == Origin.LABELLED).sum()), "seed": seed}
     return BlurCalibration(
+        version=VERSION,
         statistics=STATISTICS,
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),

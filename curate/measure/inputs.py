@@ -16,10 +16,13 @@ from curate.faces import align
 from curate.faces.faces import Faces
 from curate.measure.pose import pose
 from curate.measure.sharpness import BlurCalibration
-from manifests.landmarks import Template
+from manifests.landmarks import TEMPLATES, Template
 
 MEASURED_SIDE = 224
 """Side of the crops that measures are taken on, px: one size, so that numbers compare between templates."""
+
+STANDARD = TEMPLATES["simswap-224"]
+"""Alignment of the crops on which sharpness is measured: with another, faces would be larger, and so softer."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,42 @@ class FaceInputs:
         points = align.transform_points(self.faces.landmarks, self.matrices).astype(np.float32)
         on_device = torch.from_numpy(points).to(self.stored_crops.device)
         return on_device if self._side == MEASURED_SIDE else align.rescale_points(on_device, MEASURED_SIDE / self._side)
+
+    @cached_property
+    def standard_crops(self) -> Tensor:
+        """Crops aligned to STANDARD, uint8 (N, 3, 224, 224) RGB: the stored ones, moved by one matrix for all."""
+        if self._is_standard:
+            return self.stored_crops
+        images = list(self.stored_crops.permute(0, 2, 3, 1).cpu().numpy())
+        matrices = self._to_standard.repeat(len(images), 0)
+        return align.warp(images, np.arange(len(images)), matrices, STANDARD.size, self.stored_crops.device)
+
+    @cached_property
+    def standard_label_maps(self) -> Tensor:
+        """Label maps of `standard_crops`, uint8 (N, 224, 224)."""
+        if self._is_standard:
+            return self.stored_label_maps
+        moved = np.zeros((len(self.stored_label_maps), *STANDARD.size), np.uint8)
+        for label_map, target in zip(self.stored_label_maps.cpu().numpy(), moved, strict=True):
+            cv2.warpAffine(label_map, self._to_standard[0], STANDARD.size[::-1], target, cv2.INTER_NEAREST)
+        return torch.from_numpy(moved).to(self.stored_label_maps.device)
+
+    @cached_property
+    def standard_points(self) -> Tensor:
+        """Landmarks in px of `standard_crops`, float32 (N, 5, 2)."""
+        points = align.transform_points(self.faces.landmarks, self.matrices)
+        if not self._is_standard:
+            points = align.transform_points(points, self._to_standard.repeat(len(points), 0))
+        return torch.from_numpy(points.astype(np.float32)).to(self.stored_crops.device)
+
+    @property
+    def _is_standard(self) -> bool:
+        return self.template.name == STANDARD.name
+
+    @property
+    def _to_standard(self) -> npt.NDArray[np.float64]:
+        """Stored crop -> crop of STANDARD, float64 (1, 2, 3)."""
+        return align.fit(self.template.points[:1], STANDARD)[0]
 
     @cached_property
     def upscale(self) -> Tensor:

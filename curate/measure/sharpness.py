@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from curate.errors import PolicyError
-from curate.measure.sharpness_statistics import STATISTICS, sharpness_statistics
+from curate.measure.sharpness_statistics import STATISTICS, VERSION, sharpness_statistics
 from manifests.records import Limits, read_record
 
 SOFTNESS = 3.0
@@ -41,6 +41,7 @@ class BlurCalibration:
         score    = sigmoid(log odds / SOFTNESS)
 
     Attributes:
+        version: that of the statistics, equal to VERSION.
         statistics: names, equal to STATISTICS; K of them.
         low, high: (K,), the range of each statistic.
         weight: (K,), at least 0.
@@ -49,6 +50,7 @@ class BlurCalibration:
         provenance: origin of the faces, as free text and numbers.
     """
 
+    version: int
     statistics: tuple[str, ...]
     low: tuple[Bound, ...]
     high: tuple[Bound, ...]
@@ -70,6 +72,11 @@ def load_calibration(path: Path | None = None) -> BlurCalibration:
     """
     file = path or Path(str(resources.files("curate") / "weights" / "sharpness.json"))
     calibration = read_record(file, BlurCalibration, PolicyError, "create one with `curate calibrate`")
+    if calibration.version != VERSION:
+        raise PolicyError(
+            f"{file} is for version {calibration.version} of the blur statistics, this is {VERSION}; create a new one "
+            "with `curate calibrate`"
+        )
     lengths = {len(calibration.low), len(calibration.high), len(calibration.weight)}
     if calibration.statistics != STATISTICS or lengths != {len(STATISTICS)}:
         raise PolicyError(

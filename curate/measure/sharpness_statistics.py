@@ -1,12 +1,14 @@
 """Blur statistics of aligned faces: energies of detail, less the noise, inside the face.
 
-All statistics are taken on the luma of the 224 px crop, on which the eyes are about 65 px apart whatever the photo's
-size, as logarithms of ratios of energies, so that light and contrast cancel. Energies are averaged over the face
-without its outline, so that neither a blurred nor a sharp background counts.
+All statistics are taken on the tone of the 224 px crop, on which the eyes are about 65 px apart whatever the photo's
+size, as logarithms of ratios of energies, so that contrast cancels. The tone is the logarithm of the luma: a dark part
+of the face counts as much as a lit one, and highlights that are clipped draw weaker edges. Energies are averaged over
+the face without its outline, so that neither a blurred nor a sharp background counts.
 
 Noise adds energy to every part of the face, edges only to some. The energy of the flattest fifth of the cells is
 therefore taken as noise and subtracted from the mean, band by band and direction by direction, whatever the noise's
-spectrum. What is left of it after that cannot exceed the detail that the edges allow.
+spectrum. It is measured per slope of the tone, because noise of the luma is larger in the tone of dark parts. The
+finest pixels, up to sigma 1 px, are left out: in photos they hold more noise and coding than detail.
 """
 
 import math
@@ -44,15 +46,17 @@ MAX_NOISE = 15.0**2
 MIN_UNCLIPPED = 0.1
 """Share of the face's cells from which the noise is measured on unclipped ones alone; clipping removes noise."""
 
+TONE_OFFSET, TONE_MIDDLE = 6.0, 128.0
+"""Luma added before the logarithm, about the noise and the coding of dark parts, and the luma at which a step of the
+tone is one of the luma."""
+
 DETAIL_FLOOR, COARSE_FLOOR = 1e-4, 0.05
-"""Energies, in squared grey levels, added to the numerator and the denominator of a ratio. Without any detail the ratio
-is that of the strongest blur; rounding to 8 bits leaves 1/12 and less."""
+"""Energies, in squared levels of the tone, added to the numerator and the denominator of a ratio. Without any detail
+the ratio is that of the strongest blur; rounding to 8 bits leaves 1/12 and less at TONE_MIDDLE."""
 
-EDGE_BOUND = (-1.78, 6.0, 0.3)
-"""Intercept, slope, and fall with the share of noise, of the largest `fine_ratio` at an `edge_ratio_min`.
-
-Without noise, 8 of 9 sharp faces lie below; in nothing but noise it is the relation of the two under Gaussian blur, so
-that the edges alone are judged."""
+EDGE_BOUND = (-0.75, 5.0)
+"""Intercept and slope of the largest `fine_ratio` at an `edge_ratio_min`: faces lie below, blurred or not; where all
+detail is noise, the edges decide."""
 
 WHITE_NOISE_SHARE = 1 - 1 / math.pi + 1 / (4 * math.pi)
 """Share of the energy of white noise that remains after its smooth version, sigma 1 px, is subtracted."""
@@ -60,11 +64,14 @@ WHITE_NOISE_SHARE = 1 - 1 / math.pi + 1 / (4 * math.pi)
 STATISTICS = ("fine_ratio", "edge_ratio_min")
 """Statistics that the sharpness score is computed from; each one falls with blur."""
 
+VERSION = 3
+"""Increases when the statistics change: shards are measured again, and calibrations of another version are refused."""
+
 
 def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]:
     """Measure the blur statistics of N faces.
 
-    With S(s) the luma smoothed by a Gaussian of s px, <e> the mean over the face of the energy e less that of noise,
+    With S(s) the tone smoothed by a Gaussian of s px, <e> the mean over the face of the energy e less that of noise,
     and d the derivative along one of four directions:
 
     Args:
@@ -75,12 +82,12 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
     Returns:
         STATISTICS and `noise`, each float32 (N,):
 
-        - `fine_ratio`: log10 <(S(0) - S(1))^2> / <(S(2) - S(4))^2>, at most what the edges allow (EDGE_BOUND).
+        - `fine_ratio`: log10 <(S(1) - S(2))^2> / <(S(2) - S(4))^2>, at most what the edges allow (EDGE_BOUND).
         - `edge_ratio_min`: log10 <(d S(1))^2> / <(d S(2))^2>, the minimum over the directions (motion blur). An edge
           blurred by sigma gives (sigma^2 + 4) / (sigma^2 + 1) to the power 1/2. After Zhuo and Sim, "Defocus map
           estimation from a single image", 2011.
-        - `noise`: standard deviation of white noise with the energy that was subtracted from the finest band, in grey
-          levels.
+        - `noise`: standard deviation of white noise with the energy that the flattest cells of the luma have above
+          sigma 1 px, in grey levels.
 
     Raises:
         ValueError: the crops are not 224 px wide and high.
@@ -89,41 +96,42 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
         raise ValueError(f"sharpness is measured on {SIZE} px crops, got {tuple(crops.shape[2:])}")
     window = slice(TOP, TOP + SIDE), slice(LEFT, LEFT + SIDE)
     gray = luma(crops[:, :, *window])
+    tone = (TONE_MIDDLE + TONE_OFFSET) * torch.log(gray + TONE_OFFSET)
     in_cells = slice(TOP // CELL, (TOP + SIDE) // CELL), slice(LEFT // CELL, (LEFT + SIDE) // CELL)
     region = face_region(labels, points, EROSION)[:, *in_cells].float()
     face = F.avg_pool2d(region[:, None], BLOCK // CELL)[:, 0]  # (N, 20, 20), share of each cell
     weight = face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)
     flat = _noise_cells(face, crops[:, 1, *window])
+    # Energy of the tone per energy of the luma.
+    slope = ((TONE_MIDDLE + TONE_OFFSET) / (_cells(gray) + TONE_OFFSET)) ** 2
 
     def noise_of(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
-        values = energy.masked_fill(~flat, math.nan).flatten(1)
-        return torch.nanquantile(values, NOISE_QUANTILE, dim=1).clamp(max=MAX_NOISE)
+        return torch.nanquantile(energy.masked_fill(~flat, math.nan).flatten(1), NOISE_QUANTILE, dim=1)
 
     def mean(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
         return (energy * weight).sum((1, 2))
 
     def denoised(energy: Tensor) -> Tensor:
-        return (mean(energy) - noise_of(energy)).clamp(min=0)
+        noise = noise_of(energy / slope).clamp(max=MAX_NOISE)
+        return (mean(energy) - noise * mean(slope)).clamp(min=0)
 
     def log_ratio(above: Tensor, below: Tensor) -> Tensor:
         return torch.log10((above + DETAIL_FLOOR) / (below + COARSE_FLOOR))
 
-    smooth1, smooth2 = _gaussian(gray, 1.0), _gaussian(gray, 2.0)
+    smooth1, smooth2 = _gaussian(tone, 1.0), _gaussian(tone, 2.0)
     # A quarter of the pixels represents the coarse band without loss.
     half = F.avg_pool2d(smooth2, 2)
     coarse = denoised(_cells((half - _gaussian(half, math.sqrt(4.0**2 - 2.0**2) / 2)).square_(), BLOCK // 2))
-    fine = _cells((gray - smooth1).square_())
+    fine = denoised(_cells((smooth1 - smooth2).square_()))
     edges = [
         log_ratio(denoised(steep), denoised(wide))
         for steep, wide in zip(_directional(smooth1), _directional(smooth2), strict=True)
     ]
     edge_ratio_min = torch.stack(edges).amin(0)
-    noise = NOISE_GAIN * noise_of(fine)
-    noise_share = (noise / (mean(fine) + DETAIL_FLOOR)).clamp(max=1)
-    intercept, slope, fall = EDGE_BOUND
-    bound = intercept + slope * edge_ratio_min - fall * noise_share
+    intercept, slope_of_bound = EDGE_BOUND
+    noise = NOISE_GAIN * noise_of(_cells((gray - _gaussian(gray, 1.0)).square_()))
     return {
-        "fine_ratio": log_ratio(denoised(fine), coarse).minimum(bound),
+        "fine_ratio": log_ratio(fine, coarse).minimum(intercept + slope_of_bound * edge_ratio_min),
         "edge_ratio_min": edge_ratio_min,
         "noise": (noise / WHITE_NOISE_SHARE).sqrt(),
     }

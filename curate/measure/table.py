@@ -23,6 +23,7 @@ from curate.measure.inputs import FaceInputs, PhotoInputs
 from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import sharpness
 from curate.measure.sharpness_statistics import STATISTICS
+from curate.measure.sharpness_statistics import VERSION as SHARPNESS_VERSION
 from curate.measure.stretch import stretch
 from manifests.schema import BOX, FACE_NUMBERS, LANDMARKS, PHOTO_NUMBERS, Column
 
@@ -92,9 +93,9 @@ MEASURES = (
         "sharpness",
         "face",
         ("sharpness", *STATISTICS, "noise"),
-        ("crops", "label_maps", "crop_points", "upscale", "calibration"),
+        ("standard_crops", "standard_label_maps", "standard_points", "upscale", "calibration"),
         sharpness,
-        version=2,
+        version=SHARPNESS_VERSION,
     ),
     Measure(
         "exposure",

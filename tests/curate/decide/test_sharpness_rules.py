@@ -9,14 +9,14 @@ from tests.samples.photos import decided
 
 
 def test_the_limit_of_review_is_the_policys_where_that_of_blur_is() -> None:
-    assert review_limit(np.array([0.45]), Policy()).tolist() == [pytest.approx(0.61)]
+    assert review_limit(np.array([0.41]), Policy()).tolist() == [pytest.approx(0.62)]
 
 
 def test_it_is_shifted_as_the_limit_of_blur() -> None:
-    soft, usual, sharp = review_limit(np.array([0.31, 0.45, 0.62]), Policy())
+    soft, usual, sharp = review_limit(np.array([0.33, 0.41, 0.57]), Policy())
     assert soft < usual < sharp
-    assert soft - 0.31 == pytest.approx(0.15, abs=0.02)
-    assert sharp - 0.62 == pytest.approx(0.14, abs=0.02)
+    assert soft - 0.33 == pytest.approx(0.205, abs=0.02)
+    assert sharp - 0.57 == pytest.approx(0.19, abs=0.02)
 
 
 def test_extreme_policies_shift_nothing() -> None:
