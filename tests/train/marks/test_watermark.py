@@ -13,9 +13,11 @@ from skimage.metrics import structural_similarity
 from tests.samples.marks import Pixels, package_photo, resized
 from train.journal import Journal
 from train.marks.label import draw
+from train.marks.marking import Marking
 from train.marks.watermark.carriers import carriers
 from train.marks.watermark.code import CHIPS, WORDS, decode, encode, false_positive_bound, to_words, walsh_hadamard
 from train.marks.watermark.grid import cells_of
+from train.marks.watermark.mark import InvisibleWatermark
 from train.marks.watermark.reader import (
     MAX_CLIPS,
     MAX_READINGS,
@@ -190,6 +192,17 @@ def test_a_batch_is_marked_like_single_pictures_and_not_modified(photos: dict[st
     assert watermark.mark(batch[:0]).shape == (0, 200, 320, 3)
     with pytest.raises(ValueError, match=r"must be uint8 \(N, H, W, 3\)"):
         watermark.mark(batch[0])
+
+
+def test_an_earlier_mark_is_replaced(photos: dict[str, Pixels]) -> None:
+    portrait = photos["portrait 512"]
+    for earlier in (0xABCE4205, 0xABCF71D6, MARK_ID):
+        target = jpeg(Watermark(earlier).mark(portrait[None])[0], 90)
+        marked = InvisibleWatermark(Marking(MARK_ID)).apply(target[None])[0]
+        (reading,) = read([marked])
+        assert (reading.detected, reading.mark_id) == (True, MARK_ID)
+        assert reading.score > 30  # about that of a picture with one mark
+    assert InvisibleWatermark(Marking(MARK_ID)).apply(portrait[None][:0]).shape == (0, 512, 512, 3)
 
 
 def test_a_clip_is_read_where_its_single_frames_are_not(photos: dict[str, Pixels]) -> None:

@@ -7,12 +7,12 @@ from curate.errors import DecodeError
 from train.marks.mark import FrameMark, MarkFinding, Pixels
 from train.marks.marking import Marking
 from train.marks.media import MAX_WINDOWS, MediaFile
-from train.marks.watermark.reader import Reading, read_clip
+from train.marks.watermark.reader import Reading, read_clip, read_upright
 from train.marks.watermark.writer import Watermark
 
 
 class InvisibleWatermark(FrameMark):
-    """Carries the mark ID in the pixels; survives re-encoding."""
+    """Carries the mark ID in the pixels; survives re-encoding. That of an earlier swap is replaced."""
 
     name: ClassVar[str] = "watermark"
 
@@ -20,6 +20,10 @@ class InvisibleWatermark(FrameMark):
         self._watermark = Watermark(marking.mark_id)
 
     def apply(self, frames: Pixels) -> Pixels:
+        # Two marks on the same tile are equally strong, and either could be read.
+        earlier = read_upright(frames) if len(frames) else None
+        if earlier is not None:
+            frames = Watermark(earlier).remove(frames)
         return self._watermark.mark(frames)
 
     @staticmethod

@@ -93,6 +93,14 @@ def read(pictures: Sequence[Pixels]) -> list[Reading]:
     return [read_evidence(evidence_of(picture)) for picture in pictures]
 
 
+def read_upright(frames: Pixels) -> int | None:
+    """The ID of frames uint8 (N, H, W, 3) RGB that are as they were marked; None where none is detected."""
+    cells = cells_of(*frames.shape[1:3])
+    tiles = [fold(detail(resample(luma(frame), *cells))) for frame in frames]
+    decoded = decode(carriers().soft(whiten(transform(np.sum(tiles, 0)))))
+    return decoded.mark_id if decoded.valid and decoded.score >= MIN_SCORE else None
+
+
 def read_clip(frames: Iterable[Pixels], clips: int = 1) -> Reading:
     """Read frames with the same mark together, each uint8 (H, W, 3) RGB; ValueError where there are none.
 

@@ -41,13 +41,20 @@ class Watermark:
 
     def mark(self, rgb: Pixels) -> Pixels:
         """Mark pictures of one size, uint8 (N, H, W, 3) RGB; returns a new array of the same shape."""
+        return self._changed(rgb, 1)
+
+    def remove(self, rgb: Pixels) -> Pixels:
+        """Take the mark out of pictures that carry it as `mark` adds it, all but a small rest."""
+        return self._changed(rgb, -1)
+
+    def _changed(self, rgb: Pixels, sign: int) -> Pixels:
         if rgb.ndim != 4 or rgb.shape[3] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"pictures {rgb.dtype} {rgb.shape}: must be uint8 (N, H, W, 3)")
         pattern = self._pattern(*cells_of(*rgb.shape[1:3])) if len(rgb) else None
         marked = np.empty_like(rgb)
         for number, picture in enumerate(rgb):
             assert pattern is not None
-            marked[number] = _mark(np.ascontiguousarray(picture), pattern)
+            marked[number] = _mark(np.ascontiguousarray(picture), sign * pattern)
         return marked
 
     def _pattern(self, rows: int, columns: int) -> Floats:
