@@ -31,6 +31,7 @@ def verify(
     Example: simswap verify swapped --json --page marks.html
     """
     import json as encoder
+    import sys
 
     from curate.commands.progress import ProgressBar
     from curate.errors import SourceError
@@ -51,5 +52,6 @@ def verify(
             advance(1)
     if page is not None:
         write_page(page, verdicts)
+        print(f"page: {page}", file=sys.stderr if json else sys.stdout)
     states = {verdict.state for verdict in verdicts}
     raise typer.Exit(next(code for state, code in EXIT_CODES.items() if state in states))

@@ -4,7 +4,8 @@ A mark is a class with the members of `FrameMark` or `FileMark`, most simply a s
 the marks in the order in which they are applied.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -25,10 +26,12 @@ class Provenance:
     Attributes:
         parent: the photo or video that was edited, None where there is none.
         components: the photos of the identity.
+        marks: of these files, those that carry marks: the name of each mark, and what it says.
     """
 
     parent: Path | None = None
     components: tuple[Path, ...] = ()
+    marks: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

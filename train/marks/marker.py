@@ -11,7 +11,7 @@ from train.errors import MarkError
 from train.marks.containers import Container, photo_format
 from train.marks.mark import Mark, Provenance
 from train.marks.marking import Marking
-from train.marks.media import kind_of, open_media
+from train.marks.media import MediaFile, kind_of, open_media
 from train.marks.table import MARKS
 
 Pixels = npt.NDArray[np.uint8]
@@ -61,6 +61,19 @@ class Marker:
             for mark in self._marks:
                 if mark.acts_on == "file" and container in mark.containers:
                     mark.apply(path, container, provenance)
+
+    def marks_of(self, file: MediaFile) -> dict[str, str]:
+        """The marks that a target or source file carries: the name of each, and what it says.
+
+        Raises DecodeError or OSError where the file cannot be read.
+        """
+        findings = {mark.name: mark.read(file) for mark in self._marks if mark.readable}
+        return {name: finding.summary for name, finding in findings.items() if finding and finding.present}
+
+    def marks_of_files(self, paths: Sequence[Path]) -> dict[Path, dict[str, str]]:
+        """`marks_of` each of these photos that carries marks."""
+        marks = {path: self.marks_of(open_media(path, kind_of(path))) for path in paths if self._marks}
+        return {path: found for path, found in marks.items() if found}
 
     def not_kept(self, target: Path, container: Container) -> list[str]:
         """Notes on the marks in the target file that a result in this container cannot carry on.

@@ -4,9 +4,9 @@ import errno
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -22,6 +22,7 @@ from manifests.output import atomic
 from train.errors import MarkError
 from train.marks.mark import Provenance
 from train.marks.marker import Marker
+from train.marks.media import MediaFile
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.photo_files.photo_file import PhotoFile
 from train.swap.photo_files.reader import output_name, read_photo
@@ -61,12 +62,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo of a batch, None where it cannot be read; its outcome, where that is known; the hash of its bytes."""
+    """A photo of a batch.
+
+    photo: None where it cannot be read. outcome: where it is known. sha256: of its bytes. marks: those that it carries.
+    """
 
     target: TargetPhoto
     photo: PhotoFile | None
     outcome: Outcome | None = None
     sha256: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class PhotoSwapper:
@@ -97,6 +102,7 @@ class PhotoSwapper:
         threads: int = 2,
     ) -> None:
         self.swapper, self.marker, self.out, self.sources = swapper, marker, out, tuple(sources)
+        self.source_marks: Mapping[Path, Mapping[str, str]] = marker.marks_of_files(self.sources)
         self.keep_location, self.results = keep_location, results
         self.reports_failures = reports_failures
         self._prefetched = threads  # photos decoded in advance; each may be large
@@ -176,7 +182,8 @@ class PhotoSwapper:
             reason = self.results.refusal(output, state) if state in ("edited", "other") else ""
         if reason:
             return _Item(target, None, Outcome(target.name, "", "failed", reason))
-        return _Item(target, photo, sha256=sha256)
+        marks = self.marker.marks_of(MediaFile(target.file, "photo", data, _photo=photo.pixels))
+        return _Item(target, photo, sha256=sha256, marks=marks)
 
     def _write_batch(self, batch: list[_Item], swapped: list[SwappedPhoto]) -> list[Outcome]:
         """Mark, encode and write a batch. swapped: of the items with a photo."""
@@ -215,9 +222,10 @@ class PhotoSwapper:
             with atomic(self.out / output) as partial:
                 partial.write_bytes(data)
                 with self._marking:
-                    self.marker.seal(partial, Provenance(item.target.file, self.sources))
+                    marks = {**self.source_marks, item.target.file: item.marks}
+                    self.marker.seal(partial, Provenance(item.target.file, self.sources, marks))
                 if self.results is not None:
-                    self.results.add(output, item.target.name, item.sha256, partial)
+                    self.results.add(output, item.target.name, item.sha256, partial, item.marks)
         except (DecodeError, MarkError) as error:
             return str(error)
         except OutputError as error:

@@ -7,11 +7,12 @@ the run ends, or when the next one begins. So a file without a record is not a r
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from manifests.errors import OutputError
 from manifests.output import atomic, writable
@@ -31,12 +32,14 @@ class Result:
         target: name of the photo relative to the target folder, or of the video.
         target_sha256: of its bytes.
         size, sha256: of the result.
+        target_marks: marks that the target carried: the name of each, and what it said.
     """
 
     target: str
     target_sha256: str
     size: int
     sha256: str
+    target_marks: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,12 @@ class Results:
             return f"{path} was changed after it was written: remove it, or choose another --out"
         return f"{path} exists already: choose another --out"
 
-    def add(self, output: str, target: str, target_sha256: str, partial: Path) -> None:
+    def add(
+        self, output: str, target: str, target_sha256: str, partial: Path, target_marks: Mapping[str, str] | None = None
+    ) -> None:
         """Record the complete but still unnamed file `partial` as the result `output`. May be called in any thread."""
-        result = Result(target, target_sha256, partial.stat().st_size, sha256_of(partial))
+        marks = dict(target_marks or {})
+        result = Result(target, target_sha256, partial.stat().st_size, sha256_of(partial), marks)
         line = json.dumps({"output": output, "result": asdict(result)})
         with self._lock, writable(self.out / JOURNAL):
             if not self._is_recorded:

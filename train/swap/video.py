@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from curate.errors import DecodeError
 from curate.listener import SILENT, Listener, progress
 from manifests.file_names import with_suffix
 from manifests.output import atomic
 from train.errors import ConsentError, TargetError
 from train.marks.mark import Provenance
 from train.marks.marker import Marker
+from train.marks.media import open_media
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.results import Results, sha256_of
 from train.swap.smoothing import LandmarkSmoother
@@ -90,13 +92,15 @@ def swap_video(
             reader = VideoReader(source, target)
             video = _VideoSwap(reader, target, partial, swapper, marker, keep_location).run(listener, interrupted)
             container = output_format(target)
-            marker.seal(partial, Provenance(target, sources), container)
+            target_marks = _marks_of(target, marker)
+            marks = {**marker.marks_of_files(sources), target: target_marks}
+            marker.seal(partial, Provenance(target, sources, marks), container)
             video = replace(video, notes=(*video.notes, *marker.not_kept(target, container)))
             shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
             if results is not None:
                 if sha256_of(target) != sha256:
                     raise TargetError(f"target {target}: it was changed while it was read; nothing was written")
-                results.add((shorter if video.interrupted else final).name, target.name, sha256, partial)
+                results.add((shorter if video.interrupted else final).name, target.name, sha256, partial, target_marks)
             if video.interrupted:
                 with atomic(shorter) as named:
                     partial.replace(named)
@@ -104,6 +108,14 @@ def swap_video(
     except _InterruptedVideo as stop:  # leaves `atomic` without a file under the full name
         return stop.video
     return replace(video, output=final)
+
+
+def _marks_of(target: Path, marker: Marker) -> dict[str, str]:
+    """The marks of a target video, or why they cannot be read: damage does not stop its swap."""
+    try:
+        return marker.marks_of(open_media(target, "video"))
+    except DecodeError as error:
+        return {"unreadable": str(error)}
 
 
 class _InterruptedVideo(Exception):

@@ -63,8 +63,8 @@ class VideoWriter:
         stream: The source's video stream.
         others: The source's streams of sound and subtitles. Their packets are copied where the container takes them;
             other sound is re-encoded, other subtitles are left out.
-        tags: Container metadata of the source.
-        marks: Container metadata that the finished file must have.
+        tags: Container metadata of the source; what a mark replaces is kept as NAME_TARGET.
+        marks: Container metadata that the finished file must have; names in capitals.
         keep_location: The tags keep the place of the recording.
     """
 
@@ -89,6 +89,8 @@ class VideoWriter:
         if not keep_location and any(_is_location(key) for key in kept):
             self.notes.append("GPS location: removed")
             kept = {key: value for key, value in kept.items() if not _is_location(key)}
+        for key in [key for key in kept if key.upper() in marks]:
+            kept[f"{key.upper()}_TARGET"] = kept.pop(key)  # what the target declared of itself
         self._container.metadata.update(kept | dict(marks))
         self._codec, self._codec_options = _VP9 if format == "webm" else _H264
         self._video: VideoStream | None = None

@@ -5,7 +5,10 @@ import json
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import av
 import c2pa  # type: ignore[import-untyped]
@@ -185,6 +188,79 @@ def test_a_time_stamp_authority_that_does_not_answer_is_an_error(photo: Pixels) 
     claim = Claim(1, "both", tsa="http://127.0.0.1:9/")
     with pytest.raises(MarkError, match=r"with a time stamp of http://127\.0\.0\.1:9/: is it reachable\?"):
         sign(encoded(photo, "JPEG"), certificates.load_own(), claim)
+
+
+TSA_CONFIGURATION = """
+[tsa]
+default_tsa = authority
+[authority]
+serial = serial
+default_policy = 1.2.3.4.1
+signer_digest = sha256
+digests = sha256, sha384, sha512
+accuracy = secs:1
+"""
+
+
+@pytest.fixture
+def time_stamp_authority(tmp_path: Path) -> Iterator[str]:
+    """URL of an RFC 3161 server on the loopback that answers by `openssl ts`."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    (tmp_path / "tsa.cnf").write_text(TSA_CONFIGURATION)
+    (tmp_path / "serial").write_text("01")
+    # C2PA refuses certificates of time stamp authorities that sign themselves.
+    request = (
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    )
+    root = ("-subj", "/O=Test/CN=Root", "-keyout", "root-key.pem", "-out", "root.pem")
+    leaf = (
+        "-subj", "/O=Test/CN=Time stamps", "-keyout", "key.pem", "-out", "cert.pem", "-CA", "root.pem",
+        "-CAkey", "root-key.pem", "-addext", "basicConstraints=critical,CA:FALSE",
+        "-addext", "extendedKeyUsage=critical,timeStamping", "-addext", "keyUsage=critical,digitalSignature",
+    )  # fmt: skip
+    for options in (root, leaf):
+        subprocess.run([*request, *options], cwd=tmp_path, check=True, capture_output=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            (tmp_path / "query").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            subprocess.run(
+                ["openssl", "ts", "-reply", "-config", "tsa.cnf", "-section", "authority", "-queryfile", "query",
+                 "-signer", "cert.pem", "-inkey", "key.pem", "-chain", "root.pem", "-out", "reply"],
+                cwd=tmp_path, check=True, capture_output=True,
+            )  # fmt: skip
+            self.send_response(200)
+            self.send_header("Content-Type", "application/timestamp-reply")
+            self.end_headers()
+            self.wfile.write((tmp_path / "reply").read_bytes())
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_time_stamp_is_part_of_the_signature(photo: Pixels, time_stamp_authority: str) -> None:
+    signer = certificates.load_own()
+    signed = sign(encoded(photo, "JPEG"), signer, Claim(1, "both", tsa=time_stamp_authority))
+    assert check(signed).state == "trusted"
+    with c2pa.Reader("image/jpeg", io.BytesIO(signed)) as reader:
+        store = json.loads(reader.json())
+    assert "time" in store["manifests"][store["active_manifest"]]["signature_info"]
 
 
 def test_exiftool_reads_the_actions(photo: Pixels, tmp_path: Path) -> None:

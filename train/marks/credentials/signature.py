@@ -22,13 +22,11 @@ from train.errors import MarkError
 from train.marks.containers import media_type
 from train.marks.credentials.certificates import Signer, own_root
 from train.marks.mark import Provenance
-from train.marks.metadata.xmp import SOURCE_TYPE
+from train.marks.metadata.xmp import SOURCE_TYPE, is_ai_source
 
 Result = TypeVar("Result")
 State = Literal["trusted", "valid", "invalid", "absent"]
 
-_AI_SOURCE = "rainedAlgorithmicMedia"
-"""Ends the IPTC terms trainedAlgorithmicMedia and compositeWithTrainedAlgorithmicMedia."""
 _ABSENT = ("ManifestNotFound", "JumbfNotFound", "NotSupported", "Unsupported")
 
 
@@ -114,12 +112,12 @@ def _sign(source: BinaryIO, result: BinaryIO, signer: Signer, claim: Claim) -> N
             # The library inserts the action "opened" with the parent, or "created", that the standard requires first.
             if provenance.parent:
                 builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
-                _add_ingredient(builder, provenance.parent, "parentOf")
+                _add_ingredient(builder, provenance.parent, "parentOf", provenance)
             else:
                 composite = c2pa.C2paDigitalSourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
                 builder.set_intent(c2pa.C2paBuilderIntent.CREATE, composite)
             for path in provenance.components:
-                _add_ingredient(builder, path, "componentOf")
+                _add_ingredient(builder, path, "componentOf", provenance)
             _in_thread(lambda: builder.sign(signing, mime, source, result))
     except c2pa.C2paError as error:
         hint = f" (with a time stamp of {claim.tsa}: is it reachable?)" if claim.tsa else ""
@@ -191,13 +189,17 @@ def _is_ai_made(store: dict[str, Any]) -> bool:
         for assertion in manifest.get("assertions", []):
             data = assertion.get("data")
             actions = data.get("actions", []) if isinstance(data, dict) else []
-            if any(_AI_SOURCE in str(action.get("digitalSourceType", "")) for action in actions):
+            if any(is_ai_source(str(action.get("digitalSourceType", ""))) for action in actions):
                 return True
     return False
 
 
-def _add_ingredient(builder: c2pa.Builder, path: Path, relation: str) -> None:
+def _add_ingredient(builder: c2pa.Builder, path: Path, relation: str, provenance: Provenance) -> None:
     facts = {"title": path.name, "relationship": relation}
+    marks = provenance.marks.get(path)
+    if marks:
+        # Credentials are recorded by the library; the other marks of a file have no place but its description.
+        facts["description"] = "; ".join(f"{name}: {summary}" for name, summary in marks.items())
     try:
         with path.open("rb") as file:
             mime = media_type(file.read(HEAD_BYTES)) or "application/octet-stream"

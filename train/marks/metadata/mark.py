@@ -1,14 +1,23 @@
 """AIGC metadata as a mark of the table."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from train.errors import MarkError
 from train.marks.containers import ALL_FORMATS, VIDEO_FORMATS, Container
 from train.marks.mark import FileMark, MarkFinding, Provenance
 from train.marks.marking import Marking
 from train.marks.media import MediaFile
 from train.marks.metadata.aigc import NAME, aigc_fields, from_text, to_text
-from train.marks.metadata.photo_file import read_aigc, write_aigc
+from train.marks.metadata.photo_file import write_aigc
+from train.marks.metadata.provenance import (
+    Declarations,
+    carried_packet,
+    carry_texts,
+    packet_of,
+    read_declarations,
+)
+from train.marks.metadata.xmp import is_ai_source
 
 _LABELS = {"1": "AI-made", "2": "possibly AI-made", "3": "suspected to be AI-made"}  # GB 45438-2025
 
@@ -26,19 +35,39 @@ class AigcMetadata(FileMark):
         return {NAME: to_text(self._fields)} if container in VIDEO_FORMATS else {}
 
     def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
-        if container not in VIDEO_FORMATS:
-            path.write_bytes(write_aigc(path.read_bytes(), self._fields))
+        if container in VIDEO_FORMATS:
+            return
+        data, packet = path.read_bytes(), None
+        if provenance.parent is not None:
+            try:
+                target = provenance.parent.read_bytes()
+            except OSError as error:
+                raise MarkError(f"{provenance.parent}: {error.strerror}; the marks in it must be kept") from error
+            data = carry_texts(data, target)
+            found = packet_of(target)
+            packet = carried_packet(found) if found else None
+        path.write_bytes(write_aigc(data, self._fields, packet))
 
     @staticmethod
     def read(file: MediaFile) -> MarkFinding:
         if file.kind == "photo":
-            fields = read_aigc(file.data)
+            declared = read_declarations(file.data)
         else:
             text = next((value for key, value in file.tags.items() if key.upper() == NAME), None)
-            fields = from_text(text) if text else None
-        if fields is None:
+            declared = Declarations(from_text(text) if text else None)
+        parts, details = [], dict[str, Any]()
+        if declared.aigc is not None:
+            label = _LABELS.get(declared.aigc["Label"], "unknown label")
+            others = (f"{key} {value}" for key, value in declared.aigc.items() if key != "Label" and value)
+            parts.append(f"AIGC: {label}; {', '.join(others)}")
+            details |= declared.aigc
+        elif declared.source_type is not None:
+            parts.append(f"IPTC source type {declared.source_type}")
+            details["source_type"] = declared.source_type
+        if declared.texts:
+            parts.append(f"texts of a generator: {', '.join(declared.texts)}")
+            details["generator_texts"] = list(declared.texts)
+        if not parts:
             return MarkFinding(False, "no AIGC field")
-        label = _LABELS.get(fields["Label"], "unknown label")
-        others = (f"{key} {value}" for key, value in fields.items() if key != "Label" and value)
-        summary = f"AIGC: {label}; {', '.join(others)}"
-        return MarkFinding(fields["Label"] == "1", summary, dict(fields), forgeable=True)
+        is_ai = declared.aigc["Label"] == "1" if declared.aigc else is_ai_source(declared.source_type or "")
+        return MarkFinding(is_ai, "; ".join(parts), details, forgeable=True, declares_nothing=not is_ai)

@@ -6,7 +6,7 @@ file becomes an extended one. An existing XMP packet keeps its other properties.
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from train.errors import MarkError
@@ -29,8 +29,10 @@ class _Part:
     end: int
 
 
-def write_aigc(data: bytes, fields: Mapping[str, str]) -> bytes:
+def write_aigc(data: bytes, fields: Mapping[str, str], packet: bytes | None = None) -> bytes:
     """The file with the AIGC field; an existing one is replaced.
+
+    packet: XMP whose properties a file without XMP gets as well.
 
     Raises MarkError for another format, for a damaged file, and for a packet larger than a JPEG segment.
     """
@@ -41,19 +43,41 @@ def write_aigc(data: bytes, fields: Mapping[str, str]) -> bytes:
         "JPEG": _insert_into_jpeg, "PNG": _insert_into_png, "WEBP": _insert_into_webp,
     }  # fmt: skip
     try:
-        return insert[format](data, build_packet(fields, _find_xmp(format, data)))
+        return insert[format](data, build_packet(fields, _find_xmp(format, data) or packet))
     except (struct.error, IndexError, zlib.error) as error:
         raise MarkError(f"the {format} file is damaged: its structure cannot be parsed, so no XMP is added") from error
 
 
 def read_aigc(data: bytes) -> dict[str, str] | None:
     """The AIGC field of a file; None where it has none, is of another format, or is damaged before the field."""
+    packet = find_packet(data)
+    return read_packet(packet) if packet else None
+
+
+def find_packet(data: bytes) -> bytes | None:
+    """The XMP packet of a file; None where it has none, is of another format, or is damaged before it."""
     format = photo_format(data)
     try:
-        packet = _find_xmp(format, data) if format else None
+        return _find_xmp(format, data) if format else None
     except (struct.error, IndexError, zlib.error):
         return None
-    return read_packet(packet) if packet else None
+
+
+def png_texts(data: bytes) -> list[tuple[str, bytes]]:
+    """The keyword and the whole chunk of each text of a PNG; empty for other formats, and after damage."""
+    texts = []
+    try:
+        for part in _png_chunks(data) if photo_format(data) == "PNG" else ():
+            if part.name in (b"tEXt", b"zTXt", b"iTXt"):
+                texts.append((part.content.split(b"\0", 1)[0].decode("latin-1"), data[part.start : part.end]))
+    except struct.error:
+        pass
+    return texts
+
+
+def insert_png_chunks(data: bytes, chunks: Sequence[bytes]) -> bytes:
+    """A PNG with whole chunks inserted behind its header."""
+    return _splice(data, [], next(_png_chunks(data)).end, b"".join(chunks))
 
 
 def _find_xmp(format: PhotoFormat, data: bytes) -> bytes | None:

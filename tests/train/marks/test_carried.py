@@ -1,0 +1,131 @@
+"""Marks that a target or source already carries: found, recorded, and kept in the result."""
+
+import io
+import json
+from pathlib import Path
+
+import av
+import c2pa  # type: ignore[import-untyped]
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from tests.samples.marks import MARK_ID, Pixels, encoded, resized
+from tests.samples.swap import ASTRONAUT, METADATA_ONLY, pixels, swapper
+from tests.samples.videos import FACE, write_video
+from train.marks.marker import Marker
+from train.marks.marking import Marking
+from train.marks.metadata.mark import AigcMetadata
+from train.marks.metadata.provenance import carried_packet, packet_of, read_declarations
+from train.marks.metadata.xmp import (
+    AIGC_PROPERTY,
+    SOURCE_TYPE,
+    SOURCE_TYPE_PROPERTY,
+    TARGET_AIGC_PROPERTY,
+    TARGET_SOURCE_TYPE_PROPERTY,
+    values_of,
+)
+from train.marks.verify import verify
+from train.marks.watermark.writer import Watermark
+from train.swap.photos import PhotoSwapper
+from train.swap.results import Results
+from train.swap.run_record import RunRecord
+from train.swap.targets import find_photos
+from train.swap.video import swap_video
+
+AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+FIELD = '{"Label":"1","ContentProducer":"another tool","ProduceID":"42"}'
+XMP = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="48,51N"
+ xmlns:e="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" e:DigitalSourceType="{AI_SOURCE}">
+<t:AIGC xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/">{FIELD}</t:AIGC>
+<dc:rights xmlns:dc="http://purl.org/dc/elements/1.1/"><rdf:Alt><rdf:li xml:lang="x-default">Anna</rdf:li></rdf:Alt>
+</dc:rights></rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
+RECORD = RunRecord("c", ("s",), None, None, None, "d", "face", "none", "bottom-right", f"{MARK_ID:08x}")
+
+
+def test_a_packet_is_carried_without_places() -> None:
+    packet = carried_packet(XMP)
+    assert packet is not None
+    assert b"GPS" not in packet
+    assert b"Anna" in packet
+    assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
+    assert values_of(packet, TARGET_SOURCE_TYPE_PROPERTY) == [AI_SOURCE]
+    assert values_of(packet, AIGC_PROPERTY) == []
+    assert carried_packet(packet) is not None  # a swap of a swap
+    assert carried_packet(b"<no xml") is None
+
+
+def test_metadata_of_other_tools_is_found(photo: Pixels, tmp_path: Path) -> None:
+    source_type_only = XMP.replace(b"t:AIGC", b"t:Other")
+    cases = {"JPEG": "IPTC source type trainedAlgorithmicMedia", "PNG": "IPTC", "WEBP": "IPTC", "TIFF": "IPTC"}
+    for name, summary in cases.items():
+        path = tmp_path / f"photo.{name.lower()}"
+        options = {"pnginfo": png_texts(xmp=source_type_only)} if name == "PNG" else {"xmp": source_type_only}
+        if name == "TIFF":
+            options = {"tiffinfo": {700: source_type_only}}
+        Image.fromarray(photo).save(path, name, **options)
+        verdict = verify(path, (AigcMetadata,))
+        finding = verdict.findings["metadata"]
+        assert finding is not None
+        assert finding.summary.startswith(summary), name
+        assert verdict.state == "forgeable", name
+    parameters = tmp_path / "parameters.png"
+    Image.fromarray(photo).save(parameters, pnginfo=png_texts(parameters="a face, Steps: 20"))
+    assert read_declarations(parameters.read_bytes()).texts == ("parameters",)
+    assert verify(parameters, (AigcMetadata,)).state == "unmarked"  # settings of a generator are no declaration
+
+
+def png_texts(xmp: bytes | None = None, **texts: str) -> PngInfo:
+    info = PngInfo()
+    if xmp is not None:
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    for keyword, text in texts.items():
+        info.add_text(keyword, text)
+    return info
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_a_result_keeps_what_its_target_declared(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    target = tmp_path / f"in/photo.{name.lower()}"
+    marked = Watermark(0xABCD1234).mark(resized(pixels(ASTRONAUT), 384, 384)[None])[0]
+    options = {"pnginfo": png_texts(XMP, parameters="a face", Private="no")} if name == "PNG" else {"xmp": XMP}
+    target.write_bytes(encoded(marked, name, **options))
+    out, marker = tmp_path / "out", Marker(Marking(MARK_ID, label="none"))
+    with Results(out, RECORD) as results:
+        (outcome,) = PhotoSwapper(swapper(), marker, out, results=results).run(find_photos(tmp_path / "in")[0])
+    result = out / outcome.output
+
+    # The result has marks of its own, and those of the target beside them.
+    verdict = verify(result)
+    assert verdict.to_dict()["watermark"]["id"] == f"{MARK_ID:08x}"
+    assert verdict.to_dict()["metadata"]["ProduceID"] == f"{MARK_ID:08x}"
+    packet = packet_of(result.read_bytes())
+    assert packet is not None
+    assert values_of(packet, SOURCE_TYPE_PROPERTY) == [SOURCE_TYPE]
+    assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
+    assert values_of(packet, TARGET_SOURCE_TYPE_PROPERTY) == [AI_SOURCE]
+    assert b"GPS" not in packet
+    if name == "PNG":
+        text = Image.open(result).text  # type: ignore[attr-defined]
+        assert text["parameters"] == "a face"
+        assert "Private" not in text
+
+    # The watermark of the target is replaced: swap.json and the credentials record it.
+    recorded = json.loads((out / "swap.json").read_text())["results"][outcome.output]["target_marks"]
+    assert recorded["watermark"].startswith("ID abcd1234")
+    assert "another tool" in recorded["metadata"]
+    with c2pa.Reader(f"image/{name.lower()}", io.BytesIO(result.read_bytes())) as reader:
+        store = json.loads(reader.json())
+    (ingredient,) = store["manifests"][store["active_manifest"]]["ingredients"]
+    assert "watermark: ID abcd1234" in ingredient["description"]
+
+
+def test_a_video_keeps_the_field_of_its_target(tmp_path: Path) -> None:
+    target = write_video(tmp_path / "clip.mp4", [FACE, FACE], tags={"AIGC": FIELD, "comment": "kept"})
+    video = swap_video(target, tmp_path / "out", swapper(), METADATA_ONLY)
+    verdict = verify(video.output, (AigcMetadata,))
+    assert verdict.to_dict()["metadata"]["ContentProducer"] == "swapset"
+    with av.open(str(video.output)) as container:
+        assert container.metadata["AIGC_TARGET"] == FIELD

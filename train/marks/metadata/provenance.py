@@ -1,0 +1,139 @@
+"""What the metadata of a photo declares of its origin, and how a result carries it on.
+
+EU code of practice, measure 1.2: marks that inputs carry are retained. Read are the AIGC field, the IPTC digital source
+type, and the texts that generators write into PNG files. XMP is carried on by a list of properties, because other ones
+can hold places, thumbnails and names of people.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+from train.marks.containers import photo_format
+from train.marks.metadata.photo_file import find_packet, insert_png_chunks, png_texts
+from train.marks.metadata.xmp import (
+    AIGC_PROPERTY,
+    IPTC,
+    RDF,
+    SOURCE_TYPE_PROPERTY,
+    TARGET_AIGC_PROPERTY,
+    TARGET_SOURCE_TYPE_PROPERTY,
+    parse,
+    read_packet,
+    values_of,
+)
+
+GENERATOR_TEXTS = frozenset({
+    "parameters", "prompt", "workflow", "generation_data", "Dream", "sd-metadata", "invokeai_metadata",
+    "invokeai_graph", "invokeai_workflow",
+})  # fmt: skip
+"""Keywords of PNG texts in which generators record their settings."""
+
+_AUTHOR_TEXTS = {"Software", "Source", "Title", "Description", "Comment", "Author", "Copyright"}  # PNG, 11.3.3.1
+CARRIED_TEXTS = GENERATOR_TEXTS | _AUTHOR_TEXTS | {"AIGC"}
+"""Keywords of PNG texts that results keep."""
+
+_CARRIED_PROPERTIES = {
+    "http://purl.org/dc/elements/1.1/": {"creator", "rights"},
+    "http://ns.adobe.com/xap/1.0/rights/": None,
+    "http://ns.adobe.com/xap/1.0/": {"CreatorTool"},
+    "http://ns.adobe.com/photoshop/1.0/": {"Credit"},
+    "http://ns.useplus.org/ldf/xmp/1.0/": {"DataMining"},
+    IPTC: {"AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName"},
+}
+"""Namespace -> names of the XMP properties that results keep beside the marks; None for all."""
+
+_MAX_PACKET = 60_000  # bytes; a JPEG holds 65,533
+_PACKET = re.compile(rb"<x:xmpmeta\b.*?</x:xmpmeta\s*>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What a photo's metadata declares.
+
+    Attributes:
+        aigc: the AIGC field.
+        source_type: the last part of the IPTC digital source type, such as "trainedAlgorithmicMedia".
+        texts: the keywords of texts in which generators record their settings.
+    """
+
+    aigc: dict[str, str] | None = None
+    source_type: str | None = None
+    texts: tuple[str, ...] = field(default=())
+
+
+def read_declarations(data: bytes) -> Declarations:
+    """The declarations in an encoded photo; empty where it has none, or they are damaged."""
+    packet = packet_of(data)
+    aigc = read_packet(packet) if packet else None
+    source = next(iter(values_of(packet, SOURCE_TYPE_PROPERTY)), None) if packet else None
+    texts = sorted({keyword for keyword, _ in png_texts(data)} & GENERATOR_TEXTS)
+    return Declarations(aigc, source.rstrip("/").rpartition("/")[2] if source else None, tuple(texts))
+
+
+def packet_of(data: bytes) -> bytes | None:
+    """The XMP packet of a photo: of JPEG, PNG and WebP by their structure, of others the first one in plain text."""
+    if photo_format(data) is not None:
+        return find_packet(data)
+    match = _PACKET.search(data)
+    return match.group() if match else None
+
+
+def carried_packet(packet: bytes) -> bytes | None:
+    """A packet with the properties of another that results keep; None where there are none, or it cannot be parsed.
+
+    The AIGC field and the digital source type, which the result has of its own, are renamed.
+    """
+    root = parse(packet)
+    if root is None:
+        return None
+    kept = list(_carried_elements(root))
+    if not kept:
+        return None
+    result = ElementTree.fromstring(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>')
+    description = ElementTree.SubElement(result[0], f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
+    description.extend(kept)
+    text: bytes = ElementTree.tostring(result, encoding="utf-8")
+    return text if len(text) <= _MAX_PACKET else None
+
+
+def _carried_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    renamed = {AIGC_PROPERTY: TARGET_AIGC_PROPERTY, SOURCE_TYPE_PROPERTY: TARGET_SOURCE_TYPE_PROPERTY}
+    known = {TARGET_AIGC_PROPERTY, TARGET_SOURCE_TYPE_PROPERTY}
+    elements = [
+        element
+        for description in root.iter(f"{{{RDF}}}Description")
+        for element in (*(_element(name, value) for name, value in description.attrib.items()), *description)
+    ]
+    names = set[str]()
+    # Where the target is a swap itself, what its own target declared is kept: the first origin.
+    for element in sorted(elements, key=lambda element: element.tag not in known):
+        tag = renamed.get(element.tag, element.tag)
+        if tag not in names and (tag in known or _is_carried(tag)):
+            names.add(tag)
+            element.tag, element.tail = tag, None
+            yield element
+
+
+def _element(name: str, text: str) -> ElementTree.Element:
+    element = ElementTree.Element(name)
+    element.text = text
+    return element
+
+
+def _is_carried(tag: str) -> bool:
+    namespace, _, name = tag.removeprefix("{").rpartition("}")
+    if namespace not in _CARRIED_PROPERTIES:
+        return False
+    names = _CARRIED_PROPERTIES[namespace]
+    return names is None or name in names
+
+
+def carry_texts(data: bytes, target: bytes) -> bytes:
+    """A PNG with the texts of the target that results keep; other formats are returned as they are."""
+    if photo_format(data) != "PNG":
+        return data
+    present = {keyword for keyword, _ in png_texts(data)}
+    chunks = [chunk for keyword, chunk in png_texts(target) if keyword in CARRIED_TEXTS - present]
+    return insert_png_chunks(data, chunks) if chunks else data
