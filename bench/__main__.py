@@ -64,6 +64,7 @@ BY_HAND = {
     "bench.blur_labels": "needs a measured dataset, and a person who labels it",
     "bench.checksums": "needs a decided dataset",
     "bench.fuzz_coverage": "needs atheris",
+    "bench.general": "needs a checkpoint, a measured dataset and an independent embedder",
     "bench.identities": "needs measured datasets",
     "bench.pose": "needs mediapipe and measured datasets",
     "bench.quality": "needs measured datasets",

@@ -57,7 +57,8 @@ class Recipe(TypedToml):
     generator: str = choice(
         "simswap",
         (),
-        "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck; people: of a few people",
+        "simswap: AdaIN blocks; compact: a small one; diffusion: DDPM in a narrow bottleneck; people: of a few people; "
+        "general: of people never seen, whose crop it reads",
     )
     blocks: int = number(9, 1, 64, "identity blocks; more carry more identity and cost more time")
     width: int = number(64, 4, 512, "channels after the generator's first layer; time grows with its square")
@@ -92,15 +93,20 @@ class Recipe(TypedToml):
     people: str = choice(
         "", (), "people: names separated by commas; empty takes everyone of the dataset with enough photos"
     )
-    bottleneck: int = number(96, 1, 4096, "people: numbers of the code; more keep more of the target, its identity too")
+    bottleneck: int = number(
+        96, 1, 4096, "people, general: numbers of the code; more keep more of the target, its identity too"
+    )
     half_size_images: int = number(
         0, 0, 10**12, "people: train at half of size for so many images first, which is faster"
     )
     refine_images: int = number(
-        0, 0, 10**12, "people: train by reconstruction alone for so many images, then with all losses"
+        0, 0, 10**12, "people, general: train by reconstruction alone for so many images, then with all losses"
     )
     warp: float = number(
-        0.045, 0, 0.2, "people: deviation of the input's distortion, in sides of the crop; more hides more of its shape"
+        0.045,
+        0,
+        0.2,
+        "people, general: deviation of the input's distortion, in sides of the crop; more hides more of its shape",
     )
 
     # Discriminator and masks
@@ -122,12 +128,18 @@ class Recipe(TypedToml):
     reconstruction: float = number(
         10.0, 0, 1e6, "weight of |fake - target| where source and target are one person; more keeps more of the target"
     )
-    structure: float = number(1.0, 0, 1e6, "people: weight of 1 - SSIM; more gives sharper edges")
+    structure: float = number(1.0, 0, 1e6, "people, general: weight of 1 - SSIM; more gives sharper edges")
     features: float = number(
-        4.0, 0, 100, "people: additional weight of eyes and mouth in the reconstruction; more draws them more precisely"
+        4.0,
+        0,
+        100,
+        "people, general: additional weight of eyes and mouth in the reconstruction; more draws them more precisely",
     )
     consistency: float = number(
-        0.5, 0, 1e6, "people: weight of the distance between the codes of target and swap; more keeps its expression"
+        0.5,
+        0,
+        1e6,
+        "people, general: weight of the distance between the codes of target and swap; more keeps its expression",
     )
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
@@ -192,14 +204,15 @@ class Recipe(TypedToml):
     @property
     def follows_images(self) -> bool:
         """Whether `images` changes what a step computes: the mask's weight or the open blocks follow its share."""
-        return self.block_share > 0 or (self.mask != "none" and self.generator != "people")
+        coded = self.generator in ("people", "general")
+        return self.block_share > 0 or (self.mask != "none" and not coded)
 
     def cautions(self) -> list[str]:
         """Lines on what has no or little effect in so few images."""
         lines = []
-        people = self.generator == "people"
+        coded = self.generator in ("people", "general")
         for name, effect in (("half_size_images", "faces stay at half the size"), ("refine_images", "faces stay soft")):
-            if people and self.images <= getattr(self, name):
+            if coded and self.images <= getattr(self, name):
                 lines.append(f"{name} = {getattr(self, name):,} is not reached in {self.images:,} images: {effect}")
         if self.block_share and self.images * self.block_share < 100 * self.batch:
             steps = int(self.images * self.block_share / self.batch)
@@ -280,8 +293,11 @@ class Recipe(TypedToml):
                 conflicts.append(
                     'diffusion is trained on photos of one person: set same_person = 1 and masked = "discriminator"'
                 )
-        if self.generator == "people":
-            conflicts += self._people_conflicts()
+        if self.generator in ("people", "general"):
+            # Imported late, because it loads torch.
+            from train.networks.coded_recipe import coded_conflicts
+
+            conflicts += coded_conflicts(vars(self))
         return conflicts or self._ignored_keys() or self._distillation_conflicts()
 
     def _distillation_conflicts(self) -> list[str]:
@@ -293,29 +309,6 @@ class Recipe(TypedToml):
             for name, default in weights.items()
             if not self.teacher and getattr(self, name) != default
         ]
-
-    def _people_conflicts(self) -> list[str]:
-        # Imported late, because it loads torch.
-        from train.networks.people import decoder_side
-
-        conflicts = []
-        if decoder_side(self.size) is None:
-            conflicts.append(
-                f"size = {self.size} must be 4, 5, 6 or 7 times a power of 2 with generator people, as 64 or 96"
-            )
-        if self.refine_images < self.half_size_images:
-            conflicts.append(
-                f"refine_images = {self.refine_images} must not be below half_size_images = {self.half_size_images}: "
-                "the refining losses are computed at full size"
-            )
-        fixed: dict[str, float | str] = {"same_person": 1, "held_out": 0, "masked": "discriminator"}
-        wrong = [f"{name} = {toml_literal(value)}" for name, value in fixed.items() if getattr(self, name) != value]
-        if wrong:
-            conflicts.append(
-                "people is trained on each person's photos, and everyone is in the training (held_out_photos holds out "
-                f"photos): set {', '.join(wrong)}"
-            )
-        return conflicts
 
     def _ignored_keys(self) -> list[str]:
         """Messages for an unknown generator, or for keys that the generator does not accept."""

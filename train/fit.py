@@ -26,11 +26,12 @@ from train.data.faces import TrainingFaces, read_training_faces
 from train.data.latents import Latents, latent_centre, read_latents
 from train.data.loader import Batch, PairLoader
 from train.data.pairs import PairRows, PairSampler
-from train.data.people import few_photos, mean_latents, select_people, spreads
+from train.data.people import few_photos, mean_latents, photo_spread, select_people, spreads
 from train.errors import RecipeError
 from train.fine_tuning import start_from
 from train.loop import Interruptible, never_interrupted, run_loop
 from train.networks.conditioning import identity_conditioning
+from train.networks.general import GeneralGenerator
 from train.networks.people import PeopleGenerator, parse_people
 from train.processes import Processes
 from train.run_folder import record_run, recorded_run, require_same
@@ -125,7 +126,7 @@ def describe(planned: FitPlan) -> list[str]:
     held_out = photos.held_out(recipe.held_out, recipe.held_out_photos)
     generator, discriminator = build_generator(recipe, planned.embedder.dim), build_discriminator(recipe)
     shape = (1, 3, recipe.size, recipe.size)
-    g = complexity.measure(generator, shape, (1, planned.embedder.dim))
+    g = complexity.measure(generator, shape, (1, generator.condition_dim))
     d = complexity.measure(discriminator, shape)
     part = recipe.batch // recipe.accumulate
     memory = g.training_bytes(part) + 4 * g.parameters + d.training_bytes(2 * part)
@@ -234,8 +235,11 @@ def _start(
         networks.generator.set_people(people, identity_conditioning(people, networks.centre), spread)
         # Each photo has its person's latent, whatever the embedder made of the photo itself.
         latents = means[photos.person].astype(np.float16)
+    if isinstance(networks.generator, GeneralGenerator):
+        networks.generator.set_spread(photo_spread(photos, latents, networks.centre.cpu().numpy()))
     training = Training(networks, request.out, processes, compile=request.compile, bfloat16=request.bfloat16)
-    return training, pair_loader(planned, photos, latents, processes)
+    sources = networks.generator.reads_source
+    return training, pair_loader(planned, photos, latents, processes, sources=sources)
 
 
 def _resume(planned: FitPlan, training: Training, loader: PairLoader, listener: Listener) -> None:

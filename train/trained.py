@@ -22,7 +22,7 @@ from train.build import build_generator
 from train.checkpoint import CheckpointFacts, read, restore
 from train.config import Recipe
 from train.errors import CheckpointError
-from train.networks.conditioning import identity_conditioning
+from train.networks.conditioning import SourceFaces, conditioning, identity_conditioning, with_source
 from train.networks.face_generator import FaceGenerator, IoSpace
 from train.networks.people import PeopleGenerator
 
@@ -89,13 +89,20 @@ class TrainedGenerator:
         """Weight of the mask at the end of the training, 0 to 1."""
         return mask_schedule.alpha(self.facts.images, self.recipe.images)
 
-    def condition(self, latents: Tensor) -> Tensor:
-        """Latents (N, D) -> the network's second input (N, D)."""
-        return identity_conditioning(latents, self.centre)
+    @property
+    def reads_source(self) -> bool:
+        """Whether the network reads the source's crop beside the latent."""
+        return self.network.reads_source
+
+    def condition(
+        self, latents: Tensor, sources: SourceFaces | None = None, target_points: Tensor | None = None
+    ) -> Tensor:
+        """Latents (N, D), and what else the network reads of the sources -> its second input; see `conditioning`."""
+        return conditioning(self.network, latents, self.centre, sources, target_points)
 
     def person_condition(self, embeddings: Tensor) -> Tensor:
-        """Embeddings (M, D) of one person's photos -> the network's second input (D,), for their mean direction."""
-        return self.condition(normalize(embeddings.to(self.centre).mean(0), dim=0))
+        """Embeddings (M, D) of one person's photos -> their mean direction after `identity_conditioning`: (D,)."""
+        return identity_conditioning(normalize(embeddings.to(self.centre).mean(0), dim=0), self.centre)
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -116,7 +123,7 @@ class TrainedGenerator:
         """The named person nearest to the mean of embeddings (M, D), and the cosine of the two."""
         assert isinstance(self.network, PeopleGenerator)
         mean = normalize(embeddings.to(self.centre).mean(0), dim=0)
-        index = int(self.network.nearest(self.condition(mean)[None]))
+        index = int(self.network.nearest(identity_conditioning(mean, self.centre)[None]))
         return self.people[index], float(self.network.latents[index] @ mean)
 
     def generate(self, rgb01: Tensor, condition: Tensor, masks: Tensor | None = None) -> Tensor:
@@ -124,7 +131,7 @@ class TrainedGenerator:
 
         Args:
             rgb01: targets; the output keeps their memory format.
-            condition: (N, D), from `condition`.
+            condition: from `condition`.
             masks: float (N, 1, S, S), 1 on pixels that the network reads; used where `input_mask` is not None.
         """
         target = self.network.to_input(rgb01)
@@ -133,10 +140,24 @@ class TrainedGenerator:
         return self.network.to_rgb01(image.float()).clamp(0, 1)
 
     @torch.inference_mode()
-    def swap(self, crops: Tensor, condition: Tensor, masks: Tensor | None = None) -> Tensor:
+    def swap(
+        self,
+        crops: Tensor,
+        condition: Tensor,
+        masks: Tensor | None = None,
+        source: SourceFaces | None = None,
+        points: Tensor | None = None,
+    ) -> Tensor:
         """Crops of any number with one person's identity: float32 (N, 3, S, S), RGB 0 to 255, in and out.
 
-        Runs in batches, in bfloat16 on a GPU. condition: (D,), from `person_condition`. masks: as in `generate`.
+        Runs in batches, in bfloat16 on a GPU.
+
+        Args:
+            crops: the targets.
+            condition: (D,), from `person_condition`.
+            masks: as in `generate`.
+            source: one photo of the person, for networks that read the source.
+            points: (N, 5, 2), landmarks of the targets, px of the network's crop; for the same networks.
         """
         step = _BATCH[self.device.type]
         parts = [crops.new_empty(0, 3, self.size, self.size)]
@@ -145,8 +166,18 @@ class TrainedGenerator:
             rgb01 = crops[rows].contiguous(memory_format=torch.channels_last) / 255
             shown = None if masks is None else masks[rows]
             with torch.autocast("cuda", torch.bfloat16, enabled=self.centre.is_cuda):
-                parts.append(self.generate(rgb01, condition.expand(len(rgb01), -1), shown) * 255)
+                inputs = condition.expand(len(rgb01), -1)
+                if self.reads_source:
+                    inputs = self._with_source(inputs, source, None if points is None else points[rows])
+                parts.append(self.generate(rgb01, inputs, shown) * 255)
         return torch.cat(parts)
+
+    def _with_source(self, condition: Tensor, source: SourceFaces | None, points: Tensor | None) -> Tensor:
+        """Conditioned latents (N, D) and one source -> the network's second input for N targets."""
+        if source is not None:
+            count = len(condition)
+            source = SourceFaces(source.crops.expand(count, -1, -1, -1), source.points.expand(count, -1, -1))
+        return with_source(self.network, condition, source, points)
 
     def input_masks(
         self, labels: Tensor, boxes: npt.NDArray[np.float32], matrices: npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from train.networks.simswap import SimSwapGenerator
 from train.settings import parse_settings
 
 SHIPPED = (
-    "baseline", "box-mask", "compact", "diffusion", "dynamic", "input-mask", "later-code", "modulated", "people",
-    "progressive", "seg-mask", "separable", "simswap-512", "tiny",
+    "baseline", "box-mask", "compact", "diffusion", "dynamic", "general", "input-mask", "later-code", "modulated",
+    "people", "progressive", "seg-mask", "separable", "simswap-512", "tiny",
 )  # fmt: skip
 
 
@@ -139,6 +139,6 @@ def test_what_may_change_between_a_training_and_its_continuation() -> None:
 def test_every_key_is_described() -> None:
     keys = {key.name: key for key in load_recipe("tiny").describe()}
     assert keys["batch"].value == "16"
-    assert keys["generator"].accepted == "compact, diffusion, people, simswap"
+    assert keys["generator"].accepted == "compact, diffusion, general, people, simswap"
     assert keys["mask"].accepted == "none, box, face or face_hair"
     assert all(len(key.meaning.split()) > 1 for key in keys.values())

@@ -93,7 +93,7 @@ def time_in_this_process(recipe: Recipe, latent_dim: int, device: str) -> Timing
     """Time the recipe's generator; `first` is meaningful only if this process has run no network before."""
     generator = build_generator(recipe, latent_dim).eval().to(device)
     target = torch.rand(1, 3, recipe.size, recipe.size, device=device)
-    latent = torch.nn.functional.normalize(torch.ones(1, latent_dim, device=device))
+    latent = torch.nn.functional.normalize(torch.ones(1, generator.condition_dim, device=device))
     _synchronise(device)
 
     def time_pass() -> float:

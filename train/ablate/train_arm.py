@@ -61,10 +61,8 @@ def train_arm(
     finally:
         candidate.close()
     recipe, is_held_out = arm.recipe, planned.photos.held_out(arm.recipe.held_out)
-    latent_dim = planned.embedder.dim
-    generator = complexity.measure(
-        build_generator(recipe, latent_dim), (1, 3, recipe.size, recipe.size), (1, latent_dim)
-    )
+    network = build_generator(recipe, planned.embedder.dim)
+    generator = complexity.measure(network, (1, 3, recipe.size, recipe.size), (1, network.condition_dim))
     seconds, memory = _read_log(planned.request.out / "log.jsonl")
     images = trained.facts.images
     result = ArmResult(

@@ -19,6 +19,7 @@ from train.data.faces import Indices
 from train.data.jitter import jitter
 from train.data.pairs import Kind, PairRows, PairSampler
 from train.errors import CheckpointError
+from train.networks.conditioning import SourceFaces
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Batch:
         matrices: float32 (B, 2, 3), target -> the embedder's chip.
         masks: uint8 (B, 1, S, S), 1 on the face; None without a mask kind.
         source: uint8 (B, 3, S, S); None unless the loader decodes sources.
+        source_points: float32 (B, 5, 2), landmarks on the source, px; None likewise.
     """
 
     index: int
@@ -49,6 +51,14 @@ class Batch:
     matrices: Tensor
     masks: Tensor | None
     source: Tensor | None
+    source_points: Tensor | None = None
+
+    @property
+    def source_faces(self) -> SourceFaces | None:
+        """The sources for generators that read their pixels; None unless the loader decodes sources."""
+        if self.source is None or self.source_points is None:
+            return None
+        return SourceFaces(self.source.float() / 255, self.source_points)
 
     def to(self, device: torch.device) -> "Batch":
         """Copy the batch to `device`, asynchronously from pinned memory."""
@@ -197,7 +207,13 @@ class PairLoader:
             matrices=torch.from_numpy(matrices.astype(np.float32)),
             masks=None if masks is None else torch.from_numpy(masks)[:, None],
             source=_channels_first(self._reader.crops(rows.sources)) if self.sources else None,
+            source_points=self._source_points(rows.sources) if self.sources else None,
         )
+
+    def _source_points(self, indices: Indices) -> Tensor:
+        faces = self.sampler.faces
+        points = rescale_points(faces.points[indices].astype(np.float64), self.size / faces.side)
+        return torch.from_numpy(points.astype(np.float32))
 
     def _masks(self, indices: Indices) -> Pixels | None:
         """Return uint8 (B, S, S): label maps, or box masks of 0 and 1."""

@@ -83,6 +83,22 @@ def spreads(
     return np.array([np.median(distance[faces.person == index]) for index in range(len(means))], np.float32)
 
 
+def photo_spread(faces: TrainingFaces, latents: Latents, centre: npt.NDArray[np.float32]) -> float:
+    """Return the median cosine distance between two photos of a person; 0 where no person has two.
+
+    Args:
+        faces: N faces.
+        latents: (N, D).
+        centre: (D,), the latent centre, which is subtracted from both.
+    """
+    photos = np.asarray(latents, np.float32) - centre
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+    # The faces of a person are adjacent; each is compared with the next one.
+    is_pair = faces.person[1:] == faces.person[:-1]
+    distance = 1 - (photos[1:] * photos[:-1]).sum(1)[is_pair]
+    return float(np.median(distance)) if len(distance) else 0.0
+
+
 def few_photos(faces: TrainingFaces) -> str:
     """Return a line that names the people with less than `ADVISED_PHOTOS` photos; empty where there is none."""
     few = [f"{n} {c}" for n, c in zip(faces.people, faces.count.tolist(), strict=True) if c < ADVISED_PHOTOS]

@@ -52,6 +52,7 @@ class CheckpointCandidate:
             trained.embedder.template,
             recipe.size,
             mask=recipe.mask,  # type: ignore[arg-type]
+            sources=trained.reads_source,
         )
 
     @classmethod
@@ -78,8 +79,9 @@ class CheckpointCandidate:
         layout = memory_format(trained.recipe, trained.device)
         rgb01 = (batch.target.float() / 255).contiguous(memory_format=layout)
         masks = None if batch.masks is None else batch.masks.to(rgb01.dtype)
-        swapped = trained.generate(rgb01, trained.condition(latents), masks)
-        if not trained.people or masks is None:
+        condition = trained.condition(latents, batch.source_faces, batch.points)
+        swapped = trained.generate(rgb01, condition, masks)
+        if not trained.network.face_only or masks is None:
             return swapped
         # Only the face was learned; the rest is the target's, as in `train.swap.swapper`.
         alpha = feather(masks[:, 0] > 0, torch.ones_like(masks[:, 0], dtype=torch.bool))

@@ -28,13 +28,17 @@ class FaceGenerator(nn.Module):
     """Base class: pixel spaces, checks and the output stage, independent of the architecture.
 
     Subclasses implement `forward(target, latent)` with target (N, 3, S, S) in the generator's io space, S a multiple
-    of `multiple_of * shrink`, and latent (N, `latent_dim`) of unit norm (`identity_conditioning`). They return the
-    image in the same space, float32 (N, 3, S, S).
+    of `multiple_of * shrink`, and latent (N, `condition_dim`): of unit norm (`identity_conditioning`), and followed by
+    the pixels of the source where `reads_source`. They return the image in the same space, float32 (N, 3, S, S).
     """
 
     mean: Tensor
     std: Tensor
     multiple_of = 8
+    reads_source = False
+    """Whether the second input holds, after the latent, the source's crop warped to the target (`conditioning`)."""
+    face_only = False
+    """Whether only the face of the output is meant to be used; the rest was not learned."""
     refinement = 1.0
     """Weight, 0 to 1, of the losses that refine what reconstruction has learned: adversarial and identity."""
 
@@ -53,6 +57,11 @@ class FaceGenerator(nn.Module):
         # Not persistent: the names in the state dict are those of the published checkpoints.
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    @property
+    def condition_dim(self) -> int:
+        """Numbers of the second input: those of a latent, and of the source's crop for generators that read it."""
+        return self.latent_dim
 
     def to_input(self, rgb01: Tensor) -> Tensor:
         """RGB in [0, 1] -> the generator's io space."""
@@ -91,8 +100,8 @@ class FaceGenerator(nn.Module):
         multiple = self.multiple_of * self.shrink
         if height % multiple or width % multiple:
             raise ValueError(f"sides must be multiples of {multiple}, got {height}x{width}")
-        if latent.shape != (len(target), self.latent_dim):
-            raise ValueError(f"latents must be ({len(target)}, {self.latent_dim}), got {tuple(latent.shape)}")
+        if latent.shape != (len(target), self.condition_dim):
+            raise ValueError(f"latents must be ({len(target)}, {self.condition_dim}), got {tuple(latent.shape)}")
 
 
 def require_known(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -15,60 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.errors import ModelError
-from train.networks.conditioned import full_precision
 from train.networks.face_generator import FaceGenerator
+from train.networks.person_layers import (
+    PERSON_DIM,
+    SLOPE,
+    WIDEST,
+    PersonConvolution,
+    decoder_side,
+    double,
+    encoder,
+    encoder_width,
+    refinement_at,
+)
 from train.networks.registry import register_generator
-
-_PERSON_DIM = 128  # numbers of a person's learned vector
-_STYLE_SPREAD = 0.3  # deviation of a new layer's scales over people, around 1
-_MAX_CONSTANT_SIDE = 7  # px; the decoder's first features are 4 to 7 px wide
-_SLOPE = 0.2  # of leaky ReLUs
-_REFINEMENT_RAMP = 4_000  # images in which the weight of the refining losses rises from 0 to 1
-_WIDEST = 8  # the widest layers have so many times the channels of the last ones
 
 
 def parse_people(text: str) -> tuple[str, ...]:
     """Names of the recipe key `people`, which is a list separated by commas; spaces around a name are removed."""
     return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
-
-
-def decoder_side(size: int) -> int | None:
-    """Side of the decoder's first features, 4 to 7 px: `size` divided by a power of 2; None where there is none."""
-    while size > _MAX_CONSTANT_SIDE and size % 2 == 0:
-        size //= 2
-    return size if 4 <= size <= _MAX_CONSTANT_SIDE else None
-
-
-class PersonConvolution(nn.Module):
-    """3x3 or 1x1 convolution whose input channels are scaled by a linear function of the person's vector.
-
-    As in StyleGAN2 (eq. 1 and 3), the output is divided by sigma_o = sqrt(sum_c s_c^2 sum_k w_ock^2) unless it is a
-    layer of pixels; scaling features is equal to scaling the kernel, and needs one convolution for the whole batch.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, *, demodulate: bool = True) -> None:
-        super().__init__()
-        self.demodulate = demodulate
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
-        self.style = nn.Linear(_PERSON_DIM, channels_in)
-        with torch.no_grad():
-            self.weight.mul_((channels_in * kernel**2) ** -0.5)
-            self.style.weight.normal_(std=_STYLE_SPREAD * _PERSON_DIM**-0.5)
-            self.style.bias.fill_(1)
-
-    def forward(self, x: Tensor, person: Tensor) -> Tensor:
-        """x: (N, C, H, W). person: (N, P). Returns (N, O, H, W)."""
-        scale = self.style(person).float()  # (N, C)
-        y = F.conv2d(x * scale.to(x.dtype)[:, :, None, None], self.weight, None, 1, self.weight.shape[-1] // 2)
-        bias = self.bias.to(y.dtype)[:, None, None]
-        if not self.demodulate:
-            return y + bias
-        with full_precision(x):
-            energy = self.weight.float().square().sum((2, 3))  # (O, C)
-            # The gain keeps the variance through a leaky ReLU.
-            gain = 2**0.5 * torch.rsqrt(scale.square() @ energy.T + 1e-8)  # (N, O)
-        return torch.addcmul(bias, y, gain.to(y.dtype)[:, :, None, None])
 
 
 class _Level(nn.Module):
@@ -84,7 +48,7 @@ class _Level(nn.Module):
 
     def forward(self, x: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
         for layer in (self.first, self.second):
-            x = F.leaky_relu(layer(x, person), _SLOPE)
+            x = F.leaky_relu(layer(x, person), SLOPE)
         return x, self.pixels(x, person).float()
 
 
@@ -124,6 +88,7 @@ class PeopleGenerator(FaceGenerator):
     conditions: Tensor
     spreads: Tensor
     multiple_of = 16
+    face_only = True
 
     def __init__(
         self,
@@ -144,21 +109,21 @@ class PeopleGenerator(FaceGenerator):
         if side is None:
             raise ModelError(f"size = {size} must be 4, 5, 6 or 7 times a power of 2")
         doublings = (size // side).bit_length() - 1
-        widths = [width * min(_WIDEST, 2**level) for level in range(doublings, -1, -1)]
+        widths = [width * min(WIDEST, 2**level) for level in range(doublings, -1, -1)]
         self.size, self.side, self.channels = size, side, widths[0]
         self.levels_in_use = len(widths)
-        self.encoder = _encoder(width, doublings - 1)
-        self.to_code = nn.Linear(_encoder_width(width, doublings - 1) * side**2, bottleneck)
+        self.encoder = encoder(width, doublings - 1)
+        self.to_code = nn.Linear(encoder_width(width, doublings - 1) * side**2, bottleneck)
         self.from_code = nn.Linear(bottleneck, widths[0] * side**2)
-        self.person = nn.Parameter(torch.randn(len(self.names), _PERSON_DIM))
-        self.constant = nn.Linear(_PERSON_DIM, widths[0] * side**2, bias=False)
-        nn.init.normal_(self.constant.weight, std=0.5 * _PERSON_DIM**-0.5)
+        self.person = nn.Parameter(torch.randn(len(self.names), PERSON_DIM))
+        self.constant = nn.Linear(PERSON_DIM, widths[0] * side**2, bias=False)
+        nn.init.normal_(self.constant.weight, std=0.5 * PERSON_DIM**-0.5)
         self.levels = nn.ModuleList(
             _Level(widths[max(0, index - 1)], channels) for index, channels in enumerate(widths)
         )
         # The adversary of the code, which is trained with it (train/objectives/people.py) and not used in swaps.
         self.classifier = nn.Sequential(
-            nn.Linear(bottleneck, 128), nn.LeakyReLU(_SLOPE), nn.Linear(128, len(self.names))
+            nn.Linear(bottleneck, 128), nn.LeakyReLU(SLOPE), nn.Linear(128, len(self.names))
         )
         # latents: (P, D) mean latents of the people; conditions: the same as a swap's second input.
         self.register_buffer("latents", torch.zeros(len(self.names), latent_dim))
@@ -181,7 +146,7 @@ class PeopleGenerator(FaceGenerator):
     def set_progress(self, images: int) -> None:
         """Add the last level after `half_size_images` images, and the refining losses after `refine_images`."""
         self.levels_in_use = len(self.levels) - (images < self.half_size_images)
-        self.refinement = min(1.0, max(0, images - self.refine_images) / _REFINEMENT_RAMP)
+        self.refinement = refinement_at(images, self.refine_images)
 
     def nearest(self, condition: Tensor) -> Tensor:
         """Indices (N,) of the people whose latents are nearest to conditions (N, D)."""
@@ -196,12 +161,12 @@ class PeopleGenerator(FaceGenerator):
         """Codes and the people's indices (N,) -> faces, float32 RGB not clamped, of side S, or S / 2 at first."""
         person = self.person[people]
         x = self.from_code(code) + self.constant(person)
-        x = F.leaky_relu(x, _SLOPE).view(-1, self.channels, self.side, self.side)
+        x = F.leaky_relu(x, SLOPE).view(-1, self.channels, self.side, self.side)
         x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
         for index, level in enumerate(self.levels[: self.levels_in_use]):
-            x, pixels = level(_double(x) if index else x, person)
-            image = pixels if image is None else _double(image) + pixels
+            x, pixels = level(double(x) if index else x, person)
+            image = pixels if image is None else double(image) + pixels
         assert image is not None
         return image + 0.5
 
@@ -224,33 +189,5 @@ class PeopleGenerator(FaceGenerator):
         self._check(target, latent)
         image = self.decode(self.encode(target), self.nearest(latent))
         if image.shape[-1] != self.size:
-            image = _double(image)
+            image = double(image)
         return image.clamp(0, 1)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def _encoder(width: int, halvings: int) -> nn.Sequential:
-    """Convolutions of stride 2 and 1 in turn, each with a leaky ReLU, that halve the resolution so many times."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for index in range(halvings):
-        wide = _encoder_width(width, index + 1)
-        for stride in (2, 1):
-            layers += [_convolution(channels, wide, stride), nn.LeakyReLU(_SLOPE)]
-            channels = wide
-    return nn.Sequential(*layers)
-
-
-def _encoder_width(width: int, halvings: int) -> int:
-    return width * min(_WIDEST, 1 << (halvings - 1))
-
-
-def _convolution(channels_in: int, channels_out: int, stride: int) -> nn.Conv2d:
-    layer = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
-    assert layer.bias is not None
-    nn.init.kaiming_normal_(layer.weight, _SLOPE)
-    nn.init.zeros_(layer.bias)
-    return layer

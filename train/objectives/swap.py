@@ -8,7 +8,7 @@ from torch import Tensor
 from train import losses, mask_schedule
 from train.build import Networks
 from train.data.loader import Batch
-from train.networks.conditioning import identity_conditioning
+from train.networks.conditioning import conditioning
 from train.networks.face_generator import FaceGenerator
 from train.objectives.adversary import Adversary, target_input
 from train.objectives.distillation import Distillation
@@ -18,7 +18,7 @@ from train.objectives.objective import Loss
 def swap(networks: Networks, generator: FaceGenerator, batch: Batch, a: float) -> Tensor:
     """The batch's targets with the identities of its sources: (B, 3, S, S) in the generator's io space."""
     target = target_input(networks, batch)
-    condition = identity_conditioning(batch.latents, networks.centre)
+    condition = conditioning(generator, batch.latents, networks.centre, batch.source_faces, batch.points)
     masks = batch.masks.to(target.dtype) if batch.masks is not None and networks.recipe.masked == "input" else None
     return mask_schedule.generate(generator, target, condition, masks, a)
 

@@ -36,7 +36,9 @@ class _RgbGenerator(nn.Module):
 def export_generator(checkpoint: Path, out: Path) -> int:
     """Write the ONNX file `out`; returns its size in bytes.
 
-    Inputs: `target` float32 (N, 3, S, S), RGB in [0, 1]; `latent` float32 (N, D), normalize(embedding - centre).
+    Inputs: `target` float32 (N, 3, S, S), RGB in [0, 1]; `latent` float32 (N, D), normalize(embedding - centre),
+    followed by 3 S^2 numbers for generators that read the source: its crop warped to the target's landmarks, RGB in
+    [0, 1], channels first (`train.networks.source_warp`).
     Output: `swapped`, like target. N is dynamic. Metadata: swapset.size, .template, .embedder_id, .recipe (JSON) and
     .centre (base64 of D little-endian float32).
 
@@ -55,7 +57,7 @@ def export_generator(checkpoint: Path, out: Path) -> int:
             f"{checkpoint}: ONNX export supports generators that swap in one pass and see the whole target; the recipe "
             f"of this one has generator = {recipe.generator!r}, masked = {recipe.masked!r}"
         )
-    example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, trained.facts.latent_dim))
+    example = torch.rand(2, 3, size, size), nn.functional.normalize(torch.rand(2, trained.network.condition_dim))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

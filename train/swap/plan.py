@@ -141,6 +141,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         detector,
         segmenter,
         _condition(generator, source),
+        source=source.nearest_to_mean(generator.size),
         only=reference[0] if reference else None,
         consent=consent,
         mask=request.mask,
@@ -169,7 +170,10 @@ def _source(request: SwapRequest, generator: TrainedGenerator, detector: SwapDet
     if request.person is not None:
         embedding = generator.person_embedding(request.person).cpu().numpy()[None]
         return Source((), embedding, (f"--person {request.person}",))
-    return read_source(request.sources, detector, generator.embedder, request.device, request.source_face)
+    template = generator.template if generator.reads_source else None
+    return read_source(
+        request.sources, detector, generator.embedder, request.device, request.source_face, template=template
+    )
 
 
 def _condition(generator: TrainedGenerator, source: Source) -> Tensor:

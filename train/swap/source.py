@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from curate.decode import decode
 from curate.errors import DecodeError, SourceError
+from curate.faces.align import rescale_points, transform_points
 from curate.faces.embedder import Embedder
 from curate.faces.faces import Faces
 from curate.sources.stores.walk import photos_under
+from manifests.landmarks import Template
 from train.errors import SourceFaceError
+from train.networks.conditioning import SourceFaces
 from train.swap.detection import SwapDetector
+from train.trained import shrink
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -29,11 +34,27 @@ class Source:
         photos: empty for a name.
         embeddings: float32 (M, D) of unit norm, one per photo; the mean embedding for a name.
         labels: (M,) what messages call each row.
+        crops: uint8 (M, T, T, 3) RGB, the faces in the generator's template; None where nothing reads them.
+        points: float64 (M, 5, 2), their landmarks, px of the crop; None likewise.
     """
 
     photos: tuple[Path, ...]
     embeddings: npt.NDArray[np.float32]
     labels: tuple[str, ...]
+    crops: Pixels | None = None
+    points: npt.NDArray[np.float64] | None = None
+
+    def nearest_to_mean(self, size: int) -> SourceFaces | None:
+        """The photo whose embedding is nearest to the mean, with crops of `size` px; None where there are no crops.
+
+        Pixels of several photos cannot be averaged as embeddings can.
+        """
+        if self.crops is None or self.points is None:
+            return None
+        row = int((self.embeddings @ self.embeddings.mean(0)).argmax())
+        crop = torch.from_numpy(self.crops[row]).permute(2, 0, 1)[None].float() / 255
+        points = rescale_points(self.points[row : row + 1], size / crop.shape[-1])
+        return SourceFaces(shrink(crop, size), torch.from_numpy(points.astype(np.float32)))
 
 
 def read_source(
@@ -43,6 +64,7 @@ def read_source(
     device: str,
     face_number: int | None = None,
     name: str = "source",
+    template: Template | None = None,
 ) -> Source:
     """Detect and embed the face on each photo of one person.
 
@@ -53,13 +75,14 @@ def read_source(
         device: Where the crops are embedded.
         face_number: Of a photo with several faces, the one to use: 1 is the leftmost. None requires a single face.
         name: What messages call the photos.
+        template: Of the crops that the generator reads; None for none.
 
     Raises:
         SourceFaceError: A photo is unreadable, shows no face, several faces, or no face of that number.
         SourceError: A path does not exist, or is a folder without photos.
     """
     files = [file for path in paths for file in _photos(path, name)]
-    embeddings = []
+    embeddings, crops, points = [], [], []
     for file in files:
         try:
             photo = decode(file.read_bytes()).pixels
@@ -68,7 +91,13 @@ def read_source(
             raise SourceFaceError(f"{name} {file}: cannot be read ({reason}): give another photo") from error
         face = _only_face(detector([photo]), face_number, f"{name} {file}")
         embeddings.append(face.embed([photo], embedder, device)[0].cpu().numpy())
-    return Source(tuple(files), np.stack(embeddings), tuple(f"{name} {file}" for file in files))
+        if template is not None:
+            crops.append(face.crop([photo], template, device)[0].permute(1, 2, 0).cpu().numpy())
+            points.append(transform_points(face.landmarks.astype(np.float64), face.matrices(template))[0])
+    labels = tuple(f"{name} {file}" for file in files)
+    if template is None:
+        return Source(tuple(files), np.stack(embeddings), labels)
+    return Source(tuple(files), np.stack(embeddings), labels, np.stack(crops), np.stack(points))
 
 
 def _photos(path: Path, name: str) -> list[Path]:

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from curate.faces.align import rescale_matrices
+from curate.faces.align import rescale_matrices, rescale_points, transform_points
 from curate.faces.faces import Faces
 from curate.faces.segment import CLASSES, MaskKind, Segmenter, binary_mask
+from train.networks.conditioning import SourceFaces
 from train.swap.consent import Consent
 from train.swap.detection import SwapDetector
 from train.swap.paste import feather, inside_photo, match_colour, nearest_face, paste
@@ -73,6 +74,7 @@ class Swapper:
         detector: Detects the faces.
         segmenter: Segments the crops, for the masks.
         condition: Identity conditioning (D,), from `TrainedGenerator.person_condition`.
+        source: The source's crop of the generator's size, for generators that read it.
         only: The people to swap; None swaps every face.
         consent: The people who must not be swapped.
         mask: The part of a face that is replaced.
@@ -86,12 +88,14 @@ class Swapper:
         segmenter: Segmenter,
         condition: Tensor,
         *,
+        source: SourceFaces | None = None,
         only: ReferencePeople | None = None,
         consent: Consent | None = None,
         mask: MaskKind = "face",
         threads: int = 2,
     ) -> None:
         self.generator, self.detector, self.segmenter, self.condition = generator, detector, segmenter, condition
+        self.source = None if source is None else source.to(generator.device)
         self.only, self.consent, self.mask = only, consent, mask
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
@@ -171,7 +175,9 @@ class Swapper:
 
         target = shrink(crops.float(), size)
         input_masks = self.generator.input_masks(labels, faces.box[rows], matrices[rows])
-        swapped = self.generator.swap(target, self.condition, input_masks)
+        points = rescale_points(transform_points(faces.landmarks[rows], matrices[rows]), size / template.size[0])
+        landmarks = torch.from_numpy(points.astype(np.float32)).to(device)
+        swapped = self.generator.swap(target, self.condition, input_masks, self.source, landmarks)
         alpha = feather(mask, inside)
         swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
         colours = swapped.permute(0, 2, 3, 1).cpu().numpy()

@@ -7,7 +7,8 @@ from torch import Tensor
 from curate.errors import ModelError
 from train.build import build_generator
 from train.config import load_recipe
-from train.networks.people import PeopleGenerator, decoder_side, parse_people
+from train.networks.people import PeopleGenerator, parse_people
+from train.networks.person_layers import decoder_side
 
 
 def generator(**changes: object) -> PeopleGenerator:

@@ -70,7 +70,7 @@ PEOPLE = {"generator": "people", "same_person": 1.0, "held_out": 0.0, "size": 96
         (PEOPLE | {"latent_rate": 10.0}, "latent_rate = 10.0 has no effect with generator = 'people'"),
         (PEOPLE | {"convolution": "separable"}, "convolution = 'separable' has no effect"),
         ({"velocity": 1.0}, "velocity = 1.0 has no effect"),
-        ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion, people or simswap"),
+        ({"generator": "simswop"}, "generator = 'simswop' must be compact, diffusion, general, people or simswap"),
     ],
 )
 def test_keys_that_a_generator_does_not_accept_are_refused(keys: dict[str, object], message: str) -> None:

@@ -7,10 +7,24 @@ import pytest
 import torch
 from PIL import Image
 
-from curate.errors import SourceError
-from tests.samples.swap import ASTRONAUT, GROUP, IdentityGenerator, Pixels, detector, embedder, pixels, smaller, trained
+from curate.errors import ModelError, SourceError
+from manifests.landmarks import TEMPLATES
+from tests.samples.swap import (
+    ASTRONAUT,
+    GROUP,
+    IdentityGenerator,
+    Pixels,
+    detector,
+    embedder,
+    pixels,
+    segmenter,
+    smaller,
+    trained,
+)
 from train.errors import SourceFaceError
+from train.networks.general import GeneralGenerator
 from train.swap.source import Source, read_source
+from train.swap.swapper import Swapper
 
 SIX = smaller(pixels(GROUP), 0.5)
 ONE = smaller(pixels(ASTRONAUT), 0.5)
@@ -60,3 +74,24 @@ def test_photos_that_cannot_be_used_are_errors(tmp_path: Path) -> None:
         read(tmp_path / "bad.jpg")
     with pytest.raises(SourceError, match="no such file or folder"):
         read(tmp_path / "nowhere")
+
+
+def test_a_generator_that_reads_the_source_gets_its_crop(tmp_path: Path) -> None:
+    (photo,) = save(tmp_path, one=ONE)
+    template = TEMPLATES["simswap-224"]
+    source = read_source([photo], detector(), embedder(), "cpu", template=template)
+    assert read(photo).nearest_to_mean(224) is None
+    torch.manual_seed(0)
+    generator = trained(GeneralGenerator(128, 224, width=4).eval())
+    face = source.nearest_to_mean(224)
+    assert face is not None
+    assert (face.crops.shape, face.points.shape) == ((1, 3, 224, 224), (1, 5, 2))
+    condition = generator.person_condition(torch.from_numpy(source.embeddings))
+    result = Swapper(generator, detector(), segmenter(), condition, source=face)([SIX])[0]
+    assert result.swapped == 6
+    # Untrained, it moves the source's pixels: the faces become more like the source's.
+    faces = detector()([SIX])
+    before, after = (faces.embed([shown], embedder()).numpy() @ source.embeddings[0] for shown in (SIX, result.pixels))
+    assert (after > before).sum() >= 5
+    with pytest.raises(ModelError, match="reads the source's crop beside the latent"):
+        Swapper(generator, detector(), segmenter(), condition)([SIX])

@@ -1,9 +1,9 @@
-"""The objective of named people: weights around eyes and mouth, and the distance between codes."""
+"""What objectives with a narrow code share: weights around eyes and mouth, and the distance between codes."""
 
 import pytest
 import torch
 
-from train.objectives.people import feature_map, relative_error
+from train.objectives.reconstruction import feature_map, relative_error
 
 
 def test_the_weight_is_highest_at_eyes_and_mouth() -> None:
