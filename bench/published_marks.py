@@ -63,17 +63,6 @@ def with_rings(noise: Floats) -> Floats:
     return np.asarray(np.fft.ifft2(spectrum).real, np.float32)
 
 
-def disc_distance(estimate: Floats) -> tuple[float, int, float]:
-    """The statistic of the paper (equation 6), its degrees of freedom and non-centrality: chi-square if it held."""
-    radius, centring = _plane(*estimate.shape[1:])
-    inside = radius >= 0
-    spectrum = np.fft.fft2(estimate)
-    variance = float(np.square(np.abs(spectrum)).mean()) / 2
-    key = _key(len(estimate), int(radius.max()) + 1)[:, radius[inside]] * np.sqrt(radius.size)
-    distance = np.square(np.abs(key - spectrum[:, inside] * centring[inside].conj())).sum() / variance
-    return float(distance), 2 * key.size, float(np.square(key).sum() / variance)
-
-
 def ring_score(estimate: Floats) -> float:
     """The key's correlation with an estimate of the noise (c, h, w), in standard deviations.
 
