@@ -34,8 +34,8 @@ _BLOCK = 512
 class DuplicateLimits:
     """Hash distances and cosines at which two photos may show the same picture.
 
-    A pair is a candidate if it meets one of three conditions: close hashes and `min_cosine`, distant hashes and
-    `crop_cosine`, or very close hashes and `small_cosine`.
+    A pair is a candidate if it meets one of four conditions: close hashes and `min_cosine`, distant hashes and
+    `crop_cosine`, very close hashes and `small_cosine`, or, whatever the hashes, `equal_cosine`.
 
     Attributes:
         photo_bits: Bits of 64 in which the hashes of the photos (or of one and the mirror image of the other) may
@@ -47,6 +47,7 @@ class DuplicateLimits:
         crop_cosine: Above 1: never.
         small_bits: Bits between the photos for `small_cosine`; small copies have an uncertain embedding.
         small_cosine: Above 1: never.
+        equal_cosine: Above 1: never. A border can change every hash, also that of the crop of a tight photo.
         chain_factor: On `photo_bits` and `face_bits`, for a photo and the best of its group that others link.
     """
 
@@ -57,19 +58,20 @@ class DuplicateLimits:
     crop_cosine: float = 2.0
     small_bits: int = 4
     small_cosine: float = 2.0
+    equal_cosine: float = 2.0
     chain_factor: float = 1.5
 
     @property
     def lowest_cosine(self) -> float:
         """Cosine below which no pair is a candidate."""
-        return min(self.min_cosine, self.crop_cosine, self.small_cosine)
+        return min(self.min_cosine, self.crop_cosine, self.small_cosine, self.equal_cosine)
 
     def match(self, photo: Bits, face: Bits, cosine: Floats) -> Flags:
         """Mark the candidates among P pairs, from the (P,) bits between photos and between crops, and the cosines."""
         close = ((photo <= self.photo_bits) | (face <= self.face_bits)) & (cosine >= self.min_cosine)
         cropped = (np.minimum(photo, face) <= self.crop_bits) & (cosine >= self.crop_cosine)
         small = (photo <= self.small_bits) & (cosine >= self.small_cosine)
-        return close | cropped | small
+        return close | cropped | small | (cosine >= self.equal_cosine)
 
     def chained(self) -> "DuplicateLimits":
         """Return the limits for a photo and the best of its group that others link."""

@@ -168,6 +168,7 @@ def default_settings(dataset: Dataset) -> RelateSettings:
         min_cosine=prior.same_mean + 0.2 * rest,
         crop_cosine=prior.same_mean + 0.65 * rest,
         small_cosine=prior.same_mean - prior.same_std,
+        equal_cosine=prior.same_mean + 0.9 * rest,
     )
     return RelateSettings(prior=prior, limits=limits, confirm=PixelCheck(dataset))
 

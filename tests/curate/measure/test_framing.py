@@ -1,15 +1,14 @@
-"""curate/measure/framing.py: border, drawing and quantisation of copies of real photos."""
+"""curate/measure/framing.py: border and drawing of copies of real photos."""
 
 import cv2
 import numpy as np
 import pytest
 
 from curate.evaluate.degradations import jpeg
-from curate.measure.framing import grid_levels, photo_framing, quantisation
+from curate.measure.framing import grid_levels, photo_framing
 from tests.samples.measured_faces import ASTRONAUT_PHOTO, GROUP_PHOTO, luma
 
 PHOTOS = pytest.mark.parametrize("photo", [ASTRONAUT_PHOTO, GROUP_PHOTO], ids=["astronaut", "group"])
-HALF = cv2.resize(ASTRONAUT_PHOTO, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (40, 90, 180)], ids=["white", "black", "blue"])
@@ -25,21 +24,6 @@ def test_a_border_is_measured_after_coding(photo, edges, colour):
 
 def test_a_photo_of_one_colour_has_no_border():
     assert photo_framing(np.full((64, 64), 200, np.uint8))["border"] == 0
-
-
-@pytest.mark.parametrize("quality", [90, 75, 50])
-def test_the_quantisation_is_that_of_the_coarsest_coding(quality):
-    # The luma table of the JPEG standard at (0, 1), scaled as libjpeg does.
-    expected = {90: 2, 75: 6, 50: 12}[quality]
-    coded = jpeg(HALF, quality)
-    assert quantisation(luma(HALF)) == 1
-    assert quantisation(luma(coded)) == pytest.approx(expected, abs=1)
-    assert quantisation(luma(jpeg(coded, 96))) == quantisation(luma(coded))
-    assert quantisation(luma(coded[3:, 3:])) == 1  # the grid of blocks no longer fits
-
-
-def test_tiny_photos_have_no_quantisation():
-    assert np.isnan(quantisation(np.zeros((24, 24), np.uint8)))
 
 
 @PHOTOS

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from curate.evaluate import degradations
+from curate.faces import align
+from curate.relate.photo_frame import PhotoFrame
 from curate.relate.pixel_check import agreement, is_same_picture
-from tests.samples.measured_faces import ASTRONAUT, GROUP_PHOTO, face_of
+from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_LANDMARKS, ASTRONAUT_PHOTO, GROUP_PHOTO, TEMPLATE, face_of
 
 CROP = ASTRONAUT.crop
 OTHER_LANDMARKS = [[492.2, 318.9], [541.4, 331.4], [507.0, 364.7], [482.7, 367.7], [530.3, 380.4]]
@@ -45,3 +47,57 @@ def test_black_areas_outside_the_photo_are_ignored():
     cut = CROP.copy()
     cut[:, :40] = 0
     assert is_same_picture(CROP, cut)
+
+
+@pytest.mark.parametrize("colour", [255, 0, 128], ids=["white", "black", "grey"])
+def test_what_is_around_a_bordered_photo_is_ignored(colour):
+    """The tight photo ends within the crop: beyond it the crop is black, and that of its bordered copy is not."""
+    tight = np.zeros_like(CROP)
+    tight[30:-30, 30:-30] = CROP[30:-30, 30:-30]
+    bordered = np.full_like(CROP, colour)
+    bordered[30:-30, 30:-30] = CROP[30:-30, 30:-30]
+    assert is_same_picture(tight, bordered)
+
+
+def framed(photo, move=(0.0, 0.0)):
+    """The astronaut's crop of a version of the photo and its frame; the landmarks are `move` px (x, y) off."""
+    landmarks = np.asarray(ASTRONAUT_LANDMARKS, np.float64)[None] * (photo.shape[0] / ASTRONAUT_PHOTO.shape[0])
+    matrices, _ = align.fit(landmarks + np.asarray(move), TEMPLATE)
+    crop = align.warp([photo], [0], matrices, TEMPLATE.size)[0].permute(1, 2, 0).contiguous().numpy()
+    return crop, PhotoFrame.of(matrices[0], photo.shape[1], photo.shape[0])
+
+
+def drawn_over(photo, colour):
+    """Lines of text across the face."""
+    stamped = photo.copy()
+    for y in (95, 165):
+        cv2.putText(stamped, "PICTURE AGENCY", (140, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2)
+    return stamped
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (220, 30, 30)], ids=["white", "red"])
+@pytest.mark.parametrize("resized", [1.0, 0.75])
+def test_text_over_the_face_and_landmarks_that_it_moved(colour, resized):
+    stamped = cv2.resize(
+        drawn_over(ASTRONAUT_PHOTO, colour), None, fx=resized, fy=resized, interpolation=cv2.INTER_AREA
+    )
+    (first, frame), (second, other) = framed(ASTRONAUT_PHOTO), framed(stamped, move=(5, -4))
+    assert is_same_picture(first, second, (frame, other))
+    assert is_same_picture(second, first, (other, frame))
+
+
+def test_another_face_in_the_same_frame_is_another_picture():
+    crop, frame = framed(ASTRONAUT_PHOTO)
+    other = face_of(GROUP_PHOTO, OTHER_LANDMARKS).crop
+    assert not is_same_picture(crop, other, (frame, frame))
+
+
+def test_a_frame_maps_between_resized_and_mirrored_photos():
+    small, large = (PhotoFrame.of(np.eye(2, 3) * scale, 100 * side, 80 * side) for side, scale in ((1, 1.0), (2, 0.5)))
+    matrix = small.to_crop_of(large, mirrored=False)
+    assert matrix is not None
+    assert matrix @ [10, 20, 1] == pytest.approx([10.25, 20.25])  # pixel (10, 20) has its centre at (20.5, 40.5)
+    mirrored = small.to_crop_of(large, mirrored=True)
+    assert mirrored is not None
+    assert mirrored @ [0, 0, 1] == pytest.approx([(199 - 0.5) / 2, 0.25])
+    assert small.to_crop_of(PhotoFrame.of(np.eye(2, 3), 110, 80), mirrored=False) is None

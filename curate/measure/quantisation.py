@@ -1,0 +1,138 @@
+"""Quantisation of a photo: the coarsest step to which a JPEG coder ever rounded its low frequencies.
+
+A step leaves a comb in the histogram of the coefficients of the 8 px blocks (Fan and de Queiroz, "Identification of
+bitmap compression history", 2003). A photo that is saved again with a slightly finer table shows the comb of the finer
+one; the earlier, coarser step is visible in how many coefficients fall on each tooth: some teeth get two of the
+earlier levels and others none (Lukas and Fridrich, "Estimation of primary quantization matrix in double compressed
+JPEG images", 2003).
+"""
+
+from functools import cache
+from math import erf, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+MAX_STEP = 60
+"""Largest step that is recognised, levels."""
+
+_BLOCK = 8
+_MAX_BLOCKS = 1500
+_BINS = 4
+"""Side of a JPEG block, px; blocks that are analysed; bins of a histogram per level."""
+
+_MIN_COEFFICIENTS = 30
+_MIN_AGREEMENT = 0.35
+"""A comb needs so many coefficients that are not rounded to 0, and so high a mean cosine (1: all are multiples)."""
+
+_LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+
+_MAX_TEETH, _MIN_TEETH = 40, 8
+_MIN_ON_TEETH = 150
+"""Teeth of a comb on which an earlier step is looked for, and the coefficients that they need together."""
+
+_NOISE = 0.45
+_MIN_TOOTH = 0.03
+"""Standard deviation of a coefficient, levels, by rounding pixels and colours between two savings; least expected
+share of a tooth that gets no earlier level."""
+
+_MAX_UNEXPLAINED, _MIN_EXPLAINED = 0.7, 20.0
+"""An earlier step must explain more than 1 - _MAX_UNEXPLAINED of the squared deviations of the teeth's logarithm from a
+smooth curve, and so many of them, in units of the variance that chance causes on a tooth."""
+
+
+def quantisation(gray: Gray) -> float:
+    """Measure the coarsest step to which a JPEG coder rounded the luma, uint8 (H, W): levels, 1 where none is visible.
+
+    The median over five low frequencies. NaN where the photo has fewer than 16 blocks.
+    """
+    height, width = gray.shape[0] // _BLOCK, gray.shape[1] // _BLOCK
+    if height * width < 16:
+        return float("nan")
+    blocks = gray[: height * _BLOCK, : width * _BLOCK].reshape(height, _BLOCK, width, _BLOCK).transpose(0, 2, 1, 3)
+    blocks = blocks.reshape(-1, _BLOCK, _BLOCK) if height * width <= _MAX_BLOCKS else _thinned(blocks)
+    coefficients = np.abs(blocks.reshape(len(blocks), -1).astype(np.float32) @ _DCT)
+    return float(np.median(coarsest_steps(coefficients)))
+
+
+def coarsest_steps(coefficients: npt.NDArray[np.float32]) -> list[int]:
+    """Return the coarsest step of each of F frequencies from the sizes of B coefficients of each, (B, F)."""
+    frequencies, levels = coefficients.shape[1], 256 * _BINS
+    bins = np.minimum(coefficients * _BINS, levels - 1).astype(np.int64) + levels * np.arange(frequencies)
+    histograms = np.bincount(bins.ravel(), minlength=levels * frequencies).reshape(-1, levels).astype(np.float32)
+    counts = histograms @ _COUNTED.T  # (frequencies, steps)
+    fits = (counts >= _MIN_COEFFICIENTS) & (histograms @ _COSINES.T > _MIN_AGREEMENT * counts)
+    visible = [int(steps[-1]) + 2 if len(steps := np.flatnonzero(row)) else 1 for row in fits]
+    return [_earlier(*pair) if pair[1] > 1 else 1 for pair in zip(histograms, visible, strict=True)]
+
+
+def _earlier(histogram: npt.NDArray[np.float32], step: int) -> int:
+    """Return the coarser step to which coefficients were rounded before `step`; `step` where there is no sign of one.
+
+    The logarithm of the number of coefficients on each tooth is a smooth curve (four terms), plus that of the share
+    that the earlier step puts there. The step that leaves the least about the curve is chosen.
+    """
+    tooth = np.rint((np.arange(len(histogram)) + 0.5) / (_BINS * step)).astype(np.int64)
+    counts = np.bincount(tooth, histogram)[1 : _MAX_TEETH + 1]
+    smooth = np.convolve(np.pad(counts, 3, mode="edge"), np.full(7, 1 / 7), "valid")
+    used = int(np.argmax(smooth < 1)) if (smooth < 1).any() else len(smooth)
+    if used < _MIN_TEETH or counts[:used].sum() < _MIN_ON_TEETH:
+        return step
+    steps, shares = _shares(step)
+    weight = np.sqrt(smooth[:used] / (1 + 0.02 * smooth[:used]))
+    place = np.arange(1, used + 1)
+    curve = np.stack([np.ones(used), place, np.sqrt(place), np.log(place)], 1) * weight[:, None]
+    values = (np.log(counts[:used] + 0.5) - np.concatenate([np.zeros((1, used)), shares[:, :used]])) * weight
+    basis = np.linalg.qr(curve)[0]
+    left = ((values - values @ basis @ basis.T) ** 2).sum(1)  # without an earlier step, then with each
+    best = int(left.argmin())
+    is_explained = left[best] < min(_MAX_UNEXPLAINED * left[0], left[0] - _MIN_EXPLAINED)
+    return steps[best - 1] if best and is_explained else step
+
+
+@cache
+def _shares(step: int) -> tuple[list[int], Floats]:
+    """Steps above `step`, and for each the logarithm of the share of the coefficients that it puts on each tooth.
+
+    Relative to a photo without an earlier step: (steps, _MAX_TEETH).
+    """
+    steps = list(range(step + 1, min(3 * step, MAX_STEP) + 1))
+    edges = (np.arange(_MAX_TEETH + 1) + 0.5) * step
+    shares = np.empty((len(steps), _MAX_TEETH))
+    for row, earlier in enumerate(steps):
+        multiples = np.arange(int(edges[-1] / earlier) + 2) * earlier
+        below = _NORMAL((edges[:, None] - multiples) / _NOISE).astype(np.float64)
+        shares[row] = np.diff(below, axis=0).sum(1) * earlier / step
+    return steps, np.log(np.maximum(shares, _MIN_TOOTH))
+
+
+def _thinned(blocks: Gray) -> Gray:
+    """Blocks (rows, columns, 8, 8) -> about _MAX_BLOCKS of them, evenly spread."""
+    stride = int(np.ceil(np.sqrt(blocks.shape[0] * blocks.shape[1] / _MAX_BLOCKS)))
+    return blocks[::stride, ::stride].reshape(-1, _BLOCK, _BLOCK)
+
+
+def _waves() -> npt.NDArray[np.float32]:
+    """The low frequencies of the DCT-II of a block, (64, F)."""
+    position = np.arange(_BLOCK)
+
+    def wave(k: int) -> npt.NDArray[np.float64]:
+        return np.asarray(np.sqrt((2 if k else 1) / _BLOCK) * np.cos(np.pi / 16 * k * (2 * position + 1)), np.float64)
+
+    return np.stack([np.outer(wave(u), wave(v)).ravel() for u, v in _LOW_FREQUENCIES], 1).astype(np.float32)
+
+
+def _combs() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """For each step q of 2 to MAX_STEP the cosine of period q at every bin, and which bins count: from q / 2 on."""
+    level = (np.arange(256 * _BINS) + 0.5) / _BINS
+    steps = np.arange(2, MAX_STEP + 1)[:, None]
+    counted = (level >= steps / 2).astype(np.float32)
+    return (np.cos(2 * np.pi * level / steps) * counted).astype(np.float32), counted
+
+
+_NORMAL = np.frompyfunc(lambda x: 0.5 * (1 + erf(x / sqrt(2))), 1, 1)
+_DCT = _waves()
+_COSINES, _COUNTED = _combs()
