@@ -39,9 +39,9 @@ _MIN_TOOTH = 0.03
 """Standard deviation of a coefficient, levels, by rounding pixels and colours between two savings; least expected
 share of a tooth that gets no earlier level."""
 
-_MAX_UNEXPLAINED, _MIN_EXPLAINED = 0.7, 20.0
-"""An earlier step must explain more than 1 - _MAX_UNEXPLAINED of the squared deviations of the teeth's logarithm from a
-smooth curve, and so many of them, in units of the variance that chance causes on a tooth."""
+_MIN_SHARE, _MIN_EXPLAINED = 0.3, 20.0
+"""An earlier step must explain this share of the squared deviations of the teeth's logarithm from a smooth curve, and
+so many of them, in units of the variance that chance causes on a tooth."""
 
 
 def quantisation(gray: Gray) -> float:
@@ -75,22 +75,30 @@ def _earlier(histogram: npt.NDArray[np.float32], step: int) -> int:
     The logarithm of the number of coefficients on each tooth is a smooth curve (four terms), plus that of the share
     that the earlier step puts there. The step that leaves the least about the curve is chosen.
     """
-    tooth = np.rint((np.arange(len(histogram)) + 0.5) / (_BINS * step)).astype(np.int64)
-    counts = np.bincount(tooth, histogram)[1 : _MAX_TEETH + 1]
-    smooth = np.convolve(np.pad(counts, 3, mode="edge"), np.full(7, 1 / 7), "valid")
-    used = int(np.argmax(smooth < 1)) if (smooth < 1).any() else len(smooth)
+    counts = np.diff(np.cumsum(histogram, dtype=np.float64)[_ends(step)])
+    padded = np.cumsum(np.concatenate([[0.0], counts[:1].repeat(3), counts, counts[-1:].repeat(3)]))
+    smooth = (padded[7:] - padded[:-7]) / 7
+    used = int(np.argmax(smooth < 1)) if smooth.min() < 1 else len(smooth)
     if used < _MIN_TEETH or counts[:used].sum() < _MIN_ON_TEETH:
         return step
-    steps, shares = _shares(step)
     weight = np.sqrt(smooth[:used] / (1 + 0.02 * smooth[:used]))
-    place = np.arange(1, used + 1)
-    curve = np.stack([np.ones(used), place, np.sqrt(place), np.log(place)], 1) * weight[:, None]
-    values = (np.log(counts[:used] + 0.5) - np.concatenate([np.zeros((1, used)), shares[:, :used]])) * weight
-    basis = np.linalg.qr(curve)[0]
-    left = ((values - values @ basis @ basis.T) ** 2).sum(1)  # without an earlier step, then with each
-    best = int(left.argmin())
-    is_explained = left[best] < min(_MAX_UNEXPLAINED * left[0], left[0] - _MIN_EXPLAINED)
-    return steps[best - 1] if best and is_explained else step
+    basis = np.linalg.qr(_CURVE[:used] * weight[:, None])[0]
+    plain = np.log(counts[:used] + 0.5) * weight
+    left = plain @ plain - ((plain @ basis) ** 2).sum()
+    if left < used + 3 * sqrt(2 * used):  # chance alone explains as much
+        return step
+    steps, shares = _shares(step)
+    values = plain - shares[:, :used] * weight
+    explained = left - (values**2).sum(1) + ((values @ basis) ** 2).sum(1)
+    best = int(explained.argmax()) if steps else -1
+    return steps[best] if steps and explained[best] > max(_MIN_SHARE * left, _MIN_EXPLAINED) else step
+
+
+@cache
+def _ends(step: int) -> npt.NDArray[np.int64]:
+    """Last bin of tooth 0, 1, ..., as many as there are, up to _MAX_TEETH."""
+    ends = np.ceil((np.arange(_MAX_TEETH + 1) + 0.5) * _BINS * step - 0.5).astype(np.int64) - 1
+    return ends[ends < 256 * _BINS]
 
 
 @cache
@@ -133,6 +141,8 @@ def _combs() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     return (np.cos(2 * np.pi * level / steps) * counted).astype(np.float32), counted
 
 
+_PLACE = np.arange(1.0, _MAX_TEETH + 1)
+_CURVE = np.stack([np.ones(_MAX_TEETH), _PLACE, np.sqrt(_PLACE), np.log(_PLACE)], 1)
 _NORMAL = np.frompyfunc(lambda x: 0.5 * (1 + erf(x / sqrt(2))), 1, 1)
 _DCT = _waves()
 _COSINES, _COUNTED = _combs()
