@@ -177,7 +177,9 @@ def _is_same(first: _Face, second: _Face) -> bool:
 
 def _agrees_in_frame(first: _Face, second: _Face, mirrored: bool) -> bool:
     """Whether photos of equal framing agree in all pixels but those that are drawn over in one of them."""
-    matrix = first.frame and second.frame and first.frame.to_crop_of(second.frame, mirrored)
+    if first.frame is None or second.frame is None:
+        return False
+    matrix = first.frame.to_crop_of(second.frame, mirrored)
     if matrix is None:
         return False
     warped, both = _warped(second, matrix, first)

@@ -96,7 +96,7 @@ def test_a_frame_maps_between_resized_and_mirrored_photos():
     small, large = (PhotoFrame.of(np.eye(2, 3) * scale, 100 * side, 80 * side) for side, scale in ((1, 1.0), (2, 0.5)))
     matrix = small.to_crop_of(large, mirrored=False)
     assert matrix is not None
-    assert matrix @ [10, 20, 1] == pytest.approx([10.25, 20.25])  # pixel (10, 20) has its centre at (20.5, 40.5)
+    assert matrix @ [10, 20, 1] == pytest.approx([10.25, 20.25])  # the larger photo shows it at (20.5, 40.5)
     mirrored = small.to_crop_of(large, mirrored=True)
     assert mirrored is not None
     assert mirrored @ [0, 0, 1] == pytest.approx([(199 - 0.5) / 2, 0.25])
