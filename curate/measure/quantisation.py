@@ -98,7 +98,7 @@ def _earlier(histogram: npt.NDArray[np.float32], step: int) -> int:
 def _ends(step: int) -> npt.NDArray[np.int64]:
     """Last bin of tooth 0, 1, ..., as many as there are, up to _MAX_TEETH."""
     ends = np.ceil((np.arange(_MAX_TEETH + 1) + 0.5) * _BINS * step - 0.5).astype(np.int64) - 1
-    return ends[ends < 256 * _BINS]
+    return np.asarray(ends[ends < 256 * _BINS], np.int64)
 
 
 @cache

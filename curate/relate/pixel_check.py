@@ -149,14 +149,17 @@ class PixelCheck:
             faces = faces.take(pc.index_in(rows["face_id"], faces["face_id"].combine_chunks()))
             matrices = faces["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
             for row, matrix in zip(rows.to_pylist(), matrices, strict=True):
-                stored = (row[name] for name in ("shard", "crop_offset", "crop_length", "crop_crc"))
-                places[row["face_id"]] = _Place(*stored, PhotoFrame.of(matrix, row["width"], row["height"]))
+                frame = PhotoFrame.of(matrix, row["width"], row["height"])
+                places[row["face_id"]] = _Place(
+                    row["shard"], row["crop_offset"], row["crop_length"], row["crop_crc"], frame
+                )
         return places
 
 
 def is_same_picture(
     first: npt.NDArray[np.uint8],
     second: npt.NDArray[np.uint8],
+    *,
     frames: tuple[PhotoFrame | None, PhotoFrame | None] = (None, None),
 ) -> bool:
     """Whether two aligned crops uint8 (S, S, 3) RGB come from one picture, mirrored or not.
@@ -247,7 +250,7 @@ def _agreement_within(a: Gray, b: Gray, area: Flags) -> tuple[float, float]:
     """Agreement of the detail of two registered crops in an area, inside the oval of the face and outside it."""
     # The smoothing reaches beyond the area, where one crop may be black or show a border: there both get the same.
     common = np.where(area, b, a)
-    detail_a, detail_b = (image - cv2.GaussianBlur(image, (0, 0), 5) for image in (a, common))
+    detail_a, detail_b = (np.asarray(image - cv2.GaussianBlur(image, (0, 0), 5), np.float32) for image in (a, common))
     return (
         _detail_agreement(detail_a, detail_b, area & _OVAL, -1.0),
         _detail_agreement(detail_a, detail_b, area & ~_OVAL, 1.0),

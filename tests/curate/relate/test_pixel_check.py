@@ -82,14 +82,14 @@ def test_text_over_the_face_and_landmarks_that_it_moved(colour, resized):
         drawn_over(ASTRONAUT_PHOTO, colour), None, fx=resized, fy=resized, interpolation=cv2.INTER_AREA
     )
     (first, frame), (second, other) = framed(ASTRONAUT_PHOTO), framed(stamped, move=(5, -4))
-    assert is_same_picture(first, second, (frame, other))
-    assert is_same_picture(second, first, (other, frame))
+    assert is_same_picture(first, second, frames=(frame, other))
+    assert is_same_picture(second, first, frames=(other, frame))
 
 
 def test_another_face_in_the_same_frame_is_another_picture():
     crop, frame = framed(ASTRONAUT_PHOTO)
     other = face_of(GROUP_PHOTO, OTHER_LANDMARKS).crop
-    assert not is_same_picture(crop, other, (frame, frame))
+    assert not is_same_picture(crop, other, frames=(frame, frame))
 
 
 def test_a_frame_maps_between_resized_and_mirrored_photos():
