@@ -1,7 +1,7 @@
 """Distances between the distributions of features of swaps and of real photos: FID and KID, with jackknife intervals.
 
 The features are those of `Measured.features`, not Inception's, so that values compare with each other only. Each is
-divided by its deviation over the real photos.
+standardised by its mean and deviation over the real photos.
 """
 
 from collections.abc import Callable
@@ -50,8 +50,9 @@ def compare(swaps: Floats, swap_people: Codes, photos: Floats, photo_people: Cod
         photos: (M, F).
         photo_people: (M,).
     """
-    scale = photos.std(0) + 1e-9
-    x, y = swaps / scale, photos / scale
+    # Centred too: the cubic kernel of KID would be dominated by the mean of features that are all positive.
+    mean, scale = photos.mean(0), photos.std(0) + 1e-9
+    x, y = (swaps - mean) / scale, (photos - mean) / scale
 
     def estimate(distance: Callable[[Floats, Floats], float]) -> IntervalEstimate:
         if min(len(x), len(y)) < 2:
