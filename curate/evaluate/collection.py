@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.evaluate.planting import Flags, Names, Rows
+from curate.relate.photo_frame import PhotoFrame
 from manifests.reader import Dataset, decode_crop
 
 
@@ -17,6 +19,7 @@ class MeasuredCollection:
     Attributes:
         measures: M rows of MEASURES.
         vectors: (M, D) float16, zeros for rows without a face.
+        matrices: (M, 2, 3) float64, photo -> crop, zeros for rows without a face.
         start: (P + 1,) first row of each photo, and M.
         image_id, identity: (P,).
         usable: (P,) photos with a face.
@@ -26,6 +29,7 @@ class MeasuredCollection:
 
     measures: pa.Table
     vectors: npt.NDArray[np.float16]
+    matrices: npt.NDArray[np.float64]
     start: Rows
     image_id: Names
     identity: Names
@@ -52,6 +56,11 @@ class MeasuredCollection:
         place = [self.measures[name][row].as_py() for name in ("shard", "crop_offset", "crop_length", "crop_crc")]
         return decode_crop(dataset.pixels.read(*place))
 
+    def frame(self, row: int) -> PhotoFrame:
+        """Where the crop of a row lies in its photo."""
+        width, height = (self.measures[name][row].as_py() for name in ("width", "height"))
+        return PhotoFrame.of(self.matrices[row], width, height)
+
     def with_planted(self, planted: "MeasuredCollection", names: dict[str, str]) -> "MeasuredCollection":
         """Append the photos of the planted files; names: image_id of a planted file -> image_id in this collection.
 
@@ -62,6 +71,7 @@ class MeasuredCollection:
             self,
             measures=pa.concat_tables([self.measures, planted.measures]).combine_chunks(),
             vectors=np.concatenate([self.vectors, planted.vectors]),
+            matrices=np.concatenate([self.matrices, planted.matrices]),
             start=np.concatenate([self.start[:-1], self.start[-1] + planted.start]),
             image_id=np.concatenate([self.image_id, renamed]),
             identity=np.concatenate([self.identity, planted.identity]),
@@ -72,12 +82,14 @@ class MeasuredCollection:
 
 def read_collection(dataset: Dataset) -> MeasuredCollection:
     """Read a measured dataset as a whole, about 3 kB per photo."""
-    tables, parts = [], []
+    tables, parts, places = [], [], []
     for bucket in range(dataset.buckets):
         table = dataset.measures(bucket)
         faces = dataset.embeddings(dataset.info.embedder_id, bucket)[1]
+        has_face = table["face_id"].is_valid().to_numpy()
         vectors = np.zeros((table.num_rows, faces.shape[1]), np.float16)
-        vectors[table["face_id"].is_valid().to_numpy()] = faces
+        vectors[has_face] = faces
+        places.append(_matrices(dataset, bucket, table["face_id"].filter(pa.array(has_face)), has_face))
         tables.append(table)
         parts.append(vectors)
     measures = pa.concat_tables(tables).combine_chunks()
@@ -86,6 +98,7 @@ def read_collection(dataset: Dataset) -> MeasuredCollection:
     return MeasuredCollection(
         measures=measures,
         vectors=np.concatenate(parts),
+        matrices=np.concatenate(places),
         start=np.append(start, len(image_id)),
         image_id=image_id[start],
         identity=np.array(measures["identity"].to_pylist())[start],
@@ -93,3 +106,12 @@ def read_collection(dataset: Dataset) -> MeasuredCollection:
         untouched=len(start),
         datasets=(dataset,),
     )
+
+
+def _matrices(dataset: Dataset, bucket: int, face_ids: pa.ChunkedArray, has_face: Flags) -> npt.NDArray[np.float64]:
+    """(R, 2, 3) matrices of a bucket's rows, of which those with a face have these ids."""
+    faces = dataset.faces(bucket, ["face_id", "matrix"])
+    taken = faces["matrix"].combine_chunks().take(pc.index_in(face_ids, faces["face_id"].combine_chunks()))
+    matrices = np.zeros((len(has_face), 2, 3))
+    matrices[has_face] = pa.chunked_array(taken).combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
+    return matrices

@@ -105,6 +105,10 @@ class DrawDecider:
             return measures
         return rescored(measures, self._calibration, TEMPLATES[self._collection.template].size[0])
 
+    def _same(self, pair: tuple[int, int]) -> bool:
+        first, second = map(self._collection.crop, pair)
+        return is_same_picture(first, second, frames=(self._collection.frame(pair[0]), self._collection.frame(pair[1])))
+
     def _confirm(self, face_ids: list[str | None], row: Rows) -> Confirm:
         """Return a pixel check of the faces of a draw, across the datasets of the collection."""
         row_of = dict(zip(face_ids, row.tolist(), strict=True))
@@ -113,7 +117,7 @@ class DrawDecider:
             pairs = [(row_of[a], row_of[b]) for a, b in zip(first, second, strict=True)]
             unknown = [pair for pair in dict.fromkeys(pairs) if pair not in self._same_picture]
             with ThreadPoolExecutor(THREADS) as pool:
-                same = pool.map(lambda pair: is_same_picture(*map(self._collection.crop, pair)), unknown)
+                same = pool.map(self._same, unknown)
                 self._same_picture |= dict(zip(unknown, same, strict=True))
             return np.array([self._same_picture[pair] for pair in pairs], bool)
 

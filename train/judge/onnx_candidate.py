@@ -238,7 +238,7 @@ def _projection(path: Path, name: str, dim: int) -> npt.NDArray[np.float32] | No
 
 def _open(path: Path, device: str) -> Any:
     if importlib.util.find_spec("onnxruntime") is None:
-        raise CheckpointError(f"{path}: ONNX generators are run by onnxruntime: pip install onnxruntime")
+        raise CheckpointError(f"{path}: ONNX generators are run by onnxruntime: pip install 'swapset[onnx]'")
     import onnxruntime
 
     if not path.is_file():
