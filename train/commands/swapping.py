@@ -79,6 +79,12 @@ def swap(
         typer.Option(help="Folder of photos, or curated dataset, of people refused as source and target; repeatable."),
     ] = None,
     mask: Annotated[Part, typer.Option(help="Part of a face that is replaced.")] = Part.face,
+    strength: Annotated[
+        float,
+        typer.Option(
+            min=0.05, max=1, help="Opacity of the swapped face. Less keeps more of the target's face, person included."
+        ),
+    ] = 1.0,
     label: Annotated[
         Label,
         typer.Option(help="Language of the visible label. Watermark, metadata and credentials are always written."),
@@ -155,6 +161,7 @@ def swap(
         embedder=embedder,
         detection=detection,
         mask=mask.value,
+        strength=strength,
         label=label.value,
         corner=corner.value,
         producer=producer,

@@ -46,6 +46,7 @@ class SwapRequest:
         embedder: File of the checkpoint's embedder, where it is not found by its id.
         detection: Mode of the built-in detector.
         mask: The part of a face that is replaced.
+        strength: Opacity of the swapped face, above 0 to 1.
         label, corner, producer, certificate, key, tsa: See `train.marks.marking.Marking`.
         keep_location: Results keep the GPS location of the target in their metadata.
         mark_id: None for the mark ID of the results in `out`, or a new one where there are none.
@@ -65,6 +66,7 @@ class SwapRequest:
     embedder: Path | None = None
     detection: str = "full"
     mask: MaskKind = "face"
+    strength: float = 1.0
     label: Language = "both"
     corner: Corner = "bottom-right"
     producer: str = "swapset"
@@ -145,6 +147,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         only=reference[0] if reference else None,
         consent=consent,
         mask=request.mask,
+        strength=request.strength,
         threads=request.threads,
     )
     record = RunRecord(
@@ -160,6 +163,7 @@ def plan(request: SwapRequest, listener: Listener = SILENT) -> SwapPlan:
         corner=request.corner,
         mark_id=f"{mark_id:08x}",
         keep_location=request.keep_location,
+        strength=request.strength,
     )
     marker = Marker(marking)
     return SwapPlan(request, swapper, marker, source, [] if video else photos, ignored, record)

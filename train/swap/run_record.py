@@ -33,6 +33,7 @@ class RunRecord:
     mark_id: Annotated[str, Limits(pattern="[0-9a-f]{8}")]
     keep_location: bool = False
     person: str | None = None
+    strength: Annotated[float, Limits(low=0, high=1)] = 1.0
     format: int = FORMAT
 
 

@@ -78,6 +78,7 @@ class Swapper:
         only: The people to swap; None swaps every face.
         consent: The people who must not be swapped.
         mask: The part of a face that is replaced.
+        strength: Opacity of the swapped face inside the mask, 0 to 1.
         threads: Threads that paste faces into photos.
     """
 
@@ -92,11 +93,12 @@ class Swapper:
         only: ReferencePeople | None = None,
         consent: Consent | None = None,
         mask: MaskKind = "face",
+        strength: float = 1.0,
         threads: int = 2,
     ) -> None:
         self.generator, self.detector, self.segmenter, self.condition = generator, detector, segmenter, condition
         self.source = None if source is None else source.to(generator.device)
-        self.only, self.consent, self.mask = only, consent, mask
+        self.only, self.consent, self.mask, self.strength = only, consent, mask, strength
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
     def __call__(
@@ -181,4 +183,4 @@ class Swapper:
         alpha = feather(mask, inside)
         swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
         colours = swapped.permute(0, 2, 3, 1).cpu().numpy()
-        return _SwappedCrops(rows, colours, shrink(alpha, size)[:, 0].cpu().numpy())
+        return _SwappedCrops(rows, colours, self.strength * shrink(alpha, size)[:, 0].cpu().numpy())

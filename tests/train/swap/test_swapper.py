@@ -59,6 +59,14 @@ def test_the_identity_generator_returns_the_photo() -> None:
         assert np.abs(result.pixels[touched].astype(int) - photo[touched]).mean() < 3
 
 
+def test_half_the_strength_is_half_the_change() -> None:
+    whole, half = swapper(StripesGenerator()), swapper(StripesGenerator())
+    half.strength = 0.5
+    full, mixed = (swap([ONE])[0].pixels.astype(int) for swap in (whole, half))
+    assert np.abs(full - ONE).max() > 20
+    assert np.abs(mixed - (full + ONE) / 2).max() <= 1
+
+
 def test_label_maps_are_background_outside_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a photo that ends at the brows and beside the face: those that a generator with an input mask receives."""
     received: list[tuple[np.ndarray, np.ndarray]] = []
