@@ -183,4 +183,4 @@ class Swapper:
         alpha = feather(mask, inside)
         swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
         colours = swapped.permute(0, 2, 3, 1).cpu().numpy()
-        return _SwappedCrops(rows, colours, self.strength * shrink(alpha, size)[:, 0].cpu().numpy())
+        return _SwappedCrops(rows, colours, shrink(self.strength * alpha, size)[:, 0].cpu().numpy())
