@@ -7,12 +7,14 @@ generator starts from noise with a mark; the swap is read as it is, as JPEG, and
 oval with a soft edge (`pasted`), always in place: neither turned nor scaled. A reader knows the generator and the key,
 not the target and the source: the swap is its own condition, with the null identity.
 
+- Inverted: the sampler is run backwards from the swap, and the marks of `bench.published_marks` are read from the noise
+  that this estimates.
 - Regenerated: the generator draws the face again from the key's noise and from 17 others, and the codes of these images
   are correlated with that of the swap (matched filter). It tells presence only, and took 18 swaps a face.
 
-Scores are in standard deviations of unmarked noise over random keys (Student's t with 16 degrees of freedom for the
-last). `unmarked`: the targets. Detected: at a false positive rate of 1e-3 and, extrapolated by these distributions, of
-1e-6; shading is detected where the ID is right and its bound reaches the rate.
+Scores are in standard deviations of unmarked noise over random keys (Student's t with 16 degrees of freedom where
+regenerated). `unmarked`: the targets. Detected: at a false positive rate of 1e-3 and, extrapolated by these
+distributions, of 1e-6; shading is detected where the ID is right and its bound reaches the rate.
 """
 
 import argparse

@@ -202,17 +202,25 @@ class Recipe(TypedToml):
         return self.adversarial > 0 or self.feature_matching > 0
 
     @property
+    def is_coded(self) -> bool:
+        """Whether the generator reconstructs faces from a narrow code (`train.networks.coded_recipe`)."""
+        return self.generator in ("people", "general")
+
+    @property
+    def distils(self) -> bool:
+        """Whether a teacher's swaps and features are learned; that of diffusion only makes the condition."""
+        return bool(self.teacher) and self.generator != "diffusion"
+
+    @property
     def follows_images(self) -> bool:
         """Whether `images` changes what a step computes: the mask's weight or the open blocks follow its share."""
-        coded = self.generator in ("people", "general")
-        return self.block_share > 0 or (self.mask != "none" and not coded)
+        return self.block_share > 0 or (self.mask != "none" and not self.is_coded)
 
     def cautions(self) -> list[str]:
         """Lines on what has no or little effect in so few images."""
         lines = []
-        coded = self.generator in ("people", "general")
         for name, effect in (("half_size_images", "faces stay at half the size"), ("refine_images", "faces stay soft")):
-            if coded and self.images <= getattr(self, name):
+            if self.is_coded and self.images <= getattr(self, name):
                 lines.append(f"{name} = {getattr(self, name):,} is not reached in {self.images:,} images: {effect}")
         if self.block_share and self.images * self.block_share < 100 * self.batch:
             steps = int(self.images * self.block_share / self.batch)
@@ -293,7 +301,7 @@ class Recipe(TypedToml):
                 conflicts.append(
                     'diffusion is trained on photos of one person: set same_person = 1 and masked = "discriminator"'
                 )
-        if self.generator in ("people", "general"):
+        if self.is_coded:
             # Imported late, because it loads torch.
             from train.networks.coded_recipe import coded_conflicts
 
@@ -302,7 +310,7 @@ class Recipe(TypedToml):
 
     def _distillation_conflicts(self) -> list[str]:
         weights = {entry.name: entry.default for entry in fields(self) if "distillation" in entry.name}
-        if self.teacher and self.generator != "diffusion" and not any(getattr(self, name) for name in weights):
+        if self.distils and not any(getattr(self, name) for name in weights):
             return [f"a teacher has no effect with {' = 0 and '.join(weights)} = 0: set one, or remove it"]
         return [
             f"{name} = {getattr(self, name)} has no effect without a teacher: name a checkpoint, or remove it"

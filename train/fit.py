@@ -100,7 +100,7 @@ def plan(request: FitRequest) -> FitPlan:
         ModelError: the embedder is not on this machine.
         RecipeError: the recipe cannot be compiled.
     """
-    if request.compile and request.recipe.teacher and request.recipe.feature_distillation:
+    if request.compile and request.recipe.distils and request.recipe.feature_distillation:
         raise RecipeError(
             "feature_distillation reads features inside of the generator, which torch.compile hides: leave out "
             "--compile, or set it to 0"

@@ -84,6 +84,7 @@ def recognise(weights: Mapping[str, Tensor], path: Path, io_space: IoSpace) -> t
         width=stem.shape[0] * (2 if variant == "512" else 1),
         io_space=io_space,
         centre_above=1.0,  # the published latents are not centred
+        held_out=0,  # whom it was trained on is not in the file, so no one counts as held out
     )
     return recipe, style.shape[1]
 

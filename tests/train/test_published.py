@@ -32,6 +32,7 @@ def test_a_variant_is_recognised_by_its_layers(variant: str, size: int, template
     recipe, latent_dim = recognise(weights(variant)[1], Path("a.pth"), "rgb01_tanh")
     assert (recipe.variant, recipe.size, recipe.template) == (variant, size, template)
     assert (recipe.blocks, recipe.width, recipe.centre_above, latent_dim) == (2, 8, 1.0, 128)
+    assert recipe.held_out == 0  # whom it was trained on is unknown
 
 
 @pytest.mark.parametrize("io_space", ["rgb01_tanh", "imagenet"])

@@ -150,11 +150,11 @@ def pairs(
         seed=seed,
         size=size,
     )
-    made = make_protocol(request)
+    pair_set = make_protocol(request)
     counts = ", ".join(
-        f"{len(part):,} of {'two people' if part.kind == 'cross' else 'one person'}" for part in made.all
+        f"{len(part):,} of {'two people' if part.kind == 'cross' else 'one person'}" for part in pair_set.all
     )
-    gallery = made.faces.take(made.gallery)
+    gallery = pair_set.faces.take(pair_set.gallery)
     print(f"{out}: {counts}; gallery of {len(gallery):,} photos of {len(gallery.people):,} people")
 
 

@@ -158,6 +158,9 @@ def run(planned: JudgePlan, listener: Listener = SILENT) -> JudgeSummary:
         listener.note(f"judged on {planned.note}")
         for chosen in planned.judges:
             listener.note(f"judge: {chosen}")
+        for name, model in planned.models.items():
+            if isinstance(model, OnnxGenerator) and request.device.startswith("cuda") and not model.uses_gpu:
+                listener.note(f"{name} runs on the CPU: onnxruntime finds no GPU; install onnxruntime-gpu in its place")
         candidates = _candidates(planned, cache, listener)
         scorer = PairScorer(pairs, judges)
         scores: dict[str, CandidateScores] = {}

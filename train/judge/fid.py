@@ -19,7 +19,7 @@ FEATURES = "mean and deviation of the 32 feature maps of the built-in segmenter'
 """Description of the features, for summaries."""
 
 MIN_HALVES = 100
-"""Photos below which two halves say nothing."""
+"""Photos below which the distance of two halves is too uncertain to be given."""
 
 _Z = 1.96  # deviations of a 95% interval
 _GROUPS = 40  # of people in the jackknife, at most

@@ -46,6 +46,8 @@ _RANGES = {"rgb01": (0.0, 1.0), "rgb11": (0.5, 0.5), "imagenet": (IMAGENET_MEAN,
 _MARGIN = 4  # the crop is extended by a quarter of its side, for templates that reach beyond it
 _FEATHER = 0.06  # width of the edge across which the swap fades into the target, in sides of its crop
 
+_CUDA = "CUDAExecutionProvider"
+
 _Range = Annotated[str, Limits(choices=tuple(_RANGES))]
 
 
@@ -68,7 +70,7 @@ class OnnxGenerator:
     Attributes:
         path: the ONNX file.
         sha256: of that file.
-        session: onnxruntime's, of one target and one latent at a time where the graph says so.
+        session: onnxruntime's, of one target and one latent at a time where the graph fixes the number.
         target, latent: names of the inputs.
         size: side of its crops, px.
         batched: whether the number of images is free.
@@ -92,6 +94,11 @@ class OnnxGenerator:
     output: str
     projection: npt.NDArray[np.float32] | None
     centre: npt.NDArray[np.float32]
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether onnxruntime runs it on a GPU, for which its package onnxruntime-gpu is needed."""
+        return _CUDA in self.session.get_providers()
 
     def generate(self, rgb01: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Swap crops (B, 3, S, S), RGB in [0, 1], to the identities of embeddings (B, D); the result is clipped."""
@@ -176,10 +183,10 @@ def load_onnx(path: Path, device: str = "cpu", embedder: str | Path | None = Non
             f"{path} states neither embedder nor alignment nor pixel values: describe it in a TOML file with the keys "
             f"onnx = {path.name!r}, embedder, template, input and output, and give that file"
         )
-    found = find_embedder(metadata["swapset.embedder_id"], f"generator {path}", device, embedder)
-    settings = OnnxSettings(path.name, found.name, metadata["swapset.template"], "rgb01", "rgb01")
+    of_latents = find_embedder(metadata["swapset.embedder_id"], f"generator {path}", device, embedder)
+    settings = OnnxSettings(path.name, of_latents.name, metadata["swapset.template"], "rgb01", "rgb01")
     centre = np.frombuffer(base64.b64decode(metadata["swapset.centre"]), "<f4")
-    return _load(path, device, found, settings, centre)
+    return _load(path, device, of_latents, settings, centre)
 
 
 def _load(
@@ -196,7 +203,8 @@ def _load(
     if not isinstance(size, int) or inputs[4].shape[1:] != [3, size, size] or dim != embedder.dim:
         raise CheckpointError(
             f"{path} has the inputs {shapes}, and embedder {embedder.name} gives {embedder.dim} numbers: an image "
-            "(N, 3, S, S) of fixed size and a latent of that many are needed"
+            "(N, 3, S, S) of fixed size and a latent of that many are needed; judge a generator that reads the "
+            "source's photo too, as those of recipe general, by its checkpoint"
         )
     return OnnxGenerator(
         path=path,
@@ -246,10 +254,11 @@ def _open(path: Path, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device.startswith("cuda") and _CUDA in onnxruntime.get_available_providers():
+        providers.insert(0, (_CUDA, {"device_id": torch.device(device).index or 0}))
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         # onnxruntime's errors have no common type but Exception.
         raise CheckpointError(f"{path} is not an ONNX model that onnxruntime loads: {_line(error)}") from error

@@ -151,12 +151,14 @@ def read_protocol(path: Path, dataset: Dataset) -> tuple[ProtocolFile, PairSet]:
         )
     row = {name: index for index, name in enumerate(image_ids(faces).tolist())}
     cross, same = _as_pairs("cross", file.cross, row), _as_pairs("same", file.same, row)
-    for pairs in (cross, same):
-        alike = faces.person[pairs.targets] == faces.person[pairs.first_sources]
-        if (wrong := np.flatnonzero(alike != (pairs.kind == "same"))).size:
-            people = "one person" if pairs.kind == "cross" else "two people"
-            raise ProtocolError(f"{path}: swap {wrong[0] + 1} of {pairs.kind} is of {people}")
     gallery = np.array(sorted({row[name] for name in file.gallery}), np.int64)
+    for pairs in (cross, same):
+        _check_pairs(path, pairs, faces.person)
+        if (absent := np.setdiff1d(faces.person[pairs.first_sources], faces.person[gallery])).size:
+            raise ProtocolError(
+                f"{path}: the gallery has no photo of {faces.people[absent[0]]}, the source of a swap, who could "
+                "not be retrieved: add one, or write another file with `simswap pairs`"
+            )
     return file, PairSet(faces, file.template, file.size, gallery, cross, same if len(same) else None)
 
 
@@ -207,6 +209,21 @@ def _read_file(path: Path) -> ProtocolFile:
         return parse_record(json.dumps(values), ProtocolFile)
     except (ValueError, RecursionError) as error:  # also errors of UTF-8, TOML and `parse_record`
         raise ProtocolError(f"{path} is not a protocol file ({error}): {advice}") from error
+
+
+def _check_pairs(path: Path, pairs: JudgedPairs, person: Indices) -> None:
+    """Raise ProtocolError where a swap does not fit its kind. person: of each face."""
+    target, source = person[pairs.targets], person[pairs.first_sources]
+    sources = np.where(pairs.sources < 0, pairs.first_sources[:, None], pairs.sources)
+    faults = (
+        ((target == source) != (pairs.kind == "same"), "one person" if pairs.kind == "cross" else "two people"),
+        ((person[sources] != source[:, None]).any(1), "photos of several people as its source"),
+        ((sources == pairs.targets[:, None]).any(1), "its target as its source, too"),
+    )
+    for is_wrong, contents in faults:
+        if is_wrong.any():
+            number = int(is_wrong.argmax()) + 1
+            raise ProtocolError(f"{path}: swap {number} of {pairs.kind} is of {contents}: correct or remove it")
 
 
 def _as_lists(pairs: JudgedPairs, photo: Any) -> list[list[str]]:

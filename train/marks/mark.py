@@ -26,7 +26,7 @@ class Provenance:
     Attributes:
         parent: the photo or video that was edited, None where there is none.
         components: the photos of the identity.
-        marks: of these files, those that carry marks: the name of each mark, and what it says.
+        marks: of these files, those that carry marks: the name of each mark, and its summary.
     """
 
     parent: Path | None = None

@@ -63,7 +63,7 @@ class Marker:
                     mark.apply(path, container, provenance)
 
     def marks_of(self, file: MediaFile) -> dict[str, str]:
-        """The marks that a target or source file carries: the name of each, and what it says.
+        """The marks that a target or source file carries: the name of each, and its summary.
 
         Raises DecodeError or OSError where the file cannot be read.
         """
@@ -72,8 +72,8 @@ class Marker:
 
     def marks_of_files(self, paths: Sequence[Path]) -> dict[Path, dict[str, str]]:
         """`marks_of` each of these photos that carries marks."""
-        marks = {path: self.marks_of(open_media(path, kind_of(path))) for path in paths if self._marks}
-        return {path: found for path, found in marks.items() if found}
+        marks_by_path = {path: self.marks_of(open_media(path, kind_of(path))) for path in paths}
+        return {path: marks for path, marks in marks_by_path.items() if marks}
 
     def not_kept(self, target: Path, container: Container) -> list[str]:
         """Notes on the marks in the target file that a result in this container cannot carry on.

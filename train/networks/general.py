@@ -1,4 +1,4 @@
-"""A generator for people it has never seen: it moves and relights the source's pixels as the target's code says.
+"""A generator for people it has never seen: it moves and relights the source's pixels by the target's code.
 
 The code is that of `people` (train/networks/people.py): too narrow for a face, but it holds pose, expression and light.
 The source's crop is warped to the target's five landmarks before (`source_warp`). From code, source and latent, a
@@ -37,9 +37,7 @@ from train.networks.registry import register_generator
 _SOURCE_WIDEST = 4  # the widest layers of the source's encoder have so many times the channels of its first one
 _SOURCE_VECTOR = 256  # numbers of the source's encoder that reach the person's vector
 _UNWARPED = 2  # levels, from the coarsest, that take the source's features as they are: the flow is below their pixels
-_LIGHT_LEVELS = (
-    2  # levels, from the coarsest, that change colours: at most 14 px wide, too coarse for features of a face
-)
+_LIGHT_LEVELS = 2  # levels, from the coarsest, that change colours: at most 14 px wide, too coarse for facial features
 
 
 class _Level(nn.Module):

@@ -65,6 +65,7 @@ class PersonConvolution(nn.Module):
 
 
 def double(x: Tensor) -> Tensor:
+    """(N, C, H, W) at twice the resolution, bilinearly."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
@@ -81,10 +82,12 @@ def encoder(width: int, halvings: int) -> nn.Sequential:
 
 
 def encoder_width(width: int, halvings: int) -> int:
+    """Channels of the encoder after so many halvings: `width` after the first, twice as many after each other one."""
     return width * min(WIDEST, 1 << (halvings - 1))
 
 
 def convolution(channels_in: int, channels_out: int, stride: int) -> nn.Conv2d:
+    """A 3x3 convolution before a leaky ReLU: its weights keep the variance, its bias is zero at first."""
     layer = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
     assert layer.bias is not None
     nn.init.kaiming_normal_(layer.weight, SLOPE)

@@ -10,7 +10,6 @@ _BENDING = 1e-3
 _AFFINE = 1e-3
 """The same of its affine part, where all landmarks are nearly on a line."""
 
-
 _FARTHEST = 0.25
 """Largest displacement of a pixel along each axis, in sides of the crop. The spline would move pixels farther only
 where landmarks of one face, a profile, nearly coincide and those of the other do not."""

@@ -76,6 +76,11 @@ def load_teacher(networks: Networks) -> TrainedGenerator:
     """The recipe's teacher. Raises CheckpointError where it does not fit the training."""
     recipe = networks.recipe
     teacher = load_network(Path(recipe.teacher), networks.centre.device)
+    if teacher.reads_source:
+        raise CheckpointError(
+            f"{recipe.teacher}: its generator {teacher.recipe.generator} reads the source's photo beside the latent, "
+            "which a training does not give to a teacher: take one that reads the latent alone"
+        )
     if teacher.facts.embedder_id != networks.embedder.embedder_id:
         raise CheckpointError(
             f"{recipe.teacher}: its latents are of embedder {teacher.facts.embedder_id}, this training's of "

@@ -32,7 +32,7 @@ class Result:
         target: name of the photo relative to the target folder, or of the video.
         target_sha256: of its bytes.
         size, sha256: of the result.
-        target_marks: marks that the target carried: the name of each, and what it said.
+        target_marks: marks that the target carried: the name of each, and its summary.
     """
 
     target: str

@@ -16,11 +16,12 @@ from tests.conftest import Cleaned
 from tests.train.judge.conftest import Evaluated
 from tests.train.judge.test_pairs import HELD_OUT
 from train.application import app
+from train.data.faces import read_training_faces
 from train.errors import CheckpointError, ProtocolError
 from train.judge.evaluate import JudgeRequest, plan, run
 from train.judge.frontier import ALPHAS, blend_name
 from train.judge.names import name_candidates
-from train.judge.protocol import ProtocolRequest, make_protocol, read_protocol
+from train.judge.protocol import ProtocolRequest, content_hash, image_ids, make_protocol, read_protocol
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,19 @@ def test_a_file_names_the_swaps_of_held_out_people_and_is_read_as_it_was_written
     assert len({people[name] for name in gallery}) == 5
 
 
+def test_every_source_can_be_retrieved(cleaned: Cleaned, protocol: Path, tmp_path: Path) -> None:
+    dataset, text = Dataset.open(cleaned.out), protocol.read_text()
+    values = tomllib.loads(text)
+    faces = read_training_faces(dataset, values["template"])
+    in_swaps = {name for swap in (*values["cross"], *values["same"]) for name in swap}
+    digest = content_hash(dataset, faces, np.flatnonzero(np.isin(image_ids(faces).astype(str), sorted(in_swaps))))
+    gallery = text[text.index("gallery = [") : text.index("cross = [")]
+    path = tmp_path / "no-gallery.toml"
+    path.write_text(text.replace(gallery, "gallery = []\n").replace(values["content_hash"], digest))
+    with pytest.raises(ProtocolError, match=r"the gallery has no photo of .+, the source of a swap"):
+        read_protocol(path, dataset)
+
+
 def test_other_photos_and_wrong_files_are_refused(cleaned: Cleaned, protocol: Path, tmp_path: Path) -> None:
     dataset, text = Dataset.open(cleaned.out), protocol.read_text()
     values = tomllib.loads(text)
@@ -73,6 +87,13 @@ def test_other_photos_and_wrong_files_are_refused(cleaned: Cleaned, protocol: Pa
         read_protocol(changed(json.dumps(values["cross"][0]), json.dumps(values["cross"][0][:1])), dataset)
     with pytest.raises(ProtocolError, match=r"swap 1 of cross is of one person"):
         read_protocol(changed(json.dumps(values["cross"][0]), json.dumps(values["same"][0])), dataset)
+    target, *sources = values["cross"][0]
+    mixed = json.dumps([target, *sources, target])
+    with pytest.raises(ProtocolError, match=r"swap 1 of cross is of photos of several people as its source"):
+        read_protocol(changed(json.dumps(values["cross"][0]), mixed), dataset)
+    own = values["same"][0]
+    with pytest.raises(ProtocolError, match=r"swap 1 of same is of its target as its source"):
+        read_protocol(changed(json.dumps(own), json.dumps([own[0], own[0]])), dataset)
     with pytest.raises(ProtocolError, match="no such protocol file: write one with `simswap pairs`"):
         read_protocol(tmp_path / "none.toml", dataset)
     with pytest.raises(DatasetError, match=r"fewer than two of its \d+ people are held out by a share of 0.001"):

@@ -18,7 +18,7 @@ from train.marks.marker import Marker
 from train.marks.marking import Marking, mark_id_of, new_mark_id
 from train.marks.media import MediaFile
 from train.marks.metadata.aigc import aigc_fields, from_text
-from train.marks.metadata.photo_file import read_aigc
+from train.marks.metadata.provenance import read_declarations
 from train.marks.table import MARKS
 from train.marks.verify import verify
 from train.marks.watermark.writer import Watermark
@@ -35,7 +35,7 @@ def test_a_sealed_photo_has_metadata_and_valid_credentials(name: str, photo: Pix
     path.write_bytes(encoded(photo, name))
     Marker(Marking(MARK_ID)).seal(path, Provenance())
     sealed = path.read_bytes()
-    assert read_aigc(sealed) == aigc_fields("swapset", MARK_ID, "both")
+    assert read_declarations(sealed).aigc == aigc_fields("swapset", MARK_ID, "both")
     assert check(sealed).state == "trusted"
     assert np.array_equal(decoded(sealed), decoded(encoded(photo, name)))
 

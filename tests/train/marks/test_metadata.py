@@ -14,7 +14,8 @@ from tests.samples.marks import FORMATS, MARK_ID, Pixels, decoded, encoded
 from train.errors import MarkError
 from train.marks.metadata import aigc
 from train.marks.metadata.aigc import aigc_fields
-from train.marks.metadata.photo_file import read_aigc, write_aigc
+from train.marks.metadata.photo_file import write_aigc
+from train.marks.metadata.provenance import read_declarations
 from train.marks.metadata.xmp import build_packet, read_packet
 
 XMP = (
@@ -49,10 +50,10 @@ def test_the_field_is_parsed_from_json() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_keeps_its_pixels_and_returns_the_field(name: str, photo: Pixels) -> None:
     data = encoded(photo, name)
-    assert read_aigc(data) is None
+    assert read_declarations(data).aigc is None
     fields = aigc_fields("Anna's lab <a&b>", MARK_ID, "zh")
     written = write_aigc(data, fields)
-    assert read_aigc(written) == fields
+    assert read_declarations(written).aigc == fields
     assert np.array_equal(decoded(written), decoded(data))
     assert write_aigc(written, fields) == written
 
@@ -93,7 +94,7 @@ def test_another_format_is_refused() -> None:
 def test_a_damaged_file_is_refused(data: bytes) -> None:
     with pytest.raises(MarkError, match="damaged"):
         write_aigc(data, {})
-    assert read_aigc(data) is None
+    assert read_declarations(data).aigc is None
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")

@@ -1,5 +1,6 @@
 """Distillation: a student approaches its teacher, keeps nothing of it in checkpoints, and teachers must fit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from tests.samples.swap import write_checkpoint
 from tests.samples.tiny_training import training, with_recipe
+from train.config import load_recipe
 from train.errors import CheckpointError, RecipeError
 from train.fit import FitPlan, FitRequest, plan
 from train.objectives.distillation import Distillation, attention_distance
@@ -14,6 +16,7 @@ from train.objectives.swap import SwapObjective
 
 STUDENT = {"generator": "compact", "convolution": "conditional", "blocks": 1, "width": 4, "adversarial": 0.0}
 STUDENT |= {"feature_matching": 0.0, "identity": 0.0, "reconstruction": 0.0, "learning_rate": 5e-3}
+GENERAL = {"blocks": 9, "same_person": 1.0, "bottleneck": 4, "width": 4}
 
 
 def test_attention_compares_where_features_are_strong_and_not_how_many_there_are() -> None:
@@ -53,6 +56,7 @@ def test_a_student_approaches_its_teacher_in_output_and_features(planned: FitPla
     ("written", "message"),
     [
         ({"embedder_id": "0" * 16}, "train the teacher with the same embedder"),
+        ({"generator": "general", **GENERAL}, "generator general reads the source's photo beside"),
         ({"size": 96}, "it swaps crops of simswap-224 at 96 px, this training's are of simswap-224 at 64 px"),
         ({"mask": "face", "masked": "input"}, "reads face of the target: set mask = 'face' too"),
     ],
@@ -70,3 +74,6 @@ def test_compiled_networks_hide_their_features(planned: FitPlan, tmp_path: Path)
     recipe = with_recipe(planned, tmp_path, teacher="x", **STUDENT).request.recipe
     with pytest.raises(RecipeError, match="feature_distillation reads features inside of the generator"):
         plan(FitRequest(planned.request.data, recipe, tmp_path / "out", compile=True))
+    # The teacher of diffusion makes the condition; no features are compared.
+    diffusion = replace(load_recipe("diffusion"), condition_shrink=1, teacher="x", size=64, discriminator_scales=1)
+    assert plan(FitRequest(planned.request.data, diffusion, tmp_path / "out", compile=True))

@@ -44,8 +44,8 @@ class AigcMetadata(FileMark):
             except OSError as error:
                 raise MarkError(f"{provenance.parent}: {error.strerror}; the marks in it must be kept") from error
             data = carry_texts(data, target)
-            found = packet_of(target)
-            packet = carried_packet(found) if found else None
+            target_packet = packet_of(target)
+            packet = carried_packet(target_packet) if target_packet else None
         path.write_bytes(write_aigc(data, self._fields, packet))
 
     @staticmethod

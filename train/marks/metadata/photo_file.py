@@ -1,4 +1,4 @@
-"""XMP in JPEG, PNG and WebP files: inserts the AIGC field without changing a pixel, and reads it back.
+"""XMP in JPEG, PNG and WebP files: inserts the AIGC field without changing a pixel, and finds the packet again.
 
 JPEG: an APP1 segment (Adobe XMP specification, part 3). PNG: an iTXt chunk. WebP: a chunk "XMP ", for which a simple
 file becomes an extended one. An existing XMP packet keeps its other properties.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from train.errors import MarkError
 from train.marks.containers import PNG_SIGNATURE, PhotoFormat, photo_format
-from train.marks.metadata.xmp import build_packet, read_packet
+from train.marks.metadata.xmp import build_packet
 
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0"
@@ -46,12 +46,6 @@ def write_aigc(data: bytes, fields: Mapping[str, str], packet: bytes | None = No
         return insert[format](data, build_packet(fields, _find_xmp(format, data) or packet))
     except (struct.error, IndexError, zlib.error) as error:
         raise MarkError(f"the {format} file is damaged: its structure cannot be parsed, so no XMP is added") from error
-
-
-def read_aigc(data: bytes) -> dict[str, str] | None:
-    """The AIGC field of a file; None where it has none, is of another format, or is damaged before the field."""
-    packet = find_packet(data)
-    return read_packet(packet) if packet else None
 
 
 def find_packet(data: bytes) -> bytes | None:
