@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate import decide, measure, relate, report
+from curate.counts import counted
 from curate.decide.decide import Decided
 from curate.decide.rules import Policy
 from curate.durations import format_duration
@@ -63,5 +64,5 @@ def clean(
     listener.note(f"compared all faces with all identities in {format_duration(time.monotonic() - began)}")
     began = time.monotonic()
     decided = decide.run(decide.DecideRequest(request.out, policy or Policy(), calibration), listener)
-    listener.note(f"decided {decided.photos:,} photos in {format_duration(time.monotonic() - began)}")
+    listener.note(f"decided {counted(decided.photos, 'photo')} in {format_duration(time.monotonic() - began)}")
     return Cleaned(request.out, measured, decided, report.run(request.out))

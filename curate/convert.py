@@ -25,6 +25,7 @@ from curate.errors import DecodeError, OutputError
 from curate.listener import SILENT, Listener, progress
 from curate.sources import Entry, Source, decode_name, encode_name, open_source
 from curate.sources.entry import is_photo
+from curate.threads import usable_cores
 from manifests.csv_rows import CsvWriter
 from manifests.file_names import with_suffix
 from manifests.output import OutputLock, atomic, sync_file_system
@@ -64,7 +65,7 @@ class ConvertRequest:
             40 and more, a wrong channel order or damaged pixels below 20.
         verify: Decode each output again and compare it with the original; without, the encoder is trusted.
         max_pixels: Photos with more pixels are not decoded.
-        workers: Threads.
+        workers: Threads; one per core that this process may use, at least two.
 
     Raises ValueError for a value out of range.
     """
@@ -78,7 +79,7 @@ class ConvertRequest:
     min_psnr: float = 25.0
     verify: bool = True
     max_pixels: int = MAX_PIXELS
-    workers: int = max(2, os.cpu_count() or 2)
+    workers: int = max(2, usable_cores())
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

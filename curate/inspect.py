@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from curate.lineage import require_current
 from manifests.errors import DatasetError
 from manifests.layout import MANIFEST, RELATIONS, ModelsRecord
@@ -59,8 +60,8 @@ class DatasetSummary:
         lines = [f"{self.path}: {self.source}"]
         lines += [f"  out of date: {self.outdated}"] if self.outdated else []
         lines += [f"  part {name}: {path}" for name, path in self.parts.items()]
-        whose = f"of {self.people:,} people" if self.people else "without identities"
-        lines += [f"  {self.photos:,} photos {whose}, {self.with_face:,} with a face"]
+        whose = f"of {counted(self.people, 'person')}" if self.people else "without identities"
+        lines += [f"  {counted(self.photos, 'photo')} {whose}, {self.with_face:,} with a face"]
         for verdict, count in self.verdicts.items():
             lines.append(f"  {verdict:<6} {count:>10,}  {_percent(count, self.photos)}")
         if self.verdicts.get("review"):
@@ -74,7 +75,8 @@ class DatasetSummary:
                 lines.append(f"    {name:<16} {count:>9,}  {_percent(count, self.photos)}")
         fewest, median, most = self.kept_per_person
         if self.people:
-            lines.append(f"  kept: {self.people_kept:,} people, {fewest:,} to {most:,} photos each, median {median:,}")
+            kept = counted(self.people_kept, "person")
+            lines.append(f"  kept: {kept}, {fewest:,} to {most:,} photos each, median {median:,}")
         lines.append(f"  crops: {self.template}; policy {(self.policy_hash or 'unknown')[:12]}")
         lines += [f"  {role}: {name}" for role, name in self.models.items()]
         lines.append("  disk: " + ", ".join(f"{name} {_size(size)}" for name, size in self.disk.items()))

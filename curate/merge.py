@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from curate.decide.check import Finding
 from curate.decide.checks import findings
 from curate.decide.collection_numbers import CollectionTally
@@ -85,7 +86,8 @@ class Merged:
     def summary(self) -> str:
         """Describe the result in one line."""
         copies = f", {self.duplicates:,} of them duplicates of another dataset's photos" if self.duplicates else ""
-        return f"{self.photos:,} photos: keep {self.kept:,}, review {self.review:,}, drop {self.dropped:,}{copies}"
+        photos = counted(self.photos, "photo")
+        return f"{photos}: keep {self.kept:,}, review {self.review:,}, drop {self.dropped:,}{copies}"
 
 
 def plan(request: MergeRequest) -> MergePlan:

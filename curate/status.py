@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from curate.counts import counted
 from curate.listener import SILENT, Listener
 from curate.measure.job import MeasureJob, Shard
 from curate.measure.measure import MeasurePlan, plan
@@ -83,7 +84,7 @@ class Status:
         place = shlex.quote(str(self.dataset))
         return [
             *lines,
-            f"to do: {todo:,} photos",
+            f"to do: {counted(todo, 'photo')}",
             f"on one machine: curate measure {place}",
             f"as a job array: sbatch --array={self.array}, each task: curate measure {place} "
             f'--part "$SLURM_ARRAY_TASK_ID/{self.parts}"',
@@ -124,7 +125,7 @@ def _state(shard: Shard, job: MeasureJob) -> str:
 
 
 def _extent(shards: list[Shard]) -> str:
-    return f"{len(shards):,} shards, {sum(shard.photos for shard in shards):,} photos"
+    return f"{counted(len(shards), 'shard')}, {counted(sum(shard.photos for shard in shards), 'photo')}"
 
 
 def _changes(shards: list[Shard]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from curate.errors import DecodeError
 from curate.lineage import is_made_from, measured_inputs, require_current
 from curate.listener import SILENT, Listener, progress
@@ -74,7 +75,7 @@ class Verified:
 
     def summary(self) -> str:
         """Describe in one line what was compared."""
-        photos = f", {self.photos:,} photos" if self.photos else ""
+        photos = f", {counted(self.photos, 'photo')}" if self.photos else ""
         return f"{self.files:,} tables of {self.bytes / 1e6:,.1f} MB, {self.images:,} crops and label maps{photos}"
 
 

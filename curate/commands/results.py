@@ -77,7 +77,8 @@ def convert(
     """Convert photos (PNG and others) to JPEG in the same tree.
 
     Every output is decoded again and compared with its original, unless --no-verify is given. Embedded colour profiles
-    are converted to sRGB, EXIF orientation is applied, JPEGs are copied. Run again, it skips finished photos.
+    are converted to sRGB, EXIF orientation is applied, JPEGs are copied. Run again, it skips finished photos,
+    also those that were written with --no-verify.
 
     Example: curate convert sjtu --root pngs --out jpegs
     """

@@ -17,7 +17,7 @@ ANCHOR = 0.85
 """Quantile of the scores that stands for the sharp faces of a group."""
 
 REFERENCE = 2.1
-"""Log odds of the anchor at which the limit is the policy's: that of aligned web photos of 112 px."""
+"""Log odds of the anchor at which the limit is the policy's: about that of aligned web photos of 112 px."""
 
 SLOPE = 1.0
 """Shift of the limit over that of the anchor, both in log odds."""

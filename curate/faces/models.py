@@ -2,9 +2,8 @@
 
 A model is named "builtin", by its insightface pack ("buffalo_l", "buffalo_s"), "auto" (the first pack whose files are
 in the model folder, else "builtin"; nothing is downloaded) or by the path of a checkpoint file; an embedder also
-"simswap-arcface" (of the published SimSwap). Every failure is a
-ModelError. To add an embedder, add its entry to `weights.py`, its network to `embedders/`, and its name to `_source`
-and `load_embedder`.
+"simswap-arcface" (of the published SimSwap). Every failure is a ModelError. To add an embedder, add its entry to
+`weights.py`, its network to `embedders/`, and its name to `_source` and `load_embedder`.
 """
 
 from collections.abc import Iterable
@@ -251,7 +250,6 @@ def _checkpoint(name: str) -> Path:
     if not path.is_file():
         raise ModelError(
             f"embedder {name!r} is neither auto, builtin, {', '.join(PACKS)}, {SIMSWAP_ARCFACE.name} nor a file that "
-            "exists; "
-            "name one of these or the path of a MobileFaceNet checkpoint"
+            "exists; name one of these or the path of a MobileFaceNet checkpoint"
         )
     return path

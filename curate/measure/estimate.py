@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 
+from curate.counts import counted
 from curate.durations import format_duration
 from curate.faces.models import check_device, load
 from curate.measure.measure import MeasurePlan
@@ -31,9 +32,9 @@ class Estimate:
         if not self.photos:
             return "dry run: all photos are measured already"
         return (
-            f"dry run: {self.photos:,} photos to measure, about {format_duration(self.seconds)} "
+            f"dry run: {counted(self.photos, 'photo')} to measure, about {format_duration(self.seconds)} "
             f"({self.photos / self.seconds:.1f} photos/s) and {self.bytes / 1e6:,.0f} MB on disk, "
-            f"extrapolated from {self.sampled} photos; nothing was written"
+            f"extrapolated from {counted(self.sampled, 'photo')}; nothing was written"
         )
 
 

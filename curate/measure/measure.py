@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+from curate.counts import counted
 from curate.durations import format_duration
 from curate.engines import Engine, open_engine
 from curate.errors import SourceError
@@ -86,9 +87,9 @@ class MeasurePlan:
         identities = sum(not is_no_identity(key) for shard in self.shards for key in shard.identities)
         done = self.photos - self.photos_todo
         measured = f", {done:,} of them measured before" if done else ""
-        people = f"of {identities:,} people" if identities else "without identities"
+        people = f"of {counted(identities, 'person')}" if identities else "without identities"
         part = f", part {self.part}" if self.part else ""
-        lines = [f"{self.photos:,} photos {people} in {len(self.shards):,} shards{part}{measured}"]
+        lines = [f"{counted(self.photos, 'photo')} {people} in {counted(len(self.shards), 'shard')}{part}{measured}"]
         for title, system in (("ignored, not photos", False), ("skipped system files", True)):
             counts = {kind: count for kind, count in sorted(self.ignored.items()) if (kind in SYSTEM_KINDS) is system}
             if counts:
@@ -107,7 +108,7 @@ class MeasureResult:
     def summary(self) -> str:
         """Describe the result in one line."""
         rate = self.photos / self.seconds
-        return f"measured {self.photos:,} photos in {format_duration(self.seconds)} ({rate:.1f} photos/s)"
+        return f"measured {counted(self.photos, 'photo')} in {format_duration(self.seconds)} ({rate:.1f} photos/s)"
 
 
 def plan(request: MeasureRequest, listener: Listener = SILENT) -> MeasurePlan:

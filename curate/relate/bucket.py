@@ -1,6 +1,5 @@
 """One bucket (shard) of a measured dataset, as relating reads it."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from curate.errors import DatasetError
 from curate.listener import Listener, progress
+from curate.threads import usable_cores
 from manifests.reader import Dataset
 from manifests.schema import BOX, NO_IDENTITY
 
@@ -27,7 +27,7 @@ COLUMNS = (
 
 Result = TypeVar("Result")
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, usable_cores())
 """Buckets that are related at a time."""
 
 _SAMPLE_BUCKETS = 64

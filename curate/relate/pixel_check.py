@@ -8,7 +8,6 @@ sizes and the places of the crops give the map between these exactly. The photos
 that differ: elsewhere a copy that is drawn over agrees almost perfectly.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.relate.photo_frame import PhotoFrame
+from curate.threads import usable_cores
 from manifests.reader import Dataset, decode_crop
 
 Gray = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 SIDE = 112
-THREADS = os.cpu_count() or 1
+THREADS = usable_cores()
 MAX_CACHED = 4096
 """Prepared faces that are kept: 75 KB each. Pairs come in the order of the dataset, so that most faces follow soon."""
 
@@ -115,7 +115,7 @@ class _Place:
 
 
 class PixelCheck:
-    """Compares crops of one dataset by face_id; a `duplicates.Confirm`. About 2 ms per pair, in one thread per core."""
+    """Compares crops of one dataset by face_id; a `duplicates.Confirm`. About 3 ms per pair, in one thread per core."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset

@@ -198,6 +198,18 @@ def test_an_output_unlike_its_original_is_not_kept(root: Path, tmp_path: Path, m
     assert not (tmp_path / "out/al/1.jpg").exists()
 
 
+def test_without_verification_outputs_are_not_compared(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = curate.convert.simplejpeg.encode_jpeg
+    monkeypatch.setattr(
+        curate.convert.simplejpeg, "encode_jpeg", lambda pixels, *rest, **more: encode(255 - pixels, *rest, **more)
+    )
+    counts = run(plan(ConvertRequest(root=root, out=tmp_path / "out", verify=False))).counts
+    assert counts == {"converted": 4, "copied": 1}
+    assert convert(root, tmp_path / "out") == {"skipped": 5}  # finished, as the help says
+
+
 def test_without_verification_the_outputs_are_the_same_bytes(root: Path, tmp_path: Path) -> None:
     for out, verify in ((tmp_path / "verified", True), (tmp_path / "trusted", False)):
         run(plan(ConvertRequest(root=root, out=out, verify=verify)))

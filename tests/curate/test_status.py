@@ -55,9 +55,9 @@ def test_photos_that_changed_at_the_source(cleaned: Cleaned, out: Path) -> None:
     (shard,) = status.changed
     assert shard.counts is not None
     assert (shard.counts.added, shard.counts.changed, shard.counts.removed) == (1, 0, 0)
-    assert "changed at the source: 1 shards" in status.lines()[1]
+    assert "changed at the source: 1 shard, " in status.lines()[1]
     assert status.lines()[1].endswith(": 1 added, 0 changed, 0 removed")
-    assert status.lines()[2] == "to do: 1 photos"
+    assert status.lines()[2] == "to do: 1 photo"
 
 
 def test_the_command(cleaned: Cleaned) -> None:

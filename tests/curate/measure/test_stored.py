@@ -139,7 +139,7 @@ def test_photos_that_changed_moved_or_are_gone(request_: MeasureRequest, read: R
     (request_.root / "anna" / "4.png").rename(request_.root / "bert" / "4.png")
     measure_plan, names = read(request_)
     assert names == {"anna/0.png", "bert/4.png"}
-    assert measure_plan.summary() == ["4 photos of 2 people in 1 shards, 2 of them measured before"]
+    assert measure_plan.summary() == ["4 photos of 2 people in 1 shard, 2 of them measured before"]
     assert list(contents(request_.out)) == ["anna/0.png#0", "bert/1.png#0", "bert/3.png#0", "bert/4.png#0"]
 
 
