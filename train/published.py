@@ -54,7 +54,8 @@ def import_published(path: Path, out: Path, embedder: str | Path, io_space: IoSp
         network.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit SimSwap's generator: {error}") from error
-    facts = CheckpointFacts(recipe, None, loaded.embedder_id, latent_dim, recipe.images)
+    # 0 images: how many it was trained on is not in the file.
+    facts = CheckpointFacts(recipe, None, loaded.embedder_id, latent_dim, 0)
     tensors = {f"ema.{name}": tensor for name, tensor in weights.items()} | {"centre": torch.zeros(latent_dim)}
     remove_partials_of(out)
     checkpoint.write(out, Checkpoint(tensors, facts, {}, {}))

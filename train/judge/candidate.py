@@ -36,6 +36,8 @@ class Candidate(Protocol):
 class CheckpointCandidate:
     """The generator of a checkpoint.
 
+    Of several source photos, a generator that reads the source's pixels gets those of the first.
+
     Args:
         trained: the generator, with its embedder.
         latents: (M, D), of the judged faces, by that embedder.

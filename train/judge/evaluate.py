@@ -293,7 +293,7 @@ def _record(planned: JudgePlan, name: str, candidate: Candidate) -> CandidateRec
     if isinstance(model, TrainedGenerator):
         facts = model.facts
         return CandidateRecord(
-            "checkpoint", path, model.sha256, facts.images, model.size, embedder_id, facts.policy_hash, held_out
+            "checkpoint", path, model.sha256, facts.images or None, model.size, embedder_id, facts.policy_hash, held_out
         )
     return CandidateRecord("onnx", path, model.sha256, None, model.size, embedder_id, None, held_out)
 
