@@ -173,7 +173,8 @@ def simswap(*arguments: object) -> None:
 
 def scores(dataset_dir: Path, judged: Path) -> dict[str, float]:
     """SCORES of an evaluation."""
-    (metrics,) = json.loads((judged / "summary.json").read_text())["metrics"].values()
+    (of_judge,) = json.loads((judged / "summary.json").read_text())["metrics"].values()
+    (metrics,) = of_judge.values()  # of the one candidate
     values = {name: metric["value"] for name, metric in metrics.items()}
     pairs = pq.read_table(judged / "pairs.parquet", filters=[("kind", "=", "same")])
     kept = Dataset.open(dataset_dir).manifest(["face_id", "yaw"], keep=True)
