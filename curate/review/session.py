@@ -61,7 +61,7 @@ class Review:
         self.dataset, self.index, self.log, self.decider = dataset, index, log, decider
         self.lock = threading.RLock()
         self._writing = threading.Lock()
-        self._row_of: dict[str, int] = {}
+        self._row_of: dict[str, int] = {}  # of photos that an action has touched; rows do not change
         self.problem = ""
         self.written = threading.Event()
         self.counts = self._counted(slice(None))
@@ -196,7 +196,7 @@ class Review:
         return change
 
     def _rows_of(self, image_ids: set[str], known: Rows | tuple[()]) -> Rows:
-        """Rows of photos; `known`: rows that these photos probably have, which saves a search among all photos."""
+        """Rows of photos; `known`: rows that these photos probably have. Only other photos are searched, and once."""
         rows = np.asarray(known, np.int64)
         found = self._row_of
         found.update(zip(self.index.ids(rows), rows.tolist(), strict=True))
