@@ -35,7 +35,10 @@ SPLIT_NAMES = (
 
 STRANGER_FACES, STRANGER_PURITY = 4, 0.25
 """An identity of at least so many faces and less purity shows a different person on every photo: 12 strangers measure
-.04-.07, folders of one person .98 and more."""
+.02-.26 (the less, the more folders there are to compare with), folders of one person .98 and more."""
+
+NUMBERED_PURITY = 0.5
+"""The same for folders whose names are numbers, which alone suggest blocks of files; two persons have about .5."""
 
 SAME_PERSON_SHARE, SAME_PERSON_COUNT = 0.05, 3
 """Share and number of identities of the same person as another one from which persons are spread over folders; single
@@ -92,13 +95,14 @@ def _split_names(numbers: CollectionNumbers) -> str | None:
     return f"the identities are named like splits or collections: {_named(identities, alike)}"
 
 
-def _strangers(identities: IdentityNumbers) -> Flags:
-    return (identities.faces >= STRANGER_FACES) & (identities.purity < STRANGER_PURITY)
+def _strangers(identities: IdentityNumbers, purity: float = STRANGER_PURITY) -> Flags:
+    return (identities.faces >= STRANGER_FACES) & (identities.purity < purity)
 
 
 def _numbered_folders(numbers: CollectionNumbers) -> str | None:
     identities = numbers.identities
-    numbered = np.asarray(pc.match_substring_regex(identities.names, r"^\d+$"), bool) & _strangers(identities)
+    numbers_only = np.asarray(pc.match_substring_regex(identities.names, r"^\d+$"), bool)
+    numbered = numbers_only & _strangers(identities, NUMBERED_PURITY)
     if identities.photos[numbered].sum() <= numbers.photos / 2:
         return None
     return f"the folders are numbered and every photo shows another person: {_named(identities, numbered)}"

@@ -112,6 +112,9 @@ def test_a_person_named_like_a_split_among_others_is_no_finding() -> None:
 def test_numbered_folders_of_strangers_are_the_layout_of_ffhq() -> None:
     (finding,) = checked([*person("00000", 12, **STRANGER), *person("01000", 12, **STRANGER)])
     assert finding.check == "numbered_folders"
+    loose = STRANGER | {"identity_purity": 0.3}
+    (finding,) = checked([*person("00000", 12, **loose), *person("01000", 12, **loose)])
+    assert finding.check == "numbered_folders"
     assert checked([*person("00000", 12), *person("01000", 12)]) == ()  # numbered persons, as in CASIA-WebFace
 
 

@@ -160,7 +160,7 @@ def test_the_path_of_the_source_is_not_in_the_page(page: Page, tmp_path: Path) -
 
 
 def test_a_large_sheet_is_a_sample_over_the_whole_range(tmp_path: Path) -> None:
-    rows = [face(f"a/{k:03d}.jpg", "a", "blurred", sharpness=k / 250) for k in range(100)]
+    rows = [face(f"a/{k:03d}.jpg", "a", "blurred", sharpness=k / 300) for k in range(100)]
     page = Page(run(dataset(tmp_path / "set", rows)))
     titles = [image["alt"] for image in page.all("img") if image["alt"]]
     assert len(titles) == MAX_CARDS
