@@ -90,7 +90,9 @@ class VideoWriter:
             self.notes.append("GPS location: removed")
             kept = {key: value for key, value in kept.items() if not _is_location(key)}
         for key in [key for key in kept if key.upper() in marks]:
-            kept[f"{key.upper()}_TARGET"] = kept.pop(key)  # what the target declared of itself
+            value = kept.pop(key)
+            # What the target declared of itself; of a swap of a swap the first target's, as in XMP.
+            kept.setdefault(f"{key.upper()}_TARGET", value)
         self._container.metadata.update(kept | dict(marks))
         self._codec, self._codec_options = _VP9 if format == "webm" else _H264
         self._video: VideoStream | None = None

@@ -54,6 +54,10 @@ def test_a_packet_is_carried_without_places() -> None:
     assert values_of(packet, AIGC_PROPERTY) == []
     assert carried_packet(packet) is not None  # a swap of a swap
     assert carried_packet(b"<no xml") is None
+    long = carried_packet(XMP.replace(b"Anna", b"Anna" * 20_000))  # too large for a JPEG
+    assert long is not None
+    assert b"Anna" not in long
+    assert values_of(long, TARGET_AIGC_PROPERTY) == [FIELD]
 
 
 def test_metadata_of_other_tools_is_found(photo: Pixels, tmp_path: Path) -> None:
@@ -127,5 +131,7 @@ def test_a_video_keeps_the_field_of_its_target(tmp_path: Path) -> None:
     video = swap_video(target, tmp_path / "out", swapper(), METADATA_ONLY)
     verdict = verify(video.output, (AigcMetadata,))
     assert verdict.to_dict()["metadata"]["ContentProducer"] == "swapset"
-    with av.open(str(video.output)) as container:
-        assert container.metadata["AIGC_TARGET"] == FIELD
+    again = swap_video(video.output, tmp_path / "again", swapper(), METADATA_ONLY)  # the first origin is kept
+    for output in (video.output, again.output):
+        with av.open(str(output)) as container:
+            assert container.metadata["AIGC_TARGET"] == FIELD

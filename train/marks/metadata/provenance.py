@@ -44,6 +44,8 @@ _CARRIED_PROPERTIES = {
 }
 """Namespace -> names of the XMP properties that results keep beside the marks; None for all."""
 
+_TARGET_PROPERTIES = {TARGET_AIGC_PROPERTY, TARGET_SOURCE_TYPE_PROPERTY}
+
 _MAX_PACKET = 60_000  # bytes; a JPEG holds 65,533
 _PACKET = re.compile(rb"<x:xmpmeta\b.*?</x:xmpmeta\s*>", re.DOTALL)
 
@@ -83,24 +85,30 @@ def packet_of(data: bytes) -> bytes | None:
 def carried_packet(packet: bytes) -> bytes | None:
     """A packet with the properties of another that results keep; None where there are none, or it cannot be parsed.
 
-    The AIGC field and the digital source type, which the result has of its own, are renamed.
+    The AIGC field and the digital source type, which the result has of its own, are renamed. They alone are kept where
+    all together would be too large for a JPEG.
     """
     root = parse(packet)
     if root is None:
         return None
     kept = list(_carried_elements(root))
-    if not kept:
-        return None
+    for elements in (kept, [element for element in kept if element.tag in _TARGET_PROPERTIES]):
+        if elements and len(text := _packet(elements)) <= _MAX_PACKET:
+            return text
+    return None
+
+
+def _packet(elements: list[ElementTree.Element]) -> bytes:
+    """A packet of these properties."""
     result = ElementTree.fromstring(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>')
     description = ElementTree.SubElement(result[0], f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
-    description.extend(kept)
+    description.extend(elements)
     text: bytes = ElementTree.tostring(result, encoding="utf-8")
-    return text if len(text) <= _MAX_PACKET else None
+    return text
 
 
 def _carried_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
     renamed = {AIGC_PROPERTY: TARGET_AIGC_PROPERTY, SOURCE_TYPE_PROPERTY: TARGET_SOURCE_TYPE_PROPERTY}
-    known = {TARGET_AIGC_PROPERTY, TARGET_SOURCE_TYPE_PROPERTY}
     elements = [
         element
         for description in root.iter(f"{{{RDF}}}Description")
@@ -108,9 +116,9 @@ def _carried_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element
     ]
     names = set[str]()
     # Where the target is a swap itself, what its own target declared is kept: the first origin.
-    for element in sorted(elements, key=lambda element: element.tag not in known):
+    for element in sorted(elements, key=lambda element: element.tag not in _TARGET_PROPERTIES):
         tag = renamed.get(element.tag, element.tag)
-        if tag not in names and (tag in known or _is_carried(tag)):
+        if tag not in names and (tag in _TARGET_PROPERTIES or _is_carried(tag)):
             names.add(tag)
             element.tag, element.tail = tag, None
             yield element
