@@ -99,8 +99,8 @@ def pairs(
         typer.Option(
             min=0.001,
             max=1,
-            help="Share of the people who are swapped, those whom a recipe with the same held_out does not train on. "
-            "Default: 0.1.",
+            help="Share of the people who are swapped, those whom a recipe with the same held_out, or a larger one, "
+            "does not train on. Default: 0.05, that of recipes.",
         ),
     ] = None,
     people: Annotated[
@@ -128,7 +128,7 @@ def pairs(
     The file names photos by their paths and holds a hash of them, so that published numbers can be taken again by
     anyone who has the photos.
 
-    Example: simswap pairs curated/x --held-out 0.1 --out protocol.toml
+    Example: simswap pairs curated/x --held-out 0.05 --out protocol.toml
     """
     from train.judge.protocol import ProtocolRequest, make_protocol
     from train.networks.people import parse_people
@@ -142,9 +142,9 @@ def pairs(
         data=data,
         out=out,
         pairs=pairs,
-        held_out=held_out or 0.1,
+        held_out=held_out or ProtocolRequest.held_out,
         people=names,
-        held_out_photos=held_out_photos or 0.1,
+        held_out_photos=held_out_photos or ProtocolRequest.held_out_photos,
         gallery_people=gallery_people,
         sources=sources,
         seed=seed,

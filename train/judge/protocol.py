@@ -43,7 +43,7 @@ class ProtocolRequest:
         data: A curated dataset.
         out: The file to write.
         pairs: Maximum number of swaps of each kind.
-        held_out: Share of the people, by the hash of their names, who are swapped; 0 with `people`.
+        held_out: Share of the people, by the hash of their names, who are swapped; no effect with `people`.
         people: In place of `held_out`: names of the people who are swapped, of whom only held-out photos are taken.
         held_out_photos: Share of the photos of `people`, by the hash of their names.
         gallery_people: People of the gallery in all, if more than are held out.
@@ -55,7 +55,7 @@ class ProtocolRequest:
     data: Path
     out: Path
     pairs: int = 500
-    held_out: float = 0.1
+    held_out: float = 0.05
     people: Sequence[str] = ()
     held_out_photos: float = 0.1
     gallery_people: int = 0

@@ -16,6 +16,7 @@ from tests.conftest import Cleaned
 from tests.train.judge.conftest import Evaluated
 from tests.train.judge.test_pairs import HELD_OUT
 from train.application import app
+from train.config import Recipe
 from train.data.faces import read_training_faces
 from train.errors import CheckpointError, ProtocolError
 from train.judge.evaluate import JudgeRequest, plan, run
@@ -139,6 +140,7 @@ def test_candidates_are_judged_on_a_file_beside_the_target_and_its_blends(
 
 
 def test_the_command_writes_a_file_and_refuses_options_without_effect(cleaned: Cleaned, tmp_path: Path) -> None:
+    assert ProtocolRequest.held_out <= Recipe().held_out  # with the defaults of both, no one was trained on
     out = str(tmp_path / "p.toml")
     command = ["pairs", str(cleaned.out), "--out", out]
     result = CliRunner().invoke(app, [*command, "--held-out", "0.5", "--pairs", "3"])
