@@ -25,6 +25,8 @@ _PHOTO_TYPES = {
 }
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JXL_CODESTREAM = b"\xff\x0a"
+"""First bytes of a JPEG XL file that is a codestream alone (ISO/IEC 18181-1), which has no place for metadata."""
 
 
 def photo_format(data: bytes) -> PhotoFormat | None:
@@ -39,8 +41,10 @@ def photo_format(data: bytes) -> PhotoFormat | None:
 def media_type(head: bytes) -> str | None:
     """The media type of a file that can carry content credentials, by its first HEAD_BYTES; None for all others.
 
-    BMP, Matroska, WebM and FLV cannot.
+    BMP, Matroska, WebM, FLV and JPEG XL without a container cannot.
     """
+    if head.startswith(JXL_CODESTREAM):
+        return None
     photo = format_of(head[:HEAD_BYTES])
     if photo is not None:
         return _PHOTO_TYPES.get(photo)

@@ -76,14 +76,14 @@ class Marker:
         return {path: marks for path, marks in marks_by_path.items() if marks}
 
     def not_kept(self, target: Path, container: Container) -> list[str]:
-        """Notes on the marks in the target file that a result in this container cannot carry on.
+        """Notes on the marks in the target, a video, that a result in this container cannot carry on.
 
         Raises DecodeError or OSError where the target cannot be read.
         """
         notes = []
         for mark in self._marks:
             if mark.acts_on == "file" and container not in mark.containers:
-                finding = mark.read(open_media(target, kind_of(target)))
+                finding = mark.read(open_media(target, "video"))
                 if finding is not None and finding.present:
                     notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
         return notes

@@ -39,16 +39,19 @@ def test_credentials_are_valid_until_the_file_changes(name: str, photo: Pixels) 
 
 def test_the_manifest_records_the_edit_and_its_sources(photo: Pixels, tmp_path: Path) -> None:
     target, source, bitmap = tmp_path / "target.jpg", tmp_path / "source.png", tmp_path / "other.bmp"
+    codestream = tmp_path / "other.jxl"
     target.write_bytes(encoded(photo, "JPEG"))
     source.write_bytes(encoded(photo[:, ::-1], "PNG"))
     bitmap.write_bytes(b"BM a format without credentials")
-    provenance = Provenance(target, (source, bitmap))
+    codestream.write_bytes(b"\xff\x0a JPEG XL without a container")
+    provenance = Provenance(target, (source, bitmap, codestream))
     signed = sign(encoded(photo, "PNG"), certificates.load_own(), Claim(MARK_ID, "both", provenance))
     with c2pa.Reader(None, io.BytesIO(signed)) as reader:
         store = json.loads(reader.json())
     active = store["manifests"][store["active_manifest"]]
     relations = {ingredient["title"]: ingredient["relationship"] for ingredient in active["ingredients"]}
-    assert relations == {"target.jpg": "parentOf", "source.png": "componentOf", "other.bmp": "componentOf"}
+    components = dict.fromkeys(["source.png", "other.bmp", "other.jxl"], "componentOf")
+    assert relations == {"target.jpg": "parentOf", **components}
     (assertion,) = (item for item in active["assertions"] if item["label"].startswith("c2pa.actions"))
     assert any(action.get("digitalSourceType") == SOURCE_TYPE for action in assertion["data"]["actions"])
 

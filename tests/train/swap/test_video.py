@@ -69,6 +69,9 @@ def test_credentials_name_the_target_and_the_sources_and_are_not_lost_silently(t
     video = swap_video(other, tmp_path / "out", swapper(), marker)
     assert video.notes == ("credentials of the target: not kept, matroska cannot carry them",)
 
+    plain = write_video(tmp_path / "plain.avi", moving(2)).rename(tmp_path / "plain.wmv")  # the content decides
+    assert swap_video(plain, tmp_path / "out", swapper(), marker).notes == ()
+
 
 def test_lossless_codecs_show_no_other_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What remains is the conversion to RGB and back, and the swap by the identity generator.
