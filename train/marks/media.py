@@ -22,7 +22,10 @@ from train.video_file import open_video_file, photo_format
 Pixels = npt.NDArray[np.uint8]
 Kind = Literal["photo", "video"]
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".flv")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".flv"),
+    *(".wmv", ".asf", ".mpg", ".mpeg", ".m2ts", ".ogv", ".3gp"),
+)
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 MAX_FRAMES = 100
