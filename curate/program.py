@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from manifests.errors import OutputError, SwapsetError
@@ -86,7 +87,7 @@ def run(app: Callable[[], object], name: str, after_interrupt: str, after_out_of
 
     for number in SIGNALS:
         signal.signal(number, interrupt)
-    sys.unraisablehook = _deliver_again
+    sys.unraisablehook = partial(_unraisable, received)
     try:
         app()
     except Interrupted as error:
@@ -129,11 +130,15 @@ def _ignore_signals() -> None:
     atexit.register(handle, signal.SIG_IGN)
 
 
-def _deliver_again(unraisable: Any) -> None:
-    """Send a signal again whose exception was raised where none can be, in a destructor: it would have no effect."""
+def _unraisable(received: Sequence[int], unraisable: Any) -> None:
+    """Send a signal again whose exception was raised where none can be, in a destructor: it would have no effect.
+
+    Other exceptions of destructors are printed, unless a signal was received: it leaves objects half made, such as a
+    progress bar, whose destructors then fail.
+    """
     if isinstance(unraisable.exc_value, Interrupted):
         timer = threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))
         timer.daemon = True
         timer.start()
-    else:
+    elif not received:
         sys.__unraisablehook__(unraisable)

@@ -36,9 +36,10 @@ class LocalFile:
         return os.pread(self._descriptor, size, offset)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Taken before it is closed: a signal's exception in between must not close another file later.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __del__(self) -> None:
         self.close()

@@ -83,6 +83,8 @@ STOPPED = "curate: stopped. Kept.\n"
         "print('ready', flush=True); time.sleep(60)",
         # Raised in a destructor, an exception has no effect.
         "X = type('X', (), {'__del__': lambda x: (print('ready', flush=True), time.sleep(60))}); X(); time.sleep(60)",
+        # An object that is half made, and whose destructor fails.
+        "type('X', (), {'__init__': lambda x: (print('ready', flush=True), time.sleep(60)), '__del__': lambda x: x.y})()",
         # As the import of a library that was stopped halfway.
         "\n try: print('ready', flush=True); time.sleep(60)\n except BaseException: raise ImportError('half')",
         # A clean-up that takes a moment, and a bare handler behind it.
