@@ -84,7 +84,7 @@ STOPPED = "curate: stopped. Kept.\n"
         # Raised in a destructor, an exception has no effect.
         "X = type('X', (), {'__del__': lambda x: (print('ready', flush=True), time.sleep(60))}); X(); time.sleep(60)",
         # An object that is half made, and whose destructor fails.
-        "type('X', (), {'__init__': lambda x: (print('ready', flush=True), time.sleep(60)), '__del__': lambda x: x.y})()",
+        "\n class X:\n  def __init__(x): print('ready', flush=True); time.sleep(60)\n  def __del__(x): x.missing\n X()",
         # As the import of a library that was stopped halfway.
         "\n try: print('ready', flush=True); time.sleep(60)\n except BaseException: raise ImportError('half')",
         # A clean-up that takes a moment, and a bare handler behind it.
