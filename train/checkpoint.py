@@ -10,15 +10,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from manifests.errors import OutputError
 from manifests.input import readable
 from manifests.output import atomic
 from manifests.records import InvalidRecordError, Limits, parse_record
@@ -143,32 +142,25 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     values = {**checkpoint.facts.to_json(), "optimisers": checkpoint.optimisers, "loader": checkpoint.loader}
     facts = json.dumps(values, sort_keys=True)
     metadata = {"format": FORMAT, "facts": facts, "sha256": _digest(checkpoint.tensors, facts)}
-    with atomic(path) as partial:
-        try:
-            save_file(checkpoint.tensors, partial, metadata)
-            _sort_metadata(partial)
-        except SafetensorError as error:
-            # safetensors reports errors of the system with its own type.
-            raise OutputError(
-                f"cannot write {path}: {error}: free some space and run the same command again; earlier checkpoints "
-                "are kept"
-            ) from error
+    # Not `save_file`, which writes through another temporary file, and a kill would leave that one behind.
+    data = save(checkpoint.tensors, metadata)
+    with atomic(path) as partial, partial.open("wb") as file:
+        _write_sorted(file, data)
 
 
-def _sort_metadata(path: Path) -> None:
-    """Sort the metadata of a safetensors file, which `save_file` writes in random order.
+def _write_sorted(file: BinaryIO, data: bytes) -> None:
+    """Write the bytes of a safetensors file with its metadata sorted, which the library writes in random order.
 
     A file begins with the length of its header, 8 bytes, little-endian, and the header, JSON that spaces may follow. A
     header that would become longer, with other escapes, stays as it is.
     """
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(data) <= size:
-            file.seek(8)
-            file.write(data.ljust(size))
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    file.write(data[:8])
+    file.write(text.ljust(size) if len(text) <= size else data[8 : 8 + size])
+    file.write(memoryview(data)[8 + size :])
 
 
 def read(path: Path) -> Checkpoint:

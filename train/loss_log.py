@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from manifests.output import atomic
@@ -72,7 +72,7 @@ class LossLog:
         index = int((~step.values.isfinite()).nonzero()[0])
         path = self.folder / f"{step.images:012d}{self.suffix}.safetensors"
         with atomic(path) as partial:
-            save_file(_tensors(step.batches), partial)
+            partial.write_bytes(save(_tensors(step.batches)))
         raise DivergedError(
             f"loss {step.names[index]!r} is {step.values[index].item()} after {step.images:,} images; its batches are "
             f"in {path}. The last checkpoint is from before: continue with a recipe of a smaller learning_rate in "

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curate import convert
+from curate.review.log import LOG
 from manifests.partials import is_temporary
 from train.swap.run_record import FILE, RESULTS
 
@@ -104,6 +105,9 @@ class WritingCommand:
 def _hash(path: Path) -> str:
     if path.name == convert.REPORT:  # it says which photos a run has skipped
         return hashlib.sha256(path.read_bytes().replace(b"skipped", b"converted")).hexdigest()
+    if path.name == LOG:  # without its notes, which a kill between writing overrides.csv and noting it leaves out
+        lines = path.read_bytes().splitlines()
+        return hashlib.sha256(b"\n".join(line for line in lines if b'"written"' not in line)).hexdigest()
     if path.suffix in (".mp4", ".png", ".jpg") and (path.parent / FILE).exists():  # signatures differ between runs
         return hashlib.sha256(_pixels(path)).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
