@@ -85,32 +85,38 @@ def run(app: Callable[[], object], name: str, after_interrupt: str, after_out_of
         print(f"{name}: stopped{step}. {after_interrupt}", file=sys.stderr)
         sys.exit(128 + number)
 
+    def guarded() -> None:
+        try:
+            app()
+        except Interrupted as error:
+            end(error.number)
+        except SwapsetError as error:
+            # What a signal has caused (a worker that received it too, say) is no error; a failed write is.
+            if received and not isinstance(error, OutputError):
+                end(received[0])
+            print(f"{name}: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # The process that reads the output (`head`, say) has ended: no error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as error:
+            if received:  # an import that was stopped halfway, say
+                end(received[0])
+            # torch.OutOfMemoryError is compared by name because torch is not imported here.
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            print(f"{name}: memory ran out ({str(error).partition('. ')[0]}). {after_out_of_memory}", file=sys.stderr)
+            sys.exit(OUT_OF_MEMORY)
+        finally:
+            _ignore_signals()
+
     for number in SIGNALS:
         signal.signal(number, interrupt)
     sys.unraisablehook = partial(_unraisable, received)
     try:
-        app()
-    except Interrupted as error:
+        guarded()
+    except Interrupted as error:  # that arrived while the handlers were replaced at the end
         end(error.number)
-    except SwapsetError as error:
-        # What a signal has caused (a worker that received it too, say) is no error; a failed write is.
-        if received and not isinstance(error, OutputError):
-            end(received[0])
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The process that reads the output (`head`, say) has ended: no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        if received:  # an import that was stopped halfway, say
-            end(received[0])
-        # torch.OutOfMemoryError is compared by name because torch is not imported here.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
-            raise
-        print(f"{name}: memory ran out ({str(error).partition('. ')[0]}). {after_out_of_memory}", file=sys.stderr)
-        sys.exit(OUT_OF_MEMORY)
-    finally:
-        _ignore_signals()
 
 
 def _ignore_signals() -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+import curate.program
 from curate.cli import EXIT_CODES
 from curate.errors import SwapsetError
-from curate.program import INTERRUPTED, OUT_OF_MEMORY, SIGNALS, run
+from curate.program import INTERRUPTED, OUT_OF_MEMORY, SIGNALS, Interrupted, run
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +96,22 @@ def test_a_signal_is_one_line_and_an_exit_code(app: str, number: signal.Signals)
     program = f"import time\nfrom curate.program import run\ndef app(): {app}\nrun(app, 'curate', 'Kept.', '')"
     assert stop(program, number) == (128 + number, STOPPED)
     assert stop(program, number, number, seconds=0.1) == (128 + number, STOPPED)
+
+
+def test_a_signal_while_the_program_ends_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ignore, interrupts = curate.program._ignore_signals, [Interrupted(signal.SIGINT)]
+
+    def interrupted_once() -> None:
+        if interrupts:
+            raise interrupts.pop()
+        ignore()
+
+    monkeypatch.setattr(curate.program, "_ignore_signals", interrupted_once)
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: None, "curate", "Kept.", "")
+    assert (ended.value.code, capsys.readouterr().err) == (130, STOPPED)
 
 
 def test_a_signal_names_the_step_that_was_not_completed() -> None:
