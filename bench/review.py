@@ -17,48 +17,26 @@ left.
 """
 
 import argparse
-import multiprocessing
 import random
 import re
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import cv2
 import httpx
 import numpy as np
 import psutil
-import pyarrow as pa
-from selenium import webdriver
 
-from bench.synthetic import EMBEDDER, RANGES, random_measures, random_relations
+from bench.review_dataset import generate
+from bench.review_server import chromium, client, curate, forked, review
 from curate.review.document import Cells, Document, Edit
 from curate.review.log import DecisionLog
-from curate.review.review import ReviewRequest
-from curate.review.review import run as run_review
-from manifests.layout import DatasetInfo, EmbedderRecord, ModelsRecord, SettingsRecord, SourceRecord, shard_name
-from manifests.writer import FacesWriter, write_info, write_table
 
-MAX_BUCKETS = 1_000
-PICTURES = 64
 PACE = 0.2
 """Seconds between the keys of a fast person."""
-GOOD = {
-    "wrong_person": (0, 0.004), "corruption": (0, 0.002), "sharpness": (0.6, 1), "inside": (0.4, 1),
-    "brightness": (60, 200), "flat_rows": (0, 0.2), "eye_distance": (30, 90),
-}  # fmt: skip
-"""Ranges in which the default policy keeps a photo."""
-
 TIMER = """
 window.times = [];
 addEventListener("keydown", (event) => {
@@ -86,15 +64,6 @@ look();
 """
 
 
-@dataclass
-class Server:
-    """A running `curate review`: its process, its address with the token, and how long it took to print it."""
-
-    process: "subprocess.Popen[str]"
-    address: str
-    seconds: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=100_000)
@@ -118,58 +87,6 @@ def main() -> None:
             undone(out, options.actions)
         if options.kills:
             killed(out, options.kills, options.seed)
-
-
-def generate(out: Path, photos: int, people: int) -> None:
-    """Write the measures, the relations and a shard of pictures."""
-    rng = np.random.default_rng(0)
-    buckets = min(people, MAX_BUCKETS)
-    rows = np.diff(np.linspace(0, photos, buckets + 1).astype(int))
-    pictures = _pictures(out, rng, buckets)
-    RANGES.update(GOOD)
-    relations = []
-    for bucket, of_bucket in enumerate(np.array_split(np.arange(people), buckets)):
-        measures = random_measures(rng, bucket, int(rows[bucket]), of_bucket)
-        has_face = measures["face_id"].is_valid().to_numpy()
-        for name, column in pictures.items():
-            values = column.take(pa.array(rng.integers(0, PICTURES, measures.num_rows)))
-            shown = pa.array(np.where(has_face, values.to_numpy(False), None), values.type)
-            index = measures.schema.get_field_index(name)
-            measures = measures.set_column(index, measures.schema.field(index), shown)
-        write_table(out / "measures" / f"{shard_name(bucket, buckets)}.parquet", measures, measures.schema)
-        relations.append(_doubtful(rng, random_relations(rng, bucket, measures)))
-    write_table(out / "relations.parquet", iter(relations), relations[0].schema)
-    models = ModelsRecord(EmbedderRecord(EMBEDDER, "synthetic"))
-    write_info(out, DatasetInfo(SourceRecord("folder", "synthetic"), SettingsRecord("simswap-224"), models, buckets))
-
-
-def _pictures(out: Path, rng: np.random.Generator, buckets: int) -> dict[str, pa.Array]:
-    """Write PICTURES crops into the first shard; return the columns that locate them."""
-    faces = []
-    for number in range(PICTURES):
-        noise = rng.integers(0, 255, (14, 14, 3), np.uint8)
-        pixels = cv2.resize(noise, (224, 224), interpolation=cv2.INTER_CUBIC)
-        image_id = f"p/{number:03d}.jpg"
-        faces.append({
-            "image_id": image_id, "identity": "p", "face_id": f"{image_id}#0", "matrix": [1.0, 0, 0, 0, 1.0, 0],
-            "crop": cv2.imencode(".jpg", pixels)[1].tobytes(),
-            "mask": cv2.imencode(".png", np.zeros((224, 224), np.uint8))[1].tobytes(),
-        })  # fmt: skip
-    with FacesWriter(out / "faces" / f"{shard_name(0, buckets)}.parquet") as writer:
-        writer.add(faces)
-    assert writer.offsets is not None
-    names = ("shard", "crop_offset", "crop_length", "crop_crc")
-    return {name: writer.offsets[name].combine_chunks() for name in names}
-
-
-def _doubtful(rng: np.random.Generator, relations: pa.Table) -> pa.Table:
-    """Make 1 photo in 80 doubtful."""
-    values = relations["wrong_person"].to_numpy().copy()
-    chosen = (rng.random(len(values)) < 1 / 80) & np.isfinite(values)
-    values[chosen] = rng.uniform(0.12, 0.45, int(chosen.sum()))
-    index = relations.schema.get_field_index("wrong_person")
-    column = pa.array(values, pa.float32(), from_pandas=True)
-    return relations.set_column(index, relations.schema.field(index), column)
 
 
 def in_a_browser(out: Path, keys: int, settle: int) -> None:
@@ -317,91 +234,6 @@ def _send(page: httpx.Client, seed: int, human: dict[str, str], numbers: list[in
             change = answer.json()
             numbers.append(change["number"])
             human.update((tile["name"], tile["verdict"] if tile["human"] else "") for tile in change["tiles"])
-
-
-@contextmanager
-def review(out: Path) -> Iterator[Server]:
-    """Context manager: a running server, which ends with Ctrl-C."""
-    began = time.perf_counter()
-    process = subprocess.Popen(curate("review", out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = re.search(r"http://\S+", line)
-        if found:
-            break
-    else:
-        raise RuntimeError("curate review ended without an address")
-    try:
-        yield Server(process, found[0], time.perf_counter() - began)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        process.stdout.close()
-
-
-class _Address:
-    """A listener that sends the lines that the command prints."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-
-    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None: ...
-    def advance(self, count: int = 1) -> None: ...
-    def finish(self) -> None: ...
-    def note(self, message: str) -> None:
-        self._pipe.send(message)
-
-
-def _serve(out: Path, pipe: Connection) -> None:
-    run_review(ReviewRequest(out), _Address(pipe))
-
-
-@contextmanager
-def forked(out: Path) -> Iterator[tuple[BaseProcess, str]]:
-    """Context manager: a server in a process that is forked, which saves the imports, and its address; to be killed."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(out, sender))
-    process.start()
-    sender.close()
-    try:
-        while (found := re.search(r"http://\S+", receiver.recv())) is None:
-            pass
-        yield process, found[0]
-    finally:
-        process.kill()
-        process.join()
-
-
-@contextmanager
-def client(address: str) -> Iterator[httpx.Client]:
-    """Context manager: a client with the cookie."""
-    origin = address.partition("/?")[0]
-    with httpx.Client(base_url=origin, headers={"Origin": origin}, follow_redirects=True, timeout=60) as page:
-        page.get(address)
-        yield page
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """Context manager: a browser without a window."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--window-size=1200,900",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    try:
-        yield browser
-    finally:
-        browser.quit()
-
-
-def curate(*arguments: object) -> list[str]:
-    """Return the command line of `curate`."""
-    return [sys.executable, "-m", "curate.cli", *map(str, arguments)]
 
 
 def row(name: str, value: str) -> None:

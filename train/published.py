@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from curate.faces.models import load_embedder
-from curate.faces.torch_file import UnreadableTorchFileError, read_torch_file
+from curate.faces.torch_file import UnreadableTorchFileError, read_state_dict
 from manifests.output import require_absent
 from manifests.partials import remove_partials_of
 from train import checkpoint
@@ -93,12 +93,10 @@ def recognise(weights: Mapping[str, Tensor], path: Path, io_space: IoSpace) -> t
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, without the prefixes of training programs."""
     try:
-        state = read_torch_file(path, CheckpointError)
+        state = read_state_dict(path, CheckpointError)
     except UnreadableTorchFileError as error:
         raise CheckpointError(f"{path} is not a PyTorch state dict ({error}): give the generator's file") from error
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{path} is not a state dict: its values are not all tensors")
-    weights = {str(name): tensor.contiguous() for name, tensor in state.items()}
+    weights = {name: tensor.contiguous() for name, tensor in state.items()}
     for prefix in _PREFIXES:
         if weights and all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.evaluate.planting import Flags, Names, Rows
-from curate.relate.photo_frame import PhotoFrame
+from curate.relate.photo_frame import PhotoFrame, face_matrices
 from manifests.reader import Dataset, decode_crop
 
 
@@ -89,7 +88,9 @@ def read_collection(dataset: Dataset) -> MeasuredCollection:
         has_face = table["face_id"].is_valid().to_numpy()
         vectors = np.zeros((table.num_rows, faces.shape[1]), np.float16)
         vectors[has_face] = faces
-        places.append(_matrices(dataset, bucket, table["face_id"].filter(pa.array(has_face)), has_face))
+        matrices = np.zeros((table.num_rows, 2, 3))
+        matrices[has_face] = face_matrices(dataset, bucket, table["face_id"].drop_null())
+        places.append(matrices)
         tables.append(table)
         parts.append(vectors)
     measures = pa.concat_tables(tables).combine_chunks()
@@ -106,12 +107,3 @@ def read_collection(dataset: Dataset) -> MeasuredCollection:
         untouched=len(start),
         datasets=(dataset,),
     )
-
-
-def _matrices(dataset: Dataset, bucket: int, face_ids: pa.ChunkedArray, has_face: Flags) -> npt.NDArray[np.float64]:
-    """(R, 2, 3) matrices of a bucket's rows, of which those with a face have these ids."""
-    faces = dataset.faces(bucket, ["face_id", "matrix"])
-    taken = faces["matrix"].combine_chunks().take(pc.index_in(face_ids, faces["face_id"].combine_chunks()))
-    matrices = np.zeros((len(has_face), 2, 3))
-    matrices[has_face] = pa.chunked_array(taken).combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
-    return matrices

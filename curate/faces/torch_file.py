@@ -1,11 +1,13 @@
 """Files of `torch.save`, read without running code in them."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from manifests.errors import SwapsetError
 from manifests.input import readable
@@ -31,3 +33,11 @@ def read_torch_file(path: Path, missing: type[SwapsetError]) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise UnreadableTorchFileError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+
+
+def read_state_dict(path: Path, missing: type[SwapsetError]) -> dict[str, Tensor]:
+    """Read a file of tensors by name; raises as `read_torch_file`."""
+    state = read_torch_file(path, missing)
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UnreadableTorchFileError("its values are not all tensors")
+    return {str(name): tensor for name, tensor in state.items()}

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.reader import Dataset
 
 Matrix = npt.NDArray[np.float64]
 
@@ -52,3 +56,11 @@ class PhotoFrame:
             photo = np.array([[-1.0, 0, other.width - 1], [0, 1, 0], [0, 0, 1]]) @ photo
         between: Matrix = (other.matrix @ photo @ np.linalg.inv(self.matrix))[:2]
         return between
+
+
+def face_matrices(dataset: Dataset, bucket: int, face_ids: pa.ChunkedArray) -> Matrix:
+    """Return the matrices photo -> crop of F faces of a bucket, float64 (F, 2, 3)."""
+    faces = dataset.faces(bucket, ["face_id", "matrix"])
+    faces = faces.take(pc.index_in(face_ids, faces["face_id"].combine_chunks()))
+    matrices: Matrix = faces["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
+    return matrices

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.relate.photo_frame import PhotoFrame
+from curate.relate.photo_frame import PhotoFrame, face_matrices
 from curate.threads import usable_cores
 from manifests.reader import Dataset, decode_crop
 
@@ -145,9 +145,7 @@ class PixelCheck:
             rows = rows.filter(pc.is_in(rows["face_id"], requested))
             if not rows.num_rows:
                 continue
-            faces = self._dataset.faces(bucket, ["face_id", "matrix"])
-            faces = faces.take(pc.index_in(rows["face_id"], faces["face_id"].combine_chunks()))
-            matrices = faces["matrix"].combine_chunks().flatten().to_numpy().reshape(-1, 2, 3)
+            matrices = face_matrices(self._dataset, bucket, rows["face_id"])
             for row, matrix in zip(rows.to_pylist(), matrices, strict=True):
                 frame = PhotoFrame.of(matrix, row["width"], row["height"])
                 places[row["face_id"]] = _Place(

@@ -4,7 +4,6 @@ Deng et al. 2019, "ArcFace"; squeeze-and-excitation by Hu et al. 2018. Attribute
 state dict.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from curate.errors import ModelError
 from curate.faces.embedder import Embedder
-from curate.faces.torch_file import UnreadableTorchFileError, read_torch_file
+from curate.faces.torch_file import UnreadableTorchFileError, read_state_dict
 from curate.faces.weights import SIMSWAP_ARCFACE, file_sha256
 
 _BLOCKS = (3, 4, 23, 3)
@@ -92,12 +91,10 @@ def load_arcface_resnet(path: Path) -> Embedder:
         "make it of the published file)"
     )
     try:
-        state = read_torch_file(path, ModelError)
+        state = read_state_dict(path, ModelError)
     except UnreadableTorchFileError as error:
-        raise ModelError(f"{path} cannot be read as weights ({error}); {expected}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path} is not a state dict; {expected}")
-    weights = {str(name).removeprefix(_PREFIX): tensor for name, tensor in state.items()}
+        raise ModelError(f"{path} is not a state dict ({error}); {expected}") from error
+    weights = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}
     with torch.device("meta"):
         network = ArcFaceResNet()
     try:
