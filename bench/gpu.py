@@ -6,60 +6,43 @@
 Protocol: photos are parts of two pictures that ship with the dependencies, shifted and lit differently, 350 px. Each
 path runs on the CPU and on the device with the same inputs; the row shows the largest difference and its limit.
 Throughput: each stage on batches, after one warm-up, with the device synchronised before and after; photos/s of the
-whole pipeline with one process and all cores as threads. Prints two Markdown tables; the exit code is 1 where a limit
-is exceeded. It needs nothing but the checkout and its environment.
+whole pipeline with one process and all cores as threads; then training steps (bench/gpu_training.py) and whole runs of
+several processes (bench/gpu_curation.py). Prints two Markdown tables; the exit code is 1 where a limit is exceeded. It
+needs nothing but the checkout and its environment.
 """
 
 import argparse
 import importlib.util
+import itertools
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
+from bench.gpu_curation import curation
+from bench.gpu_row import Row
+from bench.gpu_training import TEMPLATE, compare_steps, step_rates, synchronise
 from curate.decode import Pixels, decode
 from curate.faces import align
 from curate.faces.models import Models, load, resolve
 from curate.faces.segment import binary_mask
 from curate.measure.encoding import encode_crops, encode_label_maps
 from curate.measure.inputs import FaceInputs, PhotoInputs
+from curate.measure.photos import BATCH_PHOTOS
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import MEASURES, measure_faces
 from curate.sources import open_source
-from manifests.landmarks import TEMPLATES
-from train import losses
-from train.build import build_networks
-from train.config import Recipe
-from train.data.loader import Batch
-from train.training import Training
 
-TEMPLATE = TEMPLATES["simswap-224"]
 SIDE = 350
 HASH_BITS = 64
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: what differs at most, by how much, and the limit."""
-
-    path: str
-    difference: float
-    limit: float
-    unit: str
-
-    @property
-    def passed(self) -> bool:
-        return bool(self.difference <= self.limit)  # NaN fails
 
 
 def photos(count: int) -> list[Pixels]:
@@ -114,7 +97,7 @@ def parity(images: Sequence[Pixels], cpu: Models, gpu: Models, side: int) -> Ite
     hashes = np.bitwise_count(columns[0]["face_phash"] ^ columns[1]["face_phash"])
     yield Row("measure face_phash", int(hashes.max(initial=0)), 2, f"of {HASH_BITS} bits")
     yield _pack(gpu.device)
-    yield from _training(crops, cpu, gpu, side)
+    yield from compare_steps(crops, cpu, gpu, side)
 
 
 def _largest(first: object, second: object) -> float:
@@ -154,76 +137,7 @@ def _pack(device: torch.device) -> Row:
     return Row("pack (ONNX): 1 - cosine", 1 - float(cosine.min()), 1e-2, "")
 
 
-def _recipe(side: int, batch: int) -> Recipe:
-    """The default recipe with one batch a step; narrow and shallow below 224 px, for dry runs."""
-    narrow = {"width": 8, "blocks": 1, "discriminator_width": 8, "discriminator_scales": 1} if side < 224 else {}
-    return replace(Recipe(), size=side, batch=batch, discriminator_batch="same", **narrow)  # type: ignore[arg-type]
-
-
-def make_batch(crops: Tensor, models: Models, recipe: Recipe, index: int = 0) -> Batch:
-    """Make a batch of crops uint8 (N, 3, 224, 224), repeated; the source of each is the one before, another person."""
-    rows = torch.arange(recipe.batch) % len(crops)
-    size = (recipe.size, recipe.size)
-    target = torch.nn.functional.interpolate(crops[rows].float(), size, mode="bilinear", antialias=True)
-    target = target.round().clamp(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
-    points = np.repeat(TEMPLATE.points[2:3] * (recipe.size / TEMPLATE.size[0]), recipe.batch, 0)
-    matrices = torch.from_numpy(align.fit(points, models.embedder.template)[0].astype(np.float32))
-    source = target.roll(1, 0)
-    with torch.no_grad():
-        latents = losses.embed(models.embedder, source.float() / 255, matrices)
-    order = np.arange(recipe.batch)
-    return Batch(
-        index=index,
-        kind="cross",
-        targets=order,
-        sources=np.roll(order, 1),
-        target=target,
-        latents=latents,
-        same_person=torch.zeros(recipe.batch, dtype=torch.bool),
-        points=torch.from_numpy(points.astype(np.float32)),
-        matrices=matrices,
-        masks=torch.ones(recipe.batch, 1, *size, dtype=torch.uint8),
-        source=source,
-    )
-
-
-def make_training(models: Models, recipe: Recipe, bfloat16: bool) -> Training:
-    """Start a training on the device of the models, from the same weights on every device."""
-    torch.manual_seed(0)
-    cpu = torch.device("cpu")
-    networks = build_networks(recipe, models.embedder, torch.zeros(models.embedder.dim), cpu)
-    weights = networks.generator.state_dict(), networks.discriminator.state_dict()
-    networks = build_networks(recipe, models.embedder, torch.zeros(models.embedder.dim), models.device)
-    networks.generator.load_state_dict(weights[0])
-    networks.discriminator.load_state_dict(weights[1])
-    return Training(networks, Path(), bfloat16=bfloat16)
-
-
-def _training(crops: Tensor, cpu: Models, gpu: Models, side: int) -> Iterator[Row]:
-    """Compare one step in float32, the average of weights after it, and one in bfloat16."""
-    recipe = _recipe(side, 2)
-    batch = make_batch(crops, cpu, recipe)
-    trained = []
-    for models, half in ((cpu, False), (gpu, False), (gpu, True)):
-        training = make_training(models, recipe, half)
-        before = [weight.detach().clone() for weight in training.generator.parameters()]
-        training.step(iter([batch]))
-        after = list(training.generator.parameters())
-        change = torch.cat([(a.detach() - b).flatten() for a, b in zip(after, before, strict=True)]).double().cpu()
-        average = torch.cat([weight.flatten() for weight in training.ema.parameters()]).double().cpu()
-        trained.append((change, average))
-    (change, average), (other_change, other_average), (half_change, _) = trained
-    # Adam's first step is the sign of the gradient times the rate: where a gradient is near 0, its sign is chance.
-    yield Row("training step, float32: 1 - cosine of the update", 1 - _cosine(change, other_change), 0.05, "")
-    yield Row("EMA after it", float((average - other_average).abs().max()), 1e-3, "")
-    yield Row("training step, bfloat16: 1 - cosine of the update", 1 - _cosine(change, half_change), 0.5, "")
-
-
-def _cosine(a: Tensor, b: Tensor) -> float:
-    return float((a @ b) / (a.norm() * b.norm()))
-
-
-def throughput(images: Sequence[Pixels], models: Models, seconds: float, side: int) -> Iterator[tuple[str, float]]:
+def throughput(images: Sequence[Pixels], models: Models, seconds: float) -> Iterator[tuple[str, float]]:
     """Yield each stage and its items per second."""
     device = models.device
     faces = models.detector(images).alignable()
@@ -235,11 +149,11 @@ def throughput(images: Sequence[Pixels], models: Models, seconds: float, side: i
 
     def rate(count: int, call: Callable[[], object]) -> float:
         call()
-        _synchronise(device)
+        synchronise(device)
         began, rounds = time.perf_counter(), 0
         while not rounds or time.perf_counter() - began < seconds:
             call()
-            _synchronise(device)
+            synchronise(device)
             rounds += 1
         return rounds * count / (time.perf_counter() - began)
 
@@ -249,7 +163,9 @@ def throughput(images: Sequence[Pixels], models: Models, seconds: float, side: i
         "photo measures, one thread",
         rate(len(images), lambda: [entry(part) for image in images for part in [PhotoInputs(image)] for entry in grey]),
     )
-    yield "detection with refinement", rate(len(images), lambda: models.detector(images))
+    yield f"detection with refinement, {len(images)} photos at once", rate(len(images), lambda: models.detector(images))
+    few = images[:BATCH_PHOTOS]
+    yield f"detection with refinement, {len(few)} photos at once", rate(len(few), lambda: models.detector(few))
     yield "crops, one thread", rate(len(faces), lambda: faces.crop(images, TEMPLATE))
     yield "segmenter", rate(len(crops), lambda: models.segmenter.label_maps(crops))
     yield "embedder, with its mirror image", rate(len(chips), lambda: models.embedder.embed(chips))
@@ -265,21 +181,10 @@ def throughput(images: Sequence[Pixels], models: Models, seconds: float, side: i
         pipeline = Pipeline(source, models, MeasureSettings(), threads)
         name = f"whole pipeline, one process, {threads} threads"
         yield name, rate(len(coded), lambda: list(pipeline(source.entries("person"))))
-    for half in (False, True):
-        recipe = _recipe(side, 16 if device.type == "cuda" else 2)
-        training = make_training(models, recipe, half)
-        batch = make_batch(crops, models, recipe) if device.type == "cpu" else make_batch(crops, _on_cpu(), recipe)
-        name = f"training step, {'bfloat16' if half else 'float32'}, {side} px, batch {recipe.batch}"
-        yield name, rate(recipe.batch, lambda training=training, batch=batch: training.step(iter([batch])))  # type: ignore[misc]
 
 
 def _on_cpu() -> Models:
     return load(resolve("builtin"), "cpu")
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:
@@ -288,6 +193,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=4.0, help="duration of each stage; 0: one round")
     parser.add_argument("--side", type=int, default=224, help="side of the crops in training, px")
+    parser.add_argument("--per-worker", type=int, default=900, help="photos that each worker of a whole run measures")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -302,7 +208,13 @@ def main() -> None:
         failed += not row.passed
         print(f"| {row.path} | {row.difference:.3g} {row.unit} | {row.limit:g} | {'' if row.passed else '**fails**'} |")
     print("\n| stage | per second |\n|---|---:|")
-    for stage, rate in throughput(images, gpu, options.seconds, options.side):
+    crops = cpu.detector(images[:24]).alignable().crop(images[:24], TEMPLATE)
+    stages = (
+        throughput(images, gpu, options.seconds),
+        step_rates(crops, cpu, gpu, options.side, options.seconds),
+        curation(images, gpu, options.per_worker),
+    )
+    for stage, rate in itertools.chain(*stages):
         print(f"| {stage} | {rate:,.0f} |", flush=True)
     if device.type == "cuda":
         print(f"\nPeak memory of the device: {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")

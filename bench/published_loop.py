@@ -68,13 +68,16 @@ class PublishedLoop:
         recipe: sizes, learning rate and loss weights.
         embedder: frozen, computes latents and the identity loss.
         batches: four batches with decoded sources; even steps use the first two, odd steps the others.
+        device: of the embedder and the batches.
     """
 
-    def __init__(self, recipe: Recipe, embedder: Embedder, batches: list[Batch]) -> None:
+    def __init__(
+        self, recipe: Recipe, embedder: Embedder, batches: list[Batch], device: torch.device | str = "cpu"
+    ) -> None:
         torch.manual_seed(0)
         self.recipe, self.embedder, self.batches = recipe, embedder, batches
-        self.generator = PublishedGenerator(embedder.dim, recipe.width, recipe.blocks)
-        self.discriminator = build_discriminator(recipe)
+        self.generator = PublishedGenerator(embedder.dim, recipe.width, recipe.blocks).to(device)
+        self.discriminator = build_discriminator(recipe).to(device)
         betas = (recipe.beta1, recipe.beta2)
         self.optimiser_g = torch.optim.Adam(self.generator.parameters(), recipe.learning_rate, betas)
         self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), recipe.learning_rate, betas)

@@ -23,7 +23,7 @@ def test_every_path_on_a_gpu_agrees_with_the_cpu() -> None:
 
 
 def test_the_dry_run_compares_every_path_and_measures_every_stage() -> None:
-    result = run("--device", "cpu", "--photos", "3", "--seconds", "0", "--side", "64")
+    result = run("--device", "cpu", "--photos", "3", "--seconds", "0", "--side", "64", "--per-worker", "4")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "fails" not in result.stdout
     for name in (
@@ -37,7 +37,8 @@ def test_the_dry_run_compares_every_path_and_measures_every_stage() -> None:
         "bfloat16",
     ):
         assert name in result.stdout, name
-    assert result.stdout.count("| training step") == 4  # two of parity, two of throughput
+    assert result.stdout.count("| training step") == 6  # two of parity, four of throughput
+    assert "| curate measure, detected" in result.stdout
 
 
 def test_without_a_gpu_the_message_names_the_dry_run() -> None:

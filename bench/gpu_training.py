@@ -1,0 +1,139 @@
+"""The training on a GPU, a part of `python -m bench.gpu`: one step against the CPU, then images/s.
+
+Protocol of the rates: one update of G and one of D on the same batches, which are on the device, by the published loop
+(bench/published_loop.py) and by Swapset, one after the other in one process, after two steps that warm up.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.gpu_row import Row
+from bench.published_loop import PublishedLoop
+from curate.faces import align
+from curate.faces.models import Models
+from manifests.landmarks import TEMPLATES
+from train import losses
+from train.build import build_networks
+from train.config import Recipe
+from train.data.loader import Batch
+from train.training import Training
+
+TEMPLATE = TEMPLATES["simswap-224"]
+
+
+def make_recipe(side: int, batch: int) -> Recipe:
+    """The default recipe with one batch a step; narrow and shallow below 224 px, for dry runs."""
+    narrow = {"width": 8, "blocks": 1, "discriminator_width": 8, "discriminator_scales": 1} if side < 224 else {}
+    return replace(Recipe(), size=side, batch=batch, discriminator_batch="same", **narrow)  # type: ignore[arg-type]
+
+
+def make_batch(crops: Tensor, models: Models, recipe: Recipe, index: int = 0) -> Batch:
+    """Make a batch of crops uint8 (N, 3, 224, 224), repeated; the source of each is the one before, another person."""
+    rows = torch.arange(recipe.batch) % len(crops)
+    size = (recipe.size, recipe.size)
+    target = torch.nn.functional.interpolate(crops[rows].float(), size, mode="bilinear", antialias=True)
+    target = target.round().clamp(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
+    points = np.repeat(TEMPLATE.points[2:3] * (recipe.size / TEMPLATE.size[0]), recipe.batch, 0)
+    matrices = torch.from_numpy(align.fit(points, models.embedder.template)[0].astype(np.float32))
+    source = target.roll(1, 0)
+    with torch.no_grad():
+        latents = losses.embed(models.embedder, source.float() / 255, matrices)
+    order = np.arange(recipe.batch)
+    return Batch(
+        index=index,
+        kind="cross",
+        targets=order,
+        sources=np.roll(order, 1),
+        target=target,
+        latents=latents,
+        same_person=torch.zeros(recipe.batch, dtype=torch.bool),
+        points=torch.from_numpy(points.astype(np.float32)),
+        matrices=matrices,
+        masks=torch.ones(recipe.batch, 1, *size, dtype=torch.uint8),
+        source=source,
+    )
+
+
+def make_training(models: Models, recipe: Recipe, bfloat16: bool) -> Training:
+    """Start a training on the device of the models, from the same weights on every device."""
+    torch.manual_seed(0)
+    cpu = torch.device("cpu")
+    networks = build_networks(recipe, models.embedder, torch.zeros(models.embedder.dim), cpu)
+    weights = networks.generator.state_dict(), networks.discriminator.state_dict()
+    networks = build_networks(recipe, models.embedder, torch.zeros(models.embedder.dim), models.device)
+    networks.generator.load_state_dict(weights[0])
+    networks.discriminator.load_state_dict(weights[1])
+    return Training(networks, Path(), bfloat16=bfloat16)
+
+
+def compare_steps(crops: Tensor, cpu: Models, gpu: Models, side: int) -> Iterator[Row]:
+    """Compare one step in float32, the average of weights after it, and one in bfloat16."""
+    recipe = make_recipe(side, 2)
+    batch = make_batch(crops, cpu, recipe)
+    trained = []
+    for models, half in ((cpu, False), (gpu, False), (gpu, True)):
+        training = make_training(models, recipe, half)
+        before = [weight.detach().clone() for weight in training.generator.parameters()]
+        training.step(iter([batch]))
+        after = list(training.generator.parameters())
+        change = torch.cat([(a.detach() - b).flatten() for a, b in zip(after, before, strict=True)]).double().cpu()
+        average = torch.cat([weight.flatten() for weight in training.ema.parameters()]).double().cpu()
+        trained.append((change, average))
+    (change, average), (other_change, other_average), (half_change, _) = trained
+    # Adam's first step is the sign of the gradient times the rate: where a gradient is near 0, its sign is chance.
+    yield Row("training step, float32: 1 - cosine of the update", 1 - _cosine(change, other_change), 0.05, "")
+    yield Row("EMA after it", float((average - other_average).abs().max()), 1e-3, "")
+    yield Row("training step, bfloat16: 1 - cosine of the update", 1 - _cosine(change, half_change), 0.5, "")
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float((a @ b) / (a.norm() * b.norm()))
+
+
+def step_rates(crops: Tensor, cpu: Models, gpu: Models, side: int, seconds: float) -> Iterator[tuple[str, float]]:
+    """Yield images/s of the published loop and of Swapset's step, at the batch of a GPU or, on a CPU, of two."""
+    on_gpu = gpu.device.type == "cuda"
+    recipe = make_recipe(side, 16 if on_gpu else 2)
+    batches = [make_batch(crops, cpu, recipe, index).to(gpu.device) for index in range(4)]
+    batches = [replace(batch, kind="same" if batch.index < 2 else "cross") for batch in batches]
+    title = f"{side} px, batch {recipe.batch}"
+    published = PublishedLoop(recipe, gpu.embedder, batches, gpu.device)
+    yield f"training step, published loop, float32, {title}", _rate(published.step, recipe.batch, seconds, gpu.device)
+    del published
+    for source, half in (("fresh", False), ("same", False), ("same", True)):
+        training = make_training(gpu, replace(recipe, discriminator_batch=source), half)
+
+        def step(turn: int, training: Training = training) -> None:
+            training.step(iter(batches[:2] if turn % 2 == 0 else batches[2:]))
+
+        name = f"training step, {source} batch for D, {'bfloat16' if half else 'float32'}, {title}"
+        yield name, _rate(step, recipe.batch, seconds, gpu.device)
+
+
+def _rate(step: Callable[[int], object], images: int, seconds: float, device: torch.device) -> float:
+    """Images/s of steps with turns 0, 1, ..., by wall-clock time."""
+    turn = 0
+    if seconds:
+        for turn in range(2):
+            step(turn)
+    synchronise(device)
+    began, steps = time.perf_counter(), 0
+    while not steps or time.perf_counter() - began < seconds:
+        step(turn + steps)
+        steps += 1
+        if steps % 4 == 0:
+            synchronise(device)
+    synchronise(device)
+    return steps * images / (time.perf_counter() - began)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for all work of a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
