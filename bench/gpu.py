@@ -164,7 +164,7 @@ def throughput(images: Sequence[Pixels], models: Models, seconds: float) -> Iter
         rate(len(images), lambda: [entry(part) for image in images for part in [PhotoInputs(image)] for entry in grey]),
     )
     yield f"detection with refinement, {len(images)} photos at once", rate(len(images), lambda: models.detector(images))
-    few = images[:BATCH_PHOTOS]
+    few = images[: BATCH_PHOTOS["cpu"]]
     yield f"detection with refinement, {len(few)} photos at once", rate(len(few), lambda: models.detector(few))
     yield "crops, one thread", rate(len(faces), lambda: faces.crop(images, TEMPLATE))
     yield "segmenter", rate(len(crops), lambda: models.segmenter.label_maps(crops))

@@ -102,8 +102,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Worker processes. Default: one per core, or one on a GPU. Results may differ in the last bits with "
-        "another worker count.",
+        help="Worker processes. Default: one per core; on GPUs at most one per 4 GiB of their memory. Results may "
+        "differ in the last bits with another worker count.",
     ),
 ]
 Limit = Annotated[
@@ -201,9 +201,8 @@ class SourceOptions:
 
         root = default_root(self.source, self.root)
         source = open_source(self.source, root, self.identities)
-        # One shard, or one GPU, is measured in this process.
-        several_workers = self.workers != 1 and not (self.device or "").startswith("cuda")
-        if several_workers and _has_photos(source, PHOTOS_PER_BUCKET + 1):
+        # One shard is measured in this process.
+        if self.workers != 1 and _has_photos(source, PHOTOS_PER_BUCKET + 1):
             warm_up(WORKER_MODULES)
 
         from curate.measure.request import MeasureRequest

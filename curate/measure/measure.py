@@ -48,6 +48,10 @@ from manifests.partials import remove_partials
 _OPENING_THREADS = 16  # that open tables: an object store answers each request after tens of milliseconds
 _REMOTE_THREADS = {"cpu": 1, "cuda": 8}
 """Threads of a worker on other machines, whose cores are unknown here, by kind of device."""
+_GPU_BYTES_OF_WORKER = 4 * 2**30  # context, networks, and the tables of a batch
+_BUCKETS_OF_GPU_WORKER = (
+    8  # a process loads its networks for several seconds, in which another measures hundreds of photos
+)
 
 
 @dataclass(frozen=True)
@@ -295,6 +299,20 @@ def _share_cores(requested: int | None, device: str, buckets: int) -> tuple[int,
     bits with another number of threads, and a resumed run must give the same bytes.
     """
     cores = usable_cores()
-    default = 1 if device.startswith("cuda") else min(cores, buckets)
+    default = min(cores, buckets)
+    if device.startswith("cuda"):
+        default = min(_workers_of_gpus(device, cores), buckets // _BUCKETS_OF_GPU_WORKER)
     workers = max(1, min(requested or default, buckets))
     return workers, max(1, cores // workers)
+
+
+def _workers_of_gpus(device: str, cores: int) -> int:
+    """Worker processes that share the GPUs of a device: as many as their memory holds, one for each core at most.
+
+    The host takes most of a photo's time, in one thread of each process.
+    """
+    import torch
+
+    gpus = [torch.device(device).index or 0] if ":" in device else range(torch.cuda.device_count())
+    memory = sum(torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus)
+    return min(cores, int(memory / _GPU_BYTES_OF_WORKER))

@@ -10,9 +10,9 @@ from curate.decode import Decoded, DecodeError, decode, limit_note
 from curate.measure.table import Measure, PhotoValue, measure_photo
 from curate.sources import Entry, Source
 
-BATCH_PHOTOS = 32
-BATCH_PIXELS = 24_000_000
-"""A batch ends at this many photos or pixels, whichever comes first."""
+BATCH_PHOTOS = {"cpu": 32, "cuda": 128}
+BATCH_PIXELS = {"cpu": 24_000_000, "cuda": 48_000_000}
+"""A batch ends at this many photos or pixels, whichever comes first. A GPU computes a few photos as long as many."""
 READ_AHEAD_BYTES = 64_000_000
 """File bytes of the photos that are read in advance."""
 
@@ -37,9 +37,20 @@ class Photo:
 
 
 class PhotoReader:
-    """Reads, decodes and measures the photos of one source in a pool of threads."""
+    """Reads, decodes and measures the photos of one source in a pool of threads.
 
-    def __init__(self, source: Source, max_pixels: int, measures: Sequence[Measure], pool: ThreadPoolExecutor) -> None:
+    `device`: "cpu" or "cuda", where the batches go to.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        max_pixels: int,
+        measures: Sequence[Measure],
+        pool: ThreadPoolExecutor,
+        device: str = "cpu",
+    ) -> None:
+        self.batch_photos, self.batch_pixels = BATCH_PHOTOS[device], BATCH_PIXELS[device]
         self.source = source
         self.max_pixels = max_pixels
         self.measures = measures
@@ -53,7 +64,7 @@ class PhotoReader:
         pixels = 0
         for photo in self._read_ahead(entries):
             size = photo.decoded.width * photo.decoded.height if photo.decoded else 0
-            if batch and (len(batch) == BATCH_PHOTOS or pixels + size > BATCH_PIXELS):
+            if batch and (len(batch) == self.batch_photos or pixels + size > self.batch_pixels):
                 yield batch
                 batch, pixels = [], 0
             batch.append(photo)
@@ -68,7 +79,7 @@ class PhotoReader:
         for entry in entries:
             ahead.append((entry.size, self.pool.submit(self.read, entry)))
             pending_bytes += entry.size
-            while len(ahead) > BATCH_PHOTOS or (pending_bytes > READ_AHEAD_BYTES and len(ahead) > 1):
+            while len(ahead) > self.batch_photos or (pending_bytes > READ_AHEAD_BYTES and len(ahead) > 1):
                 size, photo = ahead.popleft()
                 pending_bytes -= size
                 yield photo.result()

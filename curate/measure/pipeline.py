@@ -106,7 +106,7 @@ class Pipeline:
         self.calibration = load_calibration()
         self.in_flight = max(1, min(_MAX_IN_FLIGHT, threads // 2))
         self.pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="decode")
-        self.reader = PhotoReader(source, settings.max_pixels, measures, self.pool)
+        self.reader = PhotoReader(source, settings.max_pixels, measures, self.pool, models.device.type)
 
     def __call__(self, entries: Iterable[Entry]) -> Iterator[MeasuredBatch]:
         """Yield the measured batches of one shard's entries, in order."""

@@ -46,7 +46,7 @@ class MeasureRequest:
             simswap-224.
         max_pixels: Photos with more pixels are not decoded.
         device: "cpu", "cuda" or "cuda:N". None: "cuda" where available.
-        workers: Worker processes. None: one per core, or one on a GPU.
+        workers: Worker processes. None: one per core; on GPUs at most one per 4 GiB of their memory.
         limit: Measure whole identities until about this many photos are reached. None: all.
         buckets: Number of shards of a new dataset. None: by the number of photos.
         verify: Hash the photos of finished shards, compare the tables with their checksums, and measure those shards

@@ -90,6 +90,32 @@ class _Candidates:
         return np.asarray(rows.cpu().numpy(), np.float32)
 
 
+@dataclass(frozen=True)
+class _Searched:
+    """Photos that are searched, perhaps several times.
+
+    Attributes:
+        indices: of the photos in their chunk.
+        copies: with a margin each.
+        longest: side in px of the largest face that can be searched for.
+        canvas: of the copies.
+    """
+
+    indices: Sequence[int]
+    copies: list[Copy]
+    longest: list[float]
+    canvas: Canvas
+
+    @classmethod
+    def create(
+        cls, photos: Sequence[Photo], indices: Sequence[int], margin: float, device: torch.device
+    ) -> "_Searched":
+        """`margin`: width on each side, in units of the shorter side of each photo."""
+        copies = [Copy(photos[index], margin) for index in indices]
+        longest = [min(photos[index].shape[:2]) * (1 + 2 * margin) for index in indices]
+        return cls(indices, copies, longest, Canvas([copy.pixels for copy in copies], device))
+
+
 class Mtcnn:
     """The built-in detector; a `Detector`.
 
@@ -126,53 +152,44 @@ class Mtcnn:
         candidates = [np.zeros((0, 15), np.float32)] * len(photos)
         min_face = np.full(len(photos), float(self.settings.min_face))
         unlimited = np.full(len(photos), np.inf)
+        everything = _Searched.create(photos, range(len(photos)), 0.0, self.device)
         if self.settings.mode == "full":
-            self._search(photos, candidates, min_face, unlimited)
+            self._search(everything, candidates, min_face, unlimited)
             return candidates
         sides = np.array([min(photo.shape[:2]) for photo in photos])
         searched = np.maximum(min_face, sides / _FIRST_SHARE)  # faces of this side and more have been searched for
-        self._search(photos, candidates, searched, unlimited)
-        missing = np.array([_largest_side(rows) == 0 for rows in candidates])
-        self._search(photos, candidates, np.where(missing, sides / 2, np.inf), unlimited, margin=_MARGIN)
+        self._search(everything, candidates, searched, unlimited)
+        missing = [index for index, rows in enumerate(candidates) if _largest_side(rows) == 0]
+        if missing:
+            framed = _Searched.create(photos, missing, _MARGIN, self.device)
+            self._search(framed, candidates, sides / 2, unlimited)
         while True:
             largest = np.array([_largest_side(rows) for rows in candidates])
             target = np.maximum(min_face, np.where(largest > 0, largest / 3, searched / 3))
             if (target >= searched).all():
                 return candidates
-            self._search(photos, candidates, target, searched)
+            self._search(everything, candidates, target, searched)
             searched = np.minimum(searched, target)
 
-    def _search(
-        self,
-        photos: Sequence[Photo],
-        candidates: list[Rows],
-        smallest: Floats,
-        below: Floats,
-        margin: float = 0.0,
-    ) -> None:
-        """Extend `candidates` by the faces on the levels for sides from `smallest` to under `below` px (N,)."""
-        indices: list[int] = []
-        copies: list[Copy] = []
+    def _search(self, photos: "_Searched", candidates: list[Rows], smallest: Floats, below: Floats) -> None:
+        """Extend `candidates` by the faces on the levels for sides from `smallest` to under `below` px, both (N,)."""
         levels: list[tuple[int, float]] = []
-        for index, photo in enumerate(photos):
-            longest = min(photo.shape[:2]) * (1 + 2 * margin)
-            sides = [
-                side for side in face_sides(self.settings.min_face, longest) if smallest[index] <= side < below[index]
-            ]
-            if not sides:
-                continue
-            copy = Copy(photo, margin)
+        for number, (index, copy, longest) in enumerate(
+            zip(photos.indices, photos.copies, photos.longest, strict=True)
+        ):
             min_side = copy.shrink * self.settings.min_face  # smaller faces are lost in the shrunk copy
-            levels += [(len(copies), side / copy.shrink) for side in sides if side >= min_side]
-            indices.append(index)
-            copies.append(copy)
-        if not copies:
+            levels += [
+                (number, side / copy.shrink)
+                for side in face_sides(self.settings.min_face, longest)
+                if smallest[index] <= side < below[index] and side >= min_side
+            ]
+        if not levels:
             return
-        canvas = Canvas([copy.pixels for copy in copies], self.device)
-        rows = self._cascade(canvas, levels).numpy()
-        for number, (index, copy) in enumerate(zip(indices, copies, strict=True)):
+        rows = self._cascade(photos.canvas, levels).numpy()
+        for number in np.unique(rows[:, 0]).astype(int).tolist():
             on_copy = rows[rows[:, 0] == number, 1:]
-            candidates[index] = np.concatenate([candidates[index], copy.in_photo(on_copy)])
+            index = photos.indices[number]
+            candidates[index] = np.concatenate([candidates[index], photos.copies[number].in_photo(on_copy)])
 
     def _cascade(self, canvas: Canvas, levels: list[tuple[int, float]]) -> _Candidates:
         """Faces that all three networks confirm. `levels`: (photo, side in px of the faces to search for)."""

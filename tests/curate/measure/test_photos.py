@@ -56,13 +56,13 @@ def test_faults_become_errors_and_the_hash_stays_where_bytes_were_read() -> None
 
 
 def test_a_batch_ends_at_its_limit_of_photos_or_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "BATCH_PHOTOS", 3)
-    monkeypatch.setattr(photos, "BATCH_PIXELS", 250)
+    monkeypatch.setitem(photos.BATCH_PHOTOS, "cpu", 3)
+    monkeypatch.setitem(photos.BATCH_PIXELS, "cpu", 250)
     sizes = {"1": 10, "2": 10, "3": 10, "4": 10, "5": 20, "6": 20, "7": 90}  # widths of photos 10 px high
     files = Files({name: png(width, 10) for name, width in sizes.items()})
     names = [[photo.entry.image_id for photo in batch] for batch in batches(files)]
     assert names == [["1", "2"], ["3", "4"], ["5"], ["6"], ["7"]]
-    monkeypatch.setattr(photos, "BATCH_PIXELS", 10**6)
+    monkeypatch.setitem(photos.BATCH_PIXELS, "cpu", 10**6)
     names = [[photo.entry.image_id for photo in batch] for batch in batches(files)]
     assert names == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
 

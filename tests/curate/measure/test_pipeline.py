@@ -13,6 +13,7 @@ from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.faces import Faces
 from curate.faces.models import Models, load
+from curate.measure.photos import BATCH_PHOTOS
 from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
 from curate.measure.table import MEASURES, Measure
@@ -75,7 +76,7 @@ def test_a_batch_that_exceeds_memory_is_measured_in_parts(source: Source, entrie
 def test_batches_in_flight_keep_their_order_and_their_bytes(
     source: Source, entries: list[Entry], models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.measure.photos.BATCH_PHOTOS", 2)
+    monkeypatch.setitem(BATCH_PHOTOS, "cpu", 2)
     one, many = (list(Pipeline(source, models, MeasureSettings(), threads)(entries)) for threads in (1, 8))
     assert [photo.entry for batch in many for photo in batch.photos] == entries
     assert len(one) == len(many) == 4

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from curate.faces.detectors import canvas
 from curate.faces.detectors.canvas import Canvas
 from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.detectors.mtcnn_networks import load
@@ -225,13 +226,26 @@ def test_the_fingerprint_depends_on_each_setting():
 
 def test_resampling_is_area_interpolation():
     photo = np.random.default_rng(1).integers(0, 256, (61, 47, 3), np.uint8)
-    canvas = Canvas([ASTRONAUT, photo], torch.device("cpu"))
+    tables = Canvas([ASTRONAUT, photo], torch.device("cpu"))
     boxes = torch.tensor([[0, 0, 47, 61], [5, 7, 46, 20]])
-    resampled = canvas.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
+    resampled = tables.resample(torch.tensor([1, 1]), boxes, torch.tensor([[24, 24], [24, 24]]), (24, 24))
     for (x0, y0, x1, y1), pixels in zip(boxes.tolist(), resampled, strict=True):
         part = torch.from_numpy(photo[y0:y1, x0:x1]).permute(2, 0, 1)[None].float()
         expected = torch.nn.functional.interpolate(part, size=(24, 24), mode="area")
         torch.testing.assert_close(pixels, (expected[0] - 127.5) / 128, atol=1e-5, rtol=0)
+
+
+def test_tables_of_padded_photos_as_a_gpu_computes_them_give_the_same_pixels(monkeypatch):
+    random = np.random.default_rng(2)
+    sizes = [(61, 47), (60, 48), (20, 300), (7, 5), (64, 47)]
+    photos = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    boxes = torch.tensor([[0, 0, width, height] for height, width in sizes])
+    grids = torch.full((len(sizes), 2), 12)
+    cpu = torch.device("cpu")
+    expected = Canvas(photos, cpu).resample(torch.arange(len(sizes)), boxes, grids, (12, 12))
+    monkeypatch.setattr(canvas, "_tables_on_cpu", lambda copies: canvas._tables_on(cpu, copies))
+    padded = Canvas(photos, cpu).resample(torch.arange(len(sizes)), boxes, grids, (12, 12))
+    torch.testing.assert_close(padded, expected, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(12, 12), (31, 44), (40, 53)])
