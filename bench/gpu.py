@@ -43,12 +43,14 @@ from curate.sources import open_source
 
 SIDE = 350
 HASH_BITS = 64
+_FACES = ((388, 204), (0, 200), (831, 2), (664, 280), (191, 81))
+"""Left and top of parts of insightface's picture with one face each, of about half their side."""
 
 
 def photos(count: int) -> list[Pixels]:
     """Return `count` photos with one face or more, uint8 (SIDE, SIDE, 3)."""
     pictures = [_picture("skimage", "data/astronaut.png"), _picture("insightface", "data/images/t1.jpg")]
-    parts = [pictures[0][0:300, 60:360], pictures[1][60:410, 100:450], pictures[1][60:410, 500:850]]
+    parts = [pictures[0][0:260, 95:355], *(pictures[1][y : y + 260, x : x + 260] for x, y in _FACES)]
     rng = np.random.default_rng(0)
     made = []
     for number in range(count):
