@@ -128,6 +128,15 @@ def inside_fraction(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.
     return np.asarray(((source >= -0.5) & (source <= limits)).all(2).mean(1), np.float64)
 
 
+def is_cut(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whether each crop has pixels beyond its photo, bool (N,); arguments as of `inside_mask`."""
+    limits = np.asarray(photo_sizes, np.float64).reshape(-1, 1, 2)[..., ::-1] - 0.5
+    # A crop whose corners lie inside is inside.
+    corners = np.array([[[0, 0], [size[1] - 1, 0], [0, size[0] - 1], [size[1] - 1, size[0] - 1]]], np.float64)
+    sources = transform_points(corners, invert(matrices))
+    return np.asarray(~((sources >= -0.5) & (sources <= limits)).all((1, 2)), bool)
+
+
 def inside_mask(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Pixels of each crop whose centre lies inside its photo.
 
@@ -143,11 +152,7 @@ def inside_mask(matrices: Matrices, size: tuple[int, int], photo_sizes: npt.Arra
     limits = np.asarray(photo_sizes, np.float64).reshape(-1, 2)[:, ::-1] - 0.5  # of x, y
     inside = np.ones((len(matrices), *size), bool)
     back = invert(matrices)
-    # A crop whose corners lie inside is inside.
-    corners = np.array([[[0, 0], [size[1] - 1, 0], [0, size[0] - 1], [size[1] - 1, size[0] - 1]]], np.float64)
-    sources = transform_points(corners, back)
-    cut = ~((sources >= -0.5) & (sources <= limits[:, None])).all((1, 2))
-    for face in np.flatnonzero(cut):
+    for face in np.flatnonzero(is_cut(matrices, size, photo_sizes)):
         mask, inverse, limit = inside[face], back[face], limits[face]
         for axis in (0, 1):
             source = inverse[axis, 0] * x + (inverse[axis, 1] * y + inverse[axis, 2])
@@ -176,9 +181,10 @@ def warp(
     """
     indices = np.asarray(photo_of, np.int64).reshape(-1)
     crops = np.zeros((len(indices), *size, 3), np.uint8)
-    shrinks = _shrink(matrices)
-    for face in np.flatnonzero(np.isfinite(matrices).all((1, 2))):
-        _warp_face(photos[int(indices[face])], matrices[face], int(shrinks[face]), crops[face])
+    shrinks = _shrink(matrices).tolist()
+    extents = _extents(matrices, size).tolist()
+    for face in np.flatnonzero(np.isfinite(matrices).all((1, 2))).tolist():
+        _warp_face(photos[int(indices[face])], matrices[face], shrinks[face], extents[face], crops[face])
     # Warped on the CPU, in tenths of a millisecond each, crops are equal on every device, and photos, a hundred times
     # as large, are not copied to it.
     return torch.from_numpy(crops).to(device).permute(0, 3, 1, 2)
@@ -217,26 +223,34 @@ def _shrink(matrices: Matrices) -> npt.NDArray[np.int64]:
     return np.where(np.isfinite(shrink), np.maximum(shrink, 1), 1).astype(np.int64)
 
 
-def _warp_face(photo: Photo, matrix: Matrices, shrink: int, crop: Photo) -> None:
+def _extents(matrices: Matrices, size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Low x, y and high x, y of each crop and one px around it, in whole px of its photo: (N, 4)."""
+    height, width = size
+    corners = np.array([[[-1, -1], [width, -1], [-1, height], [width, height]]], np.float64)
+    sources = transform_points(corners, invert(matrices))
+    bounds = np.concatenate([np.floor(sources.min(1)), np.ceil(sources.max(1))], 1)
+    # Whatever is not finite is not warped; a crop far larger than its photo overflows no integer.
+    return np.asarray(np.clip(np.nan_to_num(bounds), -1e9, 1e9), np.float64)
+
+
+def _warp_face(photo: Photo, matrix: Matrices, shrink: int, extent: Sequence[float], crop: Photo) -> None:
     """Fill `crop` (h, w, 3): the part of `photo` in it is averaged over shrink x shrink px, then sampled bilinearly."""
     height, width = crop.shape[:2]
-    matrix = matrix.copy()
     if shrink > 1:
-        corners = np.array([[[-1, -1], [width, -1], [-1, height], [width, height]]], np.float64)
-        extent = transform_points(corners, invert(matrix[None]))[0]
-        sides = np.array(photo.shape[1::-1])
-        low = np.clip(np.floor(extent.min(0)) - shrink, 0, sides).astype(int)
-        high = np.clip(np.ceil(extent.max(0)) + shrink + 1, 0, sides).astype(int)
-        if (high <= low).any():
+        (x0, x1), (y0, y1) = (
+            (max(int(low) - shrink, 0), min(int(high) + shrink + 1, side))
+            for low, high, side in zip(extent[:2], extent[2:], photo.shape[1::-1], strict=True)
+        )
+        if x1 <= x0 or y1 <= y0:
             return
-        part = photo[low[1] : high[1], low[0] : high[0]]
-        missing = -(high - low) % shrink  # px by which the part is extended to whole blocks of shrink x shrink px
-        if missing.any():
-            extended = cv2.copyMakeBorder(part, 0, int(missing[1]), 0, int(missing[0]), cv2.BORDER_CONSTANT)
-            part = np.asarray(extended, np.uint8)
-        blocks = part.shape[1] // shrink, part.shape[0] // shrink
-        photo = np.asarray(cv2.resize(part, blocks, interpolation=cv2.INTER_AREA), np.uint8)
-        # Block X covers photo px from low + shrink X; its centre lies (shrink - 1) / 2 further.
-        matrix[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
-        matrix[:, :2] *= shrink
+        # Whole blocks of shrink x shrink px; beyond the photo, black completes them.
+        columns, rows = -(-(x1 - x0) // shrink), -(-(y1 - y0) // shrink)
+        part = photo[y0 : y0 + rows * shrink, x0 : x0 + columns * shrink]
+        below, right = rows * shrink - part.shape[0], columns * shrink - part.shape[1]
+        if below or right:
+            part = np.asarray(cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_CONSTANT), np.uint8)
+        photo = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+        # Block X covers photo px from x0 + shrink X; its centre lies (shrink - 1) / 2 further.
+        first = np.array([x0, y0]) + (shrink - 1) / 2
+        matrix = np.concatenate([matrix[:, :2] * shrink, (matrix[:, 2] + matrix[:, :2] @ first)[:, None]], 1)
     cv2.warpAffine(photo, matrix, (width, height), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

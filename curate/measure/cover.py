@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from curate.measure.luma import luma
+from curate.measure.thinned import Thinned
 from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
 CELL = 2
-"""Label maps and crops are read at every second pixel."""
+"""Label maps are read at every second pixel, as the crops are (`Thinned`)."""
 
 EYE_AXES = (0.26, 0.16)
 """Half-axes of an eye's zone, in units of the face: the eyes and the skin around them, without the brows."""
@@ -43,8 +43,13 @@ Labels = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def _lookup(*names: str) -> Flags:
-    return np.isin(np.arange(256), [MASK_CLASSES.index(name) for name in names])
+def _lookup(*names: str) -> Labels:
+    return np.isin(np.arange(256), [MASK_CLASSES.index(name) for name in names]).astype(np.uint8)
+
+
+def _are(labels: Labels, table: Labels) -> Flags:
+    """Which labels have a 1 in a table of `_lookup`."""
+    return np.asarray(cv2.LUT(labels, table), np.uint8).view(bool)
 
 
 _FACE = _lookup(*FACE_CLASSES)
@@ -54,7 +59,7 @@ _SKIN = _lookup("skin", "nose")
 _GLASSES = MASK_CLASSES.index("glasses")
 
 
-def cover(crops: Tensor, label_maps: Tensor, points: Tensor) -> dict[str, Tensor]:
+def cover(thinned: Thinned, label_maps: Tensor, points: Tensor) -> dict[str, Tensor]:
     """Measure what covers N faces: float32 (N,) each.
 
     - `eyes_covered`: share of the zones of both eyes, 0-1; an eye of which nothing is known is left out.
@@ -64,12 +69,12 @@ def cover(crops: Tensor, label_maps: Tensor, points: Tensor) -> dict[str, Tensor
     NaN where the photo or a turned head does not show the zone, and for `sunglasses` where no skin is found.
 
     Args:
-        crops: uint8 (N, 3, H, W) RGB.
+        thinned: of crops (N, 3, H, W).
         label_maps: uint8 (N, H, W).
         points: (N, 5, 2), landmarks in crop px.
     """
-    labels = label_maps[:, ::CELL, ::CELL].cpu().numpy()
-    brightness = luma(crops[:, :, ::CELL, ::CELL]).cpu().numpy()
+    labels = label_maps[:, ::CELL, ::CELL].contiguous().cpu().numpy()
+    brightness = thinned.luma.cpu().numpy()
     cells = points.cpu().double().numpy() / CELL
     rows = [_cover(*face) for face in zip(labels, brightness, cells, strict=True)]
     columns = torch.tensor(rows, dtype=torch.float32).reshape(-1, 3).unbind(1)
@@ -80,8 +85,9 @@ def _cover(
     labels: Labels, brightness: npt.NDArray[np.float32], points: npt.NDArray[np.float64]
 ) -> tuple[float, float, float]:
     """`eyes_covered`, `mouth_covered` and `sunglasses` of one face, in cells."""
-    face = _FACE[labels]
-    covers = (_OVER[labels] | ((labels == 0) & _hull(face))) & ~_hull(_LIPS[labels])  # an open mouth is no cover
+    face = _are(labels, _FACE)
+    covers = _are(labels, _OVER) | ((labels == 0) & _hull(face))
+    covers &= ~_hull(_are(labels, _LIPS))  # an open mouth is no cover
     eyes_to_mouth = (points[3] + points[4] - points[0] - points[1]) / 2
     height = float(np.hypot(*eyes_to_mouth))
     unit = max(float(np.hypot(*(points[1] - points[0]))), EYE_MOUTH_RATIO * height, 1.0)
@@ -100,18 +106,18 @@ def _cover(
 
 def _dark_lenses(labels: Labels, brightness: npt.NDArray[np.float32], zones: list["_Zone"]) -> float:
     """`sunglasses` of one face: the share of glasses of the eyes' zones times the darkness of the glasses."""
-    skin = _SKIN[labels]
+    skin = _are(labels, _SKIN)
     if np.count_nonzero(skin) < MIN_SKIN:
         return float("nan")
     glasses = labels == _GLASSES
-    if not any((zone.inside & glasses[zone.window]).any() for zone in zones):
+    if not glasses.any() or not any((zone.inside & glasses[zone.window]).any() for zone in zones):
         return 0.0
     eyes = np.zeros(labels.shape, bool)
     for zone in zones:
         eyes[zone.window] |= zone.inside
     lens = np.quantile(brightness[glasses], LENS_QUANTILE) / max(float(np.median(brightness[skin])), 1.0)
     darkness = np.clip((1 - lens) / (1 - DARK_LENS), 0, 1)
-    return float((eyes & glasses).sum() / (eyes & _FACE[labels]).sum() * darkness)
+    return float((eyes & glasses).sum() / (eyes & _are(labels, _FACE)).sum() * darkness)
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,7 @@ def _hull(cells: Flags) -> Flags:
         # The first and the last cell of each row have the hull of all.
         rows = cells[y]
         first, last = rows.argmax(1), cells.shape[1] - 1 - rows[:, ::-1].argmax(1)
-        ends = np.concatenate([np.stack([first, y], 1), np.stack([last, y], 1)]).astype(np.int32)
-        cv2.fillConvexPoly(filled, cv2.convexHull(ends), 1)
+        ends = np.empty((2, len(y), 2), np.int32)
+        ends[0, :, 0], ends[1, :, 0], ends[:, :, 1] = first, last, y
+        cv2.fillConvexPoly(filled, cv2.convexHull(ends.reshape(-1, 2)), 1)
     return filled.view(bool)

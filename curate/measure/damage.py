@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from curate.decode import Pixels
@@ -236,7 +237,11 @@ def flat_fraction(crops: Tensor, points: Tensor) -> dict[str, Tensor]:
     # Rows of blocks first, whole lines at a time; crops are channels last in memory.
     rows = crops.permute(0, 2, 3, 1).reshape(count, height // FLAT_BLOCK, FLAT_BLOCK, width * 3)
     shape = (count, height // FLAT_BLOCK, width // FLAT_BLOCK, FLAT_BLOCK, 3)
-    low, high = rows.amin(2).reshape(shape).amin(3), rows.amax(2).reshape(shape).amax(3)  # (N, H / 8, W / 8, 3)
+    low, high = rows.amin(2).reshape(shape), rows.amax(2).reshape(shape)
+    for half in (FLAT_BLOCK // 2, FLAT_BLOCK // 4, FLAT_BLOCK // 8):  # faster than a reduction over few columns
+        low = torch.minimum(low[:, :, :, :half], low[:, :, :, half:])
+        high = torch.maximum(high[:, :, :, :half], high[:, :, :, half:])
+    low, high = low[:, :, :, 0], high[:, :, :, 0]  # (N, H / 8, W / 8, 3)
     constant = (high - low <= 1).all(3) & (high.amax(3) > BLACK) & (low.amin(3) < WHITE)
     inside = face_ellipse(points, crops.shape[2:])[:, 1::2, 1::2]
     share = (constant & inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)

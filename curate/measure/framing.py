@@ -38,20 +38,22 @@ def photo_framing(luma: Gray) -> dict[str, float | bytes]:
 
 def _content(gray: Gray) -> tuple[slice, slice]:
     """Rows and columns without the lines of one colour at the sides; the whole photo where nothing else is left."""
-    rows = _inner(gray)
-    return rows, _inner(gray[rows].T)
+    rows = _inner(gray, 0)
+    return rows, _inner(gray[rows], 1)
 
 
-def _inner(lines: Gray) -> slice:
-    """Range from the first to the last line that is not of one colour."""
+def _inner(gray: Gray, axis: int) -> slice:
+    """Range from the first to the last line that is not of one colour: of the rows (0) or of the columns (1)."""
 
     def varies(index: int) -> bool:
-        return bool(lines[index].std() > FLAT_DEVIATION)
+        line = gray[index : index + 1] if axis == 0 else gray[:, index : index + 1]
+        return bool(cv2.meanStdDev(line)[1][0, 0] > FLAT_DEVIATION)
 
-    first = next((index for index in range(len(lines)) if varies(index)), None)
+    count = gray.shape[axis]
+    first = next((index for index in range(count) if varies(index)), None)
     if first is None:
         return slice(None)
-    return slice(first, next(index for index in range(len(lines), first, -1) if varies(index - 1)))
+    return slice(first, next(index for index in range(count, first, -1) if varies(index - 1)))
 
 
 def edge_grid(gray: Gray) -> bytes:
@@ -59,9 +61,13 @@ def edge_grid(gray: Gray) -> bytes:
     shrinks = min(gray.shape) > _GRID_SIDE
     square = cv2.resize(gray, (_GRID_SIDE, _GRID_SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(square, (0, 0), 0.8)
-    steps = cv2.max(*(np.abs(cv2.Sobel(smooth, cv2.CV_16S, dx, dy)) for dx, dy in ((1, 0), (0, 1))))
-    strength = np.maximum(steps.astype(np.float32) / 8 - _EDGE_FLOOR, 0)
-    cells = np.sqrt(cv2.resize(strength * strength, (GRID, GRID), interpolation=cv2.INTER_AREA))
+    steps = cv2.max(*map(np.abs, cv2.spatialGradient(smooth)))
+    strength = steps.astype(np.float32)
+    strength *= 1 / 8
+    strength -= _EDGE_FLOOR
+    np.maximum(strength, 0, out=strength)
+    strength *= strength
+    cells = np.sqrt(cv2.resize(strength, (GRID, GRID), interpolation=cv2.INTER_AREA))
     return bytes(np.clip(np.rint(cells * _GRID_STEPS), 0, 255).astype(np.uint8))
 
 

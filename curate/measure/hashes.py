@@ -6,6 +6,8 @@ hexadecimal text of `imagehash`. The hash of the mirrored photo needs no second 
 horizontal frequency.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +47,23 @@ def face_hash(crops: Tensor) -> dict[str, Tensor]:
 
 def thumbnail(luma: Gray) -> Gray:
     """Resize the luma of a photo, uint8 (H, W), to uint8 (32, 32); every pixel of the photo contributes."""
-    interpolation = cv2.INTER_AREA if min(luma.shape) >= SIDE else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(luma, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+    if min(luma.shape) < SIDE:
+        return np.asarray(cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
+    if all(side % SIDE == 0 for side in luma.shape):
+        return np.asarray(cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    # For other ratios the means follow from the integral image, linear within a pixel, in a quarter of OpenCV's time.
+    total = cv2.integral(luma)
+    rows = np.diff(_at_edges(total, luma.shape[0]), axis=0)
+    sums = np.diff(_at_edges(rows.T, luma.shape[1]), axis=0).T
+    return np.rint(sums * (SIDE**2 / luma.size)).astype(np.uint8)
+
+
+def _at_edges(total: npt.NDArray[Any], length: int) -> npt.NDArray[np.float64]:
+    """Rows of an integral image (length + 1, K) at the edges of SIDE equal parts of its length, (SIDE + 1, K)."""
+    edges = np.arange(SIDE + 1) * (length / SIDE)
+    below = np.minimum(edges.astype(np.int64), length - 1)
+    share = (edges - below)[:, None]
+    return np.asarray(total[below] * (1 - share) + total[below + 1] * share, np.float64)
 
 
 def _spectrum(gray: Tensor) -> Tensor:

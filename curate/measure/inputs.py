@@ -16,6 +16,7 @@ from curate.faces import align
 from curate.faces.faces import Faces
 from curate.measure.pose import pose
 from curate.measure.sharpness import BlurCalibration
+from curate.measure.thinned import Thinned
 from manifests.landmarks import TEMPLATES, Template
 
 MEASURED_SIDE = 224
@@ -106,6 +107,11 @@ class FaceInputs:
         size = (MEASURED_SIDE, MEASURED_SIDE)
         resized = interpolate(self.stored_crops.float(), size, mode="bilinear", antialias=True)
         return resized.round().clamp(0, 255).byte()
+
+    @cached_property
+    def thinned(self) -> Thinned:
+        """Every second pixel of `crops`."""
+        return Thinned.of(self.crops)
 
     @cached_property
     def label_maps(self) -> Tensor:

@@ -51,7 +51,8 @@ class _Aligned:
         matrices: float64 (N, 2, 3), photo -> crop.
         crops: uint8 (N, 3, S, S), on the CPU.
         embedder_crops: uint8 (N, 3, h, w), aligned for the embedder, on the CPU.
-        inside: bool (N, S, S), pixels of the crops that lie inside their photo.
+        cut: int64 (C,), the faces whose crops reach beyond their photo.
+        inside: bool (C, S, S), pixels of these crops that lie inside it.
     """
 
     photos: list[Photo]
@@ -60,6 +61,7 @@ class _Aligned:
     matrices: npt.NDArray[np.float64]
     crops: Tensor
     embedder_crops: Tensor
+    cut: npt.NDArray[np.int64]
     inside: Tensor
 
     def halves(self) -> list["_Aligned"]:
@@ -69,6 +71,7 @@ class _Aligned:
 
     def _part(self, first: int, end: int) -> "_Aligned":
         rows = np.flatnonzero((self.faces.photo >= first) & (self.faces.photo < end))
+        is_in_part = np.isin(self.cut, rows)
         return _Aligned(
             self.photos[first:end],
             self.detections.part(first, end),
@@ -76,7 +79,8 @@ class _Aligned:
             self.matrices[rows],
             self.crops[rows],
             self.embedder_crops[rows],
-            self.inside[rows],
+            np.searchsorted(rows, self.cut[is_in_part]),
+            self.inside[is_in_part],
         )
 
 
@@ -148,7 +152,8 @@ class Pipeline:
         if self.aligned:
             faces = moved_to_template(faces, images)
         matrices = faces.matrices(self.template)
-        photo_sizes = [images[index].shape[:2] for index in faces.photo]
+        photo_sizes = np.array([images[index].shape[:2] for index in faces.photo]).reshape(-1, 2)
+        cut = np.flatnonzero(align.is_cut(matrices, self.template.size, photo_sizes))
         return _Aligned(
             photos,
             detections,
@@ -156,7 +161,8 @@ class Pipeline:
             matrices,
             faces.crop(images, self.template),
             faces.crop(images, self.models.embedder.template),
-            torch.from_numpy(align.inside_mask(matrices, self.template.size, photo_sizes)),
+            cut,
+            torch.from_numpy(align.inside_mask(matrices[cut], self.template.size, photo_sizes[cut])),
         )
 
     def _run_networks(self, batch: _Aligned) -> list[tuple[_Aligned, Future[MeasuredBatch]]]:
@@ -168,7 +174,9 @@ class Pipeline:
         try:
             crops = batch.crops.to(self.models.device, non_blocking=True)
             label_maps = self.models.segmenter.label_maps(crops)
-            label_maps = label_maps * batch.inside.to(label_maps.device)  # class 0, background, outside the photo
+            if len(batch.cut):  # class 0, background, outside the photo
+                with torch.inference_mode():  # as the segmenter made them: they are changed in place
+                    label_maps[torch.from_numpy(batch.cut)] *= batch.inside.to(label_maps.device)
             embeddings = self._embed(batch.embedder_crops)
         except torch.OutOfMemoryError:
             if len(batch.photos) == 1:

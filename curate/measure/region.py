@@ -4,6 +4,8 @@ A measure is a weighted mean, over this region, of something computed on the who
 never set to zero, which would draw an edge around the face that is sharper than anything in it.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,12 +35,7 @@ def face_region(labels: Tensor, points: Tensor, erode: int = 0) -> Tensor:
     """
     region = _has_class(labels, FACE_CLASSES)
     if erode:
-        outside = (~region)[:, None].float()
-        for across in (0, 1):  # a maximum over a square is one over rows of those over columns
-            side, padding = [1, 1], [0, 0]
-            side[across], padding[across] = 2 * erode + 1, erode
-            outside = F.max_pool2d(outside, side, stride=1, padding=padding)
-        region = outside[:, 0] < 0.5
+        region = ~_dilated(~region, erode)
     missed = region.float().mean((1, 2)) < MIN_SHARE
     return torch.where(missed[:, None, None], face_ellipse(points, labels.shape[1:]), region)
 
@@ -48,8 +45,7 @@ def skin_region(labels: Tensor) -> Tensor:
 
     May be empty.
     """
-    outside = (~_has_class(labels, SKIN_CLASSES))[:, None].float()
-    return F.max_pool2d(outside, 3, stride=1, padding=1)[:, 0] < 0.5
+    return ~_dilated(~_has_class(labels, SKIN_CLASSES), 1)
 
 
 def face_ellipse(points: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
@@ -71,8 +67,29 @@ def face_ellipse(points: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return across**2 + down**2 < 1
 
 
+def _dilated(flags: Tensor, radius: int) -> Tensor:
+    """Whether a cell within `radius` along each axis is True: bool (N, H, W)."""
+    for axis in (1, 2):
+        padding = (radius, radius) if axis == 2 else (0, 0, radius, radius)
+        padded, length = F.pad(flags, padding), flags.shape[axis]
+        for start in range(2 * radius + 1):
+            flags = flags | padded.narrow(axis, start, length)
+    return flags
+
+
 def _has_class(labels: Tensor, names: tuple[str, ...]) -> Tensor:
     """Label maps uint8 (N, H, W) -> cells whose middle pixel has one of these classes, bool (N, H / 4, W / 4)."""
-    lookup = torch.zeros(256, dtype=torch.bool, device=labels.device)
-    lookup[[MASK_CLASSES.index(name) for name in names]] = True
-    return lookup[labels[:, CELL // 2 :: CELL, CELL // 2 :: CELL].long()]
+    cells = labels[:, CELL // 2 :: CELL, CELL // 2 :: CELL].contiguous()
+    found = torch.zeros_like(cells, dtype=torch.bool)
+    for first, last in class_runs(names):
+        found |= (cells >= first) & (cells <= last)
+    return found
+
+
+@cache
+def class_runs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """First and last label of each run of consecutive classes: a few comparisons are faster than a look-up."""
+    labels = sorted(MASK_CLASSES.index(name) for name in names)
+    firsts = [label for label in labels if label - 1 not in labels]
+    lasts = [label for label in labels if label + 1 not in labels]
+    return tuple(zip(firsts, lasts, strict=True))

@@ -12,15 +12,20 @@ finest pixels, up to sigma 1 px, are left out: in photos they hold more noise an
 """
 
 import math
+from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from curate.measure.cells import cell_means, halved
 from curate.measure.luma import luma
 from curate.measure.region import CELL, face_region
+
+Floats = npt.NDArray[np.float32]
 
 SIZE = 224
 """Side of the crops, px."""
@@ -33,6 +38,9 @@ EROSION = 2
 
 BLOCK = 8
 """Side of the cells over which energies are averaged, px."""
+
+CACHED_FACES = 4
+"""Faces whose energies are computed at a time on a CPU: 100 KB a plane."""
 
 NOISE_QUANTILE = 0.2
 """Share of the face's cells that are flatter than the noise's energy."""
@@ -95,46 +103,56 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
     if crops.shape[2:] != (SIZE, SIZE):
         raise ValueError(f"sharpness is measured on {SIZE} px crops, got {tuple(crops.shape[2:])}")
     window = slice(TOP, TOP + SIDE), slice(LEFT, LEFT + SIDE)
-    gray = luma(crops[:, :, *window])
-    tone = (TONE_MIDDLE + TONE_OFFSET) * torch.log(gray + TONE_OFFSET)
     in_cells = slice(TOP // CELL, (TOP + SIDE) // CELL), slice(LEFT // CELL, (LEFT + SIDE) // CELL)
     region = face_region(labels, points, EROSION)[:, *in_cells].float()
-    face = F.avg_pool2d(region[:, None], BLOCK // CELL)[:, 0]  # (N, 20, 20), share of each cell
+    face = cell_means(region, BLOCK // CELL)  # (N, 20, 20), share of each cell
     weight = face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)
     flat = _noise_cells(face, crops[:, 1, *window])
+    # On the CPU few faces at a time, whose planes stay in its cache.
+    parts = torch.split(crops[:, :, *window], CACHED_FACES if crops.device.type == "cpu" else max(1, len(crops)))
+    brightness, noise, *tone_energies = torch.cat([_energies(luma(part)) for part in parts], 1)
+    energies = torch.stack(tone_energies)  # (10, N, 20, 20)
     # Energy of the tone per energy of the luma.
-    slope = ((TONE_MIDDLE + TONE_OFFSET) / (_cells(gray) + TONE_OFFSET)) ** 2
+    slope = ((TONE_MIDDLE + TONE_OFFSET) / (brightness + TONE_OFFSET)) ** 2
 
-    def noise_of(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
-        return torch.nanquantile(energy.masked_fill(~flat, math.nan).flatten(1), NOISE_QUANTILE, dim=1)
+    def noise_of(energy: Tensor) -> Tensor:  # (..., N, 20, 20) -> (..., N)
+        return torch.nanquantile(energy.masked_fill(~flat, math.nan).flatten(-2), NOISE_QUANTILE, dim=-1)
 
-    def mean(energy: Tensor) -> Tensor:  # (N, 20, 20) -> (N,)
-        return (energy * weight).sum((1, 2))
-
-    def denoised(energy: Tensor) -> Tensor:
-        noise = noise_of(energy / slope).clamp(max=MAX_NOISE)
-        return (mean(energy) - noise * mean(slope)).clamp(min=0)
+    def mean(energy: Tensor) -> Tensor:  # (..., N, 20, 20) -> (..., N)
+        return (energy * weight).sum((-2, -1))
 
     def log_ratio(above: Tensor, below: Tensor) -> Tensor:
         return torch.log10((above + DETAIL_FLOOR) / (below + COARSE_FLOOR))
 
+    denoised = (mean(energies) - noise_of(energies / slope).clamp(max=MAX_NOISE) * mean(slope)).clamp(min=0)
+    fine, coarse, steep, wide = torch.split(denoised, [1, 1, 4, 4])
+    edge_ratio_min = log_ratio(steep, wide).amin(0)
+    intercept, slope_of_bound = EDGE_BOUND
+    return {
+        "fine_ratio": log_ratio(fine[0], coarse[0]).minimum(intercept + slope_of_bound * edge_ratio_min),
+        "edge_ratio_min": edge_ratio_min,
+        "noise": (NOISE_GAIN * noise_of(noise) / WHITE_NOISE_SHARE).sqrt(),
+    }
+
+
+def _energies(gray: Tensor) -> Tensor:
+    """Luma (N, 160, 160) -> means over cells (12, N, 20, 20).
+
+    Of the luma; of the energy of its finest detail; then of the energies of the tone: of its fine and its coarse band,
+    and of its derivatives along four directions at sigma 1 px and at 2 px.
+    """
+    tone = (TONE_MIDDLE + TONE_OFFSET) * torch.log(gray + TONE_OFFSET)
     smooth1, smooth2 = _gaussian(tone, 1.0), _gaussian(tone, 2.0)
     # A quarter of the pixels represents the coarse band without loss.
-    half = F.avg_pool2d(smooth2, 2)
-    coarse = denoised(_cells((half - _gaussian(half, math.sqrt(4.0**2 - 2.0**2) / 2)).square_(), BLOCK // 2))
-    fine = denoised(_cells((smooth1 - smooth2).square_()))
-    edges = [
-        log_ratio(denoised(steep), denoised(wide))
-        for steep, wide in zip(_directional(smooth1), _directional(smooth2), strict=True)
+    half = halved(smooth2)
+    coarse = half - _gaussian(half, math.sqrt(4.0**2 - 2.0**2) / 2)
+    planes = [
+        cell_means(gray, BLOCK),
+        cell_means((gray - _gaussian(gray, 1.0)).square_(), BLOCK),
+        cell_means((smooth1 - smooth2).square_(), BLOCK),
+        cell_means(coarse.square_(), BLOCK // 2),
     ]
-    edge_ratio_min = torch.stack(edges).amin(0)
-    intercept, slope_of_bound = EDGE_BOUND
-    noise = NOISE_GAIN * noise_of(_cells((gray - _gaussian(gray, 1.0)).square_()))
-    return {
-        "fine_ratio": log_ratio(fine, coarse).minimum(intercept + slope_of_bound * edge_ratio_min),
-        "edge_ratio_min": edge_ratio_min,
-        "noise": (noise / WHITE_NOISE_SHARE).sqrt(),
-    }
+    return torch.stack([*planes, *_directional(smooth1), *_directional(smooth2)])
 
 
 def _noise_cells(face: Tensor, green: Tensor) -> Tensor:
@@ -146,7 +164,9 @@ def _noise_cells(face: Tensor, green: Tensor) -> Tensor:
     """
     whole = face > 0.99
     whole = torch.where(whole.any(2).any(1)[:, None, None], whole, face >= face.amax((1, 2), keepdim=True))
-    unclipped = whole & (F.max_pool2d(green[:, None].float(), BLOCK)[:, 0] < 254)
+    count, cells, _ = face.shape
+    rows = green.contiguous().reshape(count, cells, BLOCK, -1).amax(2)  # (N, 20, 160)
+    unclipped = whole & (rows.reshape(count, cells, -1, BLOCK).amax(3) < 254)
     enough = unclipped.sum((1, 2)) >= MIN_UNCLIPPED * whole.sum((1, 2))
     return torch.where(enough[:, None, None], unclipped, whole)
 
@@ -155,13 +175,8 @@ def _directional(smooth: Tensor) -> list[Tensor]:
     """Images (N, 160, 160) -> energies of their derivatives along 0, 45, 90 and 135 degrees, each (N, 20, 20)."""
     gx, gy = _gradient(smooth)
     # A derivative along (c, s) is c gx + s gy, so three means give the energies of all directions.
-    xx, yy, xy = _cells(gx * gx), _cells(gy * gy), _cells(gx * gy)
+    xx, yy, xy = (cell_means(a * b, BLOCK) / 4 for a, b in ((gx, gx), (gy, gy), (gx, gy)))
     return [xx, (xx + yy) / 2 + xy, yy, (xx + yy) / 2 - xy]
-
-
-def _cells(image: Tensor, side: int = BLOCK) -> Tensor:
-    """Mean over cells of `side` px: (N, H, H) -> (N, H / side, H / side)."""
-    return F.avg_pool2d(image[:, None], side)[:, 0]
 
 
 def _gaussian(image: Tensor, sigma: float) -> Tensor:
@@ -171,13 +186,21 @@ def _gaussian(image: Tensor, sigma: float) -> Tensor:
 
 def filtered(image: Tensor, sigma: float) -> Tensor:
     """Smooth images on the CPU by a separable filter of 5 sigma to each side; within 1e-3 levels of `multiplied`."""
-    radius = math.ceil(5 * sigma)
-    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2)).astype(np.float32)
-    edges = cv2.sepFilter2D(np.ones(image.shape[1:], np.float32), -1, taps, taps, borderType=cv2.BORDER_CONSTANT)
+    taps, edges = _taps(sigma, image.shape[1])
     smooth = np.empty(image.shape, np.float32)
     for plane, result in zip(image.numpy(), smooth, strict=True):
         cv2.sepFilter2D(plane, -1, taps, taps, result, borderType=cv2.BORDER_CONSTANT)
-    return torch.from_numpy(smooth / edges)
+    smooth /= edges
+    return torch.from_numpy(smooth)
+
+
+@cache
+def _taps(sigma: float, side: int) -> tuple[Floats, Floats]:
+    """Kernel of `filtered`, and what it sums to at each pixel of a square of `side` px, (side, side)."""
+    radius = math.ceil(5 * sigma)
+    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2)).astype(np.float32)
+    edges = cv2.sepFilter2D(np.ones((side, side), np.float32), -1, taps, taps, borderType=cv2.BORDER_CONSTANT)
+    return taps, np.asarray(edges, np.float32)
 
 
 def multiplied(image: Tensor, sigma: float) -> Tensor:
@@ -194,6 +217,6 @@ def _pad(image: Tensor) -> Tensor:
 
 
 def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences along x and along y."""
+    """Twice the central differences along x and along y."""
     p = _pad(image)
-    return (p[:, 1:-1, 2:] - p[:, 1:-1, :-2]) / 2, (p[:, 2:, 1:-1] - p[:, :-2, 1:-1]) / 2
+    return p[:, 1:-1, 2:] - p[:, 1:-1, :-2], p[:, 2:, 1:-1] - p[:, :-2, 1:-1]

@@ -40,6 +40,7 @@ def _windowed_waves() -> Floats:
 
 
 _WAVES = _windowed_waves()
+_MEAN = np.full((TILE, 1), 1 / TILE, np.float32)
 
 
 def spectrum(gray: Gray) -> Floats | None:
@@ -56,7 +57,9 @@ def spectrum(gray: Gray) -> Floats | None:
     if min(gray.shape) < TILE:
         return None
     step = TILE if gray.size >= SMALL_PHOTO else TILE // 2
-    tiles = np.lib.stride_tricks.sliding_window_view(gray, (TILE, TILE))[::step, ::step]
+    grid = [(side - TILE) // step + 1 for side in gray.shape]
+    strides = (step * gray.strides[0], step * gray.strides[1], *gray.strides)
+    tiles = np.lib.stride_tricks.as_strided(gray, (*grid, TILE, TILE), strides, writeable=False)
     along_x = np.asarray(cv2.absdiff(gray[:, 1:], gray[:, :-1]), np.uint8)
     along_y = np.asarray(cv2.absdiff(gray[1:], gray[:-1]), np.uint8)
     energy = _tile_sums((along_x[:-1] >> 1) + (along_y[:, :-1] >> 1), step, tiles.shape[:2])
@@ -84,11 +87,14 @@ def _median_power(tiles: Gray, chosen: npt.NDArray[np.intp]) -> Floats:
     for k in range(1, _AVERAGED):
         sums = sums[0] + part[:, k::_AVERAGED], sums[1] + part[:, :, k::_AVERAGED].transpose(0, 2, 1)
     lines = np.concatenate(sums).astype(np.float32) / _AVERAGED  # (2 tiles, TILE / _AVERAGED, TILE)
-    lines -= lines.mean(2, keepdims=True)
-    waves = lines.reshape(-1, TILE) @ _WAVES
+    lines = lines.reshape(-1, TILE)
+    lines -= lines @ _MEAN
+    waves = lines @ _WAVES
     waves *= waves
-    power = (waves[:, :FREQUENCIES] + waves[:, FREQUENCIES:]).reshape(len(lines), -1, FREQUENCIES).mean(1)
-    return np.asarray(np.median(power, axis=0), np.float32)
+    power = waves.reshape(-1, TILE // _AVERAGED, 2 * FREQUENCIES).sum(1)  # of cosines and sines
+    power = np.sort(power[:, :FREQUENCIES] + power[:, FREQUENCIES:], axis=0)
+    middle = power[(len(power) - 1) // 2] + power[len(power) // 2]  # twice the median
+    return np.asarray(middle * (_AVERAGED / (2 * TILE)), np.float32)
 
 
 def _repeated(steps: npt.NDArray[np.generic]) -> float:

@@ -100,6 +100,15 @@ def test_an_integer_translation_copies_pixels_and_the_outside_is_black():
     np.testing.assert_array_equal(align.inside_mask(matrix, (30, 40), [(512, 512)])[0], [np.arange(40) < 12] * 30)
 
 
+def test_crops_do_not_depend_on_what_lies_far_beyond_them():
+    landmarks = TEMPLATES["arcface-112"].points[:1] * 3.3 + [100.4, 90.7]
+    matrices, _ = align.fit(landmarks, TEMPLATES["arcface-112"])
+    crop = align.warp([ASTRONAUT], [0], matrices, (112, 112))
+    margin = np.full_like(ASTRONAUT, 255)
+    margin[70:490, 80:500] = ASTRONAUT[70:490, 80:500]
+    assert torch.equal(align.warp([margin], [0], matrices, (112, 112)), crop)
+
+
 def test_halving_is_the_mean_of_two_by_two_pixels():
     matrix = np.array([[[0.5, 0, -0.25], [0, 0.5, -0.25]]])  # block (0, 0) of px 0 and 1 has its centre at 0.5
     blocks = ASTRONAUT.reshape(256, 2, 256, 2, 3).mean((1, 3))

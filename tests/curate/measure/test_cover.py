@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from curate.measure.cover import cover
+from curate.measure.thinned import Thinned
 from manifests.landmarks import MASK_CLASSES
 from tests.samples.measured_faces import ASTRONAUT, batch
 
@@ -32,7 +33,8 @@ def over(labels: np.ndarray, point: np.ndarray, size: tuple[int, int], name: str
 
 def measured(labels: np.ndarray, crop: np.ndarray = ASTRONAUT.crop) -> dict[str, float]:
     crops, _, points = batch([crop])
-    return {name: value.item() for name, value in cover(crops, torch.from_numpy(labels)[None], points).items()}
+    columns = cover(Thinned.of(crops), torch.from_numpy(labels)[None], points)
+    return {name: value.item() for name, value in columns.items()}
 
 
 def test_an_open_face_is_not_covered() -> None:

@@ -6,11 +6,13 @@ import torch
 
 from curate.evaluate import degradations
 from curate.measure.exposure import exposure
+from curate.measure.thinned import Thinned
 from tests.samples.measured_faces import ASTRONAUT, batch
 
 
 def measured(*crops: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values.numpy() for name, values in exposure(*batch(crops)).items()}
+    pixels, labels, points = batch(crops)
+    return {name: values.numpy() for name, values in exposure(Thinned.of(pixels), labels, points).items()}
 
 
 def test_brightness_and_contrast_follow_the_light() -> None:
@@ -68,6 +70,6 @@ def test_typology_angle_agrees_with_scikit_image() -> None:
 
 def test_the_typology_angle_without_skin_is_null() -> None:
     pixels, labels, points = batch([ASTRONAUT.crop])
-    columns = exposure(pixels, torch.zeros_like(labels), points)
+    columns = exposure(Thinned.of(pixels), torch.zeros_like(labels), points)
     assert torch.isnan(columns["ita"]).all()
     assert torch.isfinite(columns["brightness"]).all()

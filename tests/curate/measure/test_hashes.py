@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
+import cv2
 import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
 from curate.evaluate import degradations
-from curate.measure.hashes import face_hash, photo_hash
+from curate.measure.hashes import face_hash, photo_hash, thumbnail
 from manifests.arrays import hash_column
 from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_PHOTO, GROUP_PHOTO, batch, luma
 
@@ -49,6 +50,13 @@ def test_copies_are_near_and_other_photos_far() -> None:
     assert distance(original, mirrored["phash_mirror"]) <= 2
     assert distance(original, mirrored["phash"]) > 12
     assert distance(original, photo_hash(luma(GROUP_PHOTO))["phash"]) > 12
+
+
+@pytest.mark.parametrize("size", [(350, 350), (97, 641), (512, 512), (33, 64)])
+def test_the_thumbnail_is_that_of_opencv(size: tuple[int, int]) -> None:
+    photo = cv2.resize(luma(GROUP_PHOTO), size[::-1], interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(photo, (32, 32), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(thumbnail(photo), expected)
 
 
 def test_photos_smaller_than_the_thumbnail_have_hashes() -> None:
