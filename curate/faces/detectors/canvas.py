@@ -23,18 +23,18 @@ _MAX_PADDED = 1.5  # px of photos padded to one size, over their own
 
 
 class Copy:
-    """A photo with a margin, shrunk by a whole number where it is larger than `MAX_COPY`.
+    """A photo with a margin, shrunk by a whole number where it is too large.
 
     Attributes:
         pixels: uint8 (h, w, 3).
         shrink: photo px per px of the copy, without rounding.
     """
 
-    def __init__(self, photo: Photo, margin: float) -> None:
-        """`margin`: width on each side, in units of the shorter side."""
+    def __init__(self, photo: Photo, margin: float, max_pixels: int = MAX_COPY) -> None:
+        """`margin`: width on each side, in units of the shorter side; `max_pixels`: of the photo without it."""
         height, width = photo.shape[:2]
         shrink = 1
-        while (height // shrink) * (width // shrink) > MAX_COPY:
+        while (height // shrink) * (width // shrink) > max_pixels:
             shrink += 1
         shrink = min(shrink, height, width)
         self.pixels = np.ascontiguousarray(photo)

@@ -1,7 +1,12 @@
-"""The image pyramids of a batch of photos, grouped into frames that pass through PNet together."""
+"""The image pyramids of a batch of photos, grouped into frames that pass through PNet together.
+
+Boxes of faces that fill a photo, which need no pyramid, are here too.
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -11,6 +16,11 @@ FACTOR = 0.709
 """Ratio of the sides of two successive levels, as in the original MTCNN."""
 CELL = 12
 """Side in px of what one cell of PNet sees."""
+
+_FRAME_SIDES = (0.6, 0.7, 0.8, 0.95, 1.1, 1.3)  # sides of `frame_boxes`, in units of the photo's shorter side
+_FRAME_STEP = 0.12  # distance of their centres
+_FRAME_BORDER = 0.25  # least distance of a centre to the photo's border
+_MAX_ASPECT = 2.5  # longer over shorter side: no face fills a longer strip, and it would need many boxes
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,22 @@ def face_sides(min_face: float, side: float) -> list[float]:
     while sides[-1] <= side:
         sides.append(sides[-1] / FACTOR)
     return sides[:-1]
+
+
+def frame_boxes(height: int, width: int, margin: float) -> npt.NDArray[np.float32]:
+    """Squares where a face that fills a photo can be, float32 (K, 4): 150 for a square photo, none for a long strip.
+
+    Args:
+        height, width: of the photo with its margin, px, to which the boxes refer.
+        margin: on each side, in units of the photo's shorter side.
+    """
+    side = min(height, width) / (1 + 2 * margin)
+    if max(height, width) - 2 * margin * side > _MAX_ASPECT * side:
+        return np.zeros((0, 4), np.float32)
+    low = (margin + _FRAME_BORDER) * side
+    x, y = (np.arange(low, length - low + 1e-6 * side, _FRAME_STEP * side) for length in (width, height))
+    half, y, x = np.meshgrid(np.array(_FRAME_SIDES) * side / 2, y, x, indexing="ij")
+    return np.stack([x - half, y - half, x + half, y + half], -1).reshape(-1, 4).astype(np.float32)
 
 
 def frames_of(canvas: Canvas, levels: list[tuple[int, float]], max_pixels: int) -> list[list[Level]]:

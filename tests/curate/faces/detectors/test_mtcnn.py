@@ -8,13 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 import torch
 
 from curate.faces.detectors import canvas
 from curate.faces.detectors.canvas import Canvas
 from curate.faces.detectors.mtcnn import Mtcnn, MtcnnSettings
 from curate.faces.detectors.mtcnn_networks import load
-from curate.faces.detectors.pyramid import outside
+from curate.faces.detectors.pyramid import frame_boxes, outside
 from curate.faces.detectors.refine import refine_landmarks
 from curate.faces.faces import Faces
 
@@ -259,3 +260,29 @@ def test_an_image_in_a_larger_frame_gives_the_same_cells(size):
     rows, columns = ((side - 1) // 2 - 4 for side in size)
     assert alone.shape == (1, rows, columns)
     torch.testing.assert_close(framed[:, :rows, :columns], alone, atol=1e-5, rtol=0)
+
+
+def test_a_face_that_the_first_network_does_not_propose_is_found(coarse: Mtcnn) -> None:
+    x, y, side = 910, 101, 67
+    expected = coarse([GROUP]).landmarks[2] - [x, y]
+    tight = coarse([np.ascontiguousarray(GROUP[y : y + side, x : x + side])])
+    assert len(tight) == 1
+    assert np.abs(tight.landmarks[0] - expected).max() < 0.15 * eye_distance(expected)
+
+
+def test_no_face_is_found_in_textures(coarse: Mtcnn) -> None:
+    textures = [skimage.data.brick(), skimage.data.grass(), skimage.data.gravel(), skimage.data.moon()]
+    photos = [np.repeat(image[50:162, 80:192, None], 3, 2) for image in textures]
+    assert not len(coarse([*photos, np.ascontiguousarray(skimage.data.coffee()[:224, :300])]))
+
+
+def test_frame_boxes_lie_around_the_middle_of_the_photo() -> None:
+    boxes = frame_boxes(200, 200, 0.5)  # a photo of 100 px with a margin of 50 px
+    sides, centres = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert boxes.shape == (6 * 5 * 5, 4)
+    assert np.allclose(sides[:, 0], sides[:, 1])
+    assert sides.min() == pytest.approx(60)
+    assert centres.min() >= 75
+    assert centres.max() <= 125
+    assert len(frame_boxes(200, 300, 0.5)) > len(boxes)
+    assert not len(frame_boxes(200, 30_000, 0.5))
