@@ -1,6 +1,6 @@
 """Kept photo of duplicate groups: whether the best original is kept among enlarged, bordered, stamped, ... copies.
 
-    SWAPSET_DATA=DIR python -m bench.copies --photos 50 [--keep DIR]
+    SWAPSET_DATA=DIR python -m bench.copies --photos 50 [--draw 1] [--keep DIR]
 
 Protocol: `--photos` photos of each of six collections, each in a folder of its own with one copy of every kind:
 
@@ -15,8 +15,8 @@ All are measured, related and decided as `curate clean` does, without dropping f
 Groups count where the original is in one and shows one face. *Kept*: the original is preferred to the copies of the
 first four kinds together; a smaller copy of a photo that was enlarged before loses nothing, and is counted apart.
 *Preferred*: of the copies of a kind that are in the original's group, the share that rank after it. People that the
-network of `resolution` was fitted on and others are counted apart; the thresholds of curate/relate/copy_order.py were
-set on a few photos of either.
+network of `resolution` was fitted on and others are counted apart. The thresholds of curate/relate/copy_order.py were
+set on draw 0, those of people that are not held out; `--draw 1` takes other photos.
 """
 
 import argparse
@@ -119,12 +119,12 @@ KINDS: dict[str, Callable[[Pixels, Random], bytes]] = {
 }
 
 
-def write_groups(root: Path, count: int) -> dict[str, tuple[str, bool]]:
+def write_groups(root: Path, count: int, draw: int) -> dict[str, tuple[str, bool]]:
     """Write photos and their copies; returns folder -> collection, and whether the person is held out."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(7 + draw)
     groups: dict[str, tuple[str, bool]] = {}
     for collection in COLLECTIONS:
-        for number, (path, held_out) in enumerate(people(collection, count)):
+        for number, (path, held_out) in enumerate(people(collection, count, draw)):
             folder = root / f"{collection} {number:03d}"
             groups[folder.name] = collection, held_out
             folder.mkdir(parents=True)
@@ -154,12 +154,13 @@ def read_rows(dataset: Dataset) -> dict[str, dict[str, dict[str, object]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=50, help="photos of each collection")
+    parser.add_argument("--draw", type=int, default=0, help="other photos and other copies than those of lower numbers")
     parser.add_argument("--keep", type=Path, help="keep photos and dataset in this folder, or use those in it")
     parser.add_argument("--missed", action="store_true", help="list copies that are preferred to their original")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = (options.keep or Path(scratch)) / "photos"
-        groups = write_groups(root, options.photos)
+        groups = write_groups(root, options.photos, options.draw)
         out = root.parent / "dataset"
         request = MeasureRequest(layout="folder", root=root, out=out, models="builtin")
         curate.clean(request, load_policy("keep-all"))

@@ -74,11 +74,14 @@ def enlarged(photo: Pixels, factor: float, kernel: str) -> Pixels:
     return np.asarray(Image.fromarray(photo).resize(size, PILLOW[kernel]))
 
 
-def people(collection: str, count: int) -> Iterator[tuple[Path, bool]]:
-    """Yield `count` photos of a collection, and whether their person is held out."""
+def people(collection: str, count: int, draw: int = 0) -> Iterator[tuple[Path, bool]]:
+    """Yield `count` photos of a collection that no earlier draw has, and whether their person is held out."""
     files = sorted((data() / collection).glob(COLLECTIONS[collection]))
     names = sorted({file.parent.name if COLLECTIONS[collection].startswith("*/") else file.name for file in files})
     place = {name: index for index, name in enumerate(names)}
+    for _ in range(draw):
+        taken = set(spread(files, count))
+        files = [file for file in files if file not in taken]
     for file in spread(files, count):
         yield file, place[file.parent.name if file.parent.name in place else file.name] % 2 == 1
 

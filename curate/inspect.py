@@ -76,7 +76,7 @@ class DatasetSummary:
         fewest, median, most = self.kept_per_person
         if self.people:
             kept = counted(self.people_kept, "person")
-            lines.append(f"  kept: {kept}, {fewest:,} to {most:,} photos each, median {median:,}")
+            lines.append(f"  kept: {kept}, {fewest:,} to {counted(most, 'photo')} each, median {median:,}")
         lines.append(f"  crops: {self.template}; policy {(self.policy_hash or 'unknown')[:12]}")
         lines += [f"  {role}: {name}" for role, name in self.models.items()]
         lines.append("  disk: " + ", ".join(f"{name} {_size(size)}" for name, size in self.disk.items()))

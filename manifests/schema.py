@@ -89,6 +89,7 @@ FILE = (
     Column("listing_key", pa.string(), "hash of what the source lists about the photo: path, identity, size, time, split, landmarks, box; 16 hex digits. Rows with the current one are taken over when a shard is written again"),
     Column("sha256", pa.string(), "hash of the file's bytes, hex", null="the bytes could not be read"),
     Column("format", pa.string(), "encoding of the file: JPEG, PNG, WEBP, ...", null=_UNDECODED),
+    Column("jpeg_step", pa.float32(), "mean step to which the file's own JPEG table rounds the low frequencies of the luma; below `quantisation`, the photo was saved again", "levels", "the file is no JPEG of one or three channels, or could not be decoded"),
     Column("width", pa.int32(), "width after EXIF orientation", "px", _UNDECODED),
     Column("height", pa.int32(), "height after EXIF orientation", "px", _UNDECODED),
     Column("shrink", pa.int16(), "px of the file per px of width, height and all coordinates; above 1 where a JPEG exceeds --max-pixels", "ratio", _UNDECODED),
@@ -103,7 +104,7 @@ PHOTO_NUMBERS = (
     Column("resolution", pa.float32(), "share of the photo's px along each axis that carries detail; an enlarged photo has less", "0-1", _UNDECODED + ", or is smaller than 32 px"),
     Column("border", pa.float32(), "share of the photo's area in rows and columns of one colour at its sides", "0-1", _UNDECODED),
     Column("quantisation", pa.float32(), "step to which a JPEG coder rounded the low frequencies of the luma, also before it was saved again; 1 is none", "levels", _UNDECODED + ", or has fewer than 16 blocks of 8 px"),
-    Column("edge_grid", pa.binary(), "strength of edges in 16 x 16 cells of the photo, a byte each; copies are compared by it", "1/4 level", _UNDECODED),
+    Column("edge_grid", pa.binary(), "strength of edges, of the strongest of red, green and blue, in 16 x 16 cells of the photo, a byte each; copies are compared by it", "1/4 level", _UNDECODED),
     Column("corruption", pa.float32(), "lower confidence bound of the share of the JPEG grid's edges that are torn", "0-1", _UNDECODED),
 )  # fmt: skip
 """Columns of the photo measures (curate/measure/table.py)."""
@@ -215,7 +216,7 @@ RELATIONS = (
     Column("person_group", pa.int8(), "1 or 2 where the identity shows two persons: which of them; 1 is the person at its centroid", null="the identity does not, no face, or neither person"),
     Column("duplicate_group", pa.int64(), "number of the group of photos that show the same picture", null="no duplicate"),
     Column("copy_rank", pa.int32(), "place of the photo in its duplicate group, 0 for the best original", null="no duplicate"),
-    Column("copy_flaw", pa.string(), "what the photo is relative to the best of its duplicate group: 'enlarged', 'smaller', 'soft', 'bordered', 'drawn over', 'recompressed', 'cropped' or 'no face'", null="no duplicate, the best of its group, or an equal one"),
+    Column("copy_flaw", pa.string(), "what the photo is relative to the best of its duplicate group: 'enlarged', 'smaller', 'soft', 'bordered', 'drawn over', 'recompressed', 'saved again', 'cropped' or 'no face'", null="no duplicate, the best of its group, or an equal one"),
     Column("excluded_by", pa.string(), "reference photo of the exclusion gallery that it matches", null="no match"),
     Column("excluded_similarity", pa.float32(), "cosine to that reference", "cosine", "no gallery, or no face"),
 )  # fmt: skip

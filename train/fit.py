@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from curate.counts import counted
 from curate.errors import ModelError
 from curate.faces.embedder import Embedder
 from curate.faces.models import embedders_of, find_embedder, load_embedder
@@ -135,8 +136,10 @@ def describe(planned: FitPlan) -> list[str]:
         *(f"{key.name:<21} {key.value:<14} {key.meaning}" for key in recipe.describe()),
         "",
         *([f"selection      {planned.selection.path}"] if planned.selection else []),
-        f"data           {len(photos) - int(held_out.sum()):,} photos of {people:,} people, {planned.dataset.path}",
-        f"held out       {int(held_out.sum()):,} photos of {len(np.unique(photos.person[held_out])):,} people",
+        f"data           {counted(len(photos) - int(held_out.sum()), 'photo')} of {counted(people, 'person')}, "
+        f"{planned.dataset.path}",
+        f"held out       {counted(int(held_out.sum()), 'photo')} of "
+        f"{counted(len(np.unique(photos.person[held_out])), 'person')}",
         f"embedder       {planned.embedder.name}, {planned.embedder.dim} numbers, id {planned.embedder.embedder_id}",
         f"generator      {g.parameters:,} parameters, {g.macs / 1e9:.2f} G multiply-adds per image",
         f"discriminator  {d.parameters:,} parameters, {d.macs / 1e9:.2f} G multiply-adds per image",
@@ -210,8 +213,8 @@ def _cautions(planned: FitPlan) -> list[str]:
     people = len(np.unique(photos.person[photos.held_out(recipe.held_out)]))
     if recipe.held_out and people < 2:
         lines.append(
-            f"held_out = {recipe.held_out:g} holds out {people} of {len(photos.people)} people, and `simswap evaluate` "
-            "needs two whom the training has not seen: raise it (--set held_out=0.2)"
+            f"held_out = {recipe.held_out:g} holds out {people:,} of {counted(len(photos.people), 'person')}, and "
+            "`simswap evaluate` needs two whom the training has not seen: raise it (--set held_out=0.2)"
         )
     return lines
 

@@ -24,6 +24,7 @@ from curate.commands.options import (
     with_options,
 )
 from curate.commands.progress import ProgressBar
+from curate.counts import counted
 
 
 def calibrate(
@@ -193,7 +194,7 @@ def demo(
     photos, curated = out / "vggface2", out / "curated"
     planted = demo_set.build(photos, limit)
     faults = sum(1 for photo in planted if photo.fault)
-    print(f"{len(planted)} photos of eight real people, {faults} of them with a planted fault: {photos}")
+    print(f"{counted(len(planted), 'photo')} of eight real people, {faults} of them with a planted fault: {photos}")
     print(f"policy: default with min_sharpness = {demo_set.MIN_SHARPNESS}, because the planted blurs are slight")
     policy = replace(policy_of("default"), min_sharpness=demo_set.MIN_SHARPNESS, adapt_sharpness=False)
     request = MeasureRequest(layout="vggface2", root=photos, out=curated, models="builtin", device=device)

@@ -9,6 +9,7 @@ import typer
 from curate.commands.findings import print_findings
 from curate.commands.options import Dataset, Source, local_path
 from curate.commands.progress import ProgressBar
+from curate.counts import counted
 
 
 def inspect(dataset: Dataset) -> None:
@@ -52,7 +53,7 @@ def verify(
         print("to repair:")
     for command in verified.commands:
         print(f"  {command}")
-    raise DatasetError(f"{dataset}: {len(verified.problems)} problems, listed above")
+    raise DatasetError(f"{dataset}: {counted(len(verified.problems), 'problem')}, listed above")
 
 
 def convert(

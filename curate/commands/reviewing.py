@@ -53,12 +53,13 @@ def audit(
     Example: curate audit curated/photos --photos 300
     """
     from curate.audit import AuditRequest, run
+    from curate.counts import counted
 
     try:
         request = AuditRequest(dataset, photos, dropped, seed, annotator, port)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--photos, --dropped, --annotator") from error
     audited = run(request, ProgressBar())
-    progress = f"{audited.judged:,} of {audited.photos:,} photos judged; the same command continues"
+    progress = f"{audited.judged:,} of {counted(audited.photos, 'photo')} judged; the same command continues"
     print("\n".join(audited.record.lines()) or progress)
     print(f"judgements: {audited.file}")

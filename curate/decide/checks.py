@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from curate.decide.check import Check, Finding, share_of
 from curate.decide.collection_numbers import CollectionNumbers, IdentityNumbers
 from curate.decide.dominant_reasons import ANY_PERSON, DOMINANT_CHECKS, NO_IDENTITIES, OTHER_KIND
@@ -127,7 +128,8 @@ def _two_persons(numbers: CollectionNumbers) -> str | None:
         f"{identities.names[int(row)].as_py()} ({identities.groups[row, 0]:,} + {identities.groups[row, 1]:,} photos)"
         for row in rows[:MAX_NAMES]
     ]
-    return f"{share_of(len(rows), len(identities))} folders show two persons: {_listed(names, len(rows))}"
+    show = "shows" if len(rows) == 1 else "show"
+    return f"{share_of(len(rows), len(identities))} folders {show} two persons: {_listed(names, len(rows))}"
 
 
 def _same_person(numbers: CollectionNumbers) -> str | None:
@@ -135,7 +137,8 @@ def _same_person(numbers: CollectionNumbers) -> str | None:
     if same.sum() < max(SAME_PERSON_COUNT, SAME_PERSON_SHARE * len(same)):
         return None
     count = share_of(int(same.sum()), len(same))
-    return f"{count} folders show the same person as another folder: {_named(numbers.identities, same)}"
+    show = "shows" if same.sum() == 1 else "show"
+    return f"{count} folders {show} the same person as another folder: {_named(numbers.identities, same)}"
 
 
 def _soft(numbers: CollectionNumbers) -> str | None:
@@ -176,7 +179,7 @@ def _skipped_files(numbers: CollectionNumbers) -> str | None:
         return None
     largest = sorted(skipped.items(), key=lambda item: -item[1])[:MAX_NAMES]
     counts = ", ".join(f"{count:,} {ending}" for ending, count in largest)
-    return f"{total:,} files that may hold photos are skipped beside {numbers.photos:,} photos: {counts}"
+    return f"{counted(total, 'skipped file')} may hold photos, beside {counted(numbers.photos, 'photo')}: {counts}"
 
 
 CHECKS = (
@@ -288,7 +291,10 @@ def _named(identities: IdentityNumbers, flags: Flags) -> str:
     """The largest of the flagged identities by name, with their numbers of photos."""
     rows = np.flatnonzero(flags)
     rows = rows[np.argsort(-identities.photos[rows], kind="stable")]
-    names = [f"{identities.names[int(row)].as_py()} ({identities.photos[row]:,} photos)" for row in rows[:MAX_NAMES]]
+    names = [
+        f"{identities.names[int(row)].as_py()} ({counted(int(identities.photos[row]), 'photo')})"
+        for row in rows[:MAX_NAMES]
+    ]
     return _listed(names, len(rows))
 
 

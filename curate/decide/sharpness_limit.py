@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from curate.counts import counted
+
 ANCHOR = 0.85
 """Quantile of the scores that stands for the sharp faces of a group."""
 
@@ -62,7 +64,7 @@ class LimitGroup:
         photos = "photos of other sizes" if self.width is None else f"{self.width} x {self.height} px photos"
         text = f"{photos}: {self.limit:.2f}"
         if self.anchor is None:
-            return f"{text}, as the policy says: {self.faces} faces are too few to adapt it"
+            return f"{text}, as the policy says: {counted(self.faces, 'face', 'is', 'are')} too few to adapt it"
         return (
             f"{text} ({self.policy_limit:.2f} by the policy, shifted because 15% of their {self.faces:,} faces score "
             f"above {self.anchor:.2f})"

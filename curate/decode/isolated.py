@@ -133,7 +133,15 @@ def _raster(head: dict[str, Any], profile: bytes, pixels: bytearray) -> Raster:
     if "reason" in head:
         raise DecodeError(str(head["reason"]))
     array = np.frombuffer(pixels, np.uint8).reshape(head["shape"])
-    return Raster(array, head["format"], head["orientation"], profile or None, tuple(head["notes"]), head["shrink"])
+    return Raster(
+        array,
+        head["format"],
+        head["orientation"],
+        profile or None,
+        tuple(head["notes"]),
+        head["shrink"],
+        head["jpeg_step"],
+    )
 
 
 def _read_block(pipe: IO[bytes]) -> bytearray:

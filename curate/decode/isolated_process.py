@@ -48,7 +48,7 @@ def serve() -> None:
             blocks: list[bytes | memoryview] = [json.dumps({"reason": str(error)}).encode(), b"", b""]
         else:
             values = {"shape": raster.pixels.shape, "format": raster.format, "orientation": raster.orientation}
-            values |= {"notes": raster.notes, "shrink": raster.shrink}
+            values |= {"notes": raster.notes, "shrink": raster.shrink, "jpeg_step": raster.jpeg_step}
             blocks = [json.dumps(values).encode(), raster.profile or b"", np.ascontiguousarray(raster.pixels).data]
         _limit_cpu(0)
         for block in blocks:

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import simplejpeg
 
@@ -43,6 +43,14 @@ class _Header:
     single_scan: bool = False  # baseline, and the first scan holds all channels, so that no scan follows it
     coefficients: float = 0.0  # bytes per pixel of the coefficients, which the decoder keeps unless there is one scan
     scan: int = 0  # offset of the first scan
+    tables: dict[int, tuple[int, ...]] = field(default_factory=dict)  # low frequencies of each quantisation table
+    luma_table: int = 0  # that of the first channel
+
+    @property
+    def step(self) -> float | None:
+        """See `curate.decode.photo.Decoded.jpeg_step`."""
+        table = self.tables.get(self.luma_table)
+        return None if table is None else sum(table) / len(table)
 
 
 def read(data: bytes, max_pixels: int, shrink: bool = False) -> Raster:
@@ -79,7 +87,7 @@ def read(data: bytes, max_pixels: int, shrink: bool = False) -> Raster:
     if colour_space == "GRAY":
         pixels = pixels.reshape(pixels.shape[:2])
     orientation = exif_orientation(header.exif) if header.exif else xmp_orientation(header.xmp)
-    return Raster(pixels, "JPEG", orientation, header.icc or None, notes, factor)
+    return Raster(pixels, "JPEG", orientation, header.icc or None, notes, factor, header.step)
 
 
 def _shrink(header: _Header, max_pixels: int) -> int:
@@ -150,6 +158,9 @@ def _header(data: bytes) -> _Header:
             _, header.height, header.width, header.channels = struct.unpack(">BHHB", segment[:6])
             header.single_scan = marker in (0xC0, 0xC1)
             header.coefficients = _coefficient_bytes(segment[6:])
+            header.luma_table = segment[8] if len(segment) > 8 else 0
+        elif marker == 0xDB:  # DQT
+            header.tables |= _low_frequencies(segment)
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0") and not header.exif:
             header.exif = segment[6:]
         elif marker == 0xE1 and segment.startswith(_XMP) and not header.xmp:
@@ -167,6 +178,19 @@ def _header(data: bytes) -> _Header:
             raise DecodeError("corrupt data")
         at += 2 + length
     raise DecodeError(f"too much work: more than {MAX_SEGMENTS} segments")
+
+
+def _low_frequencies(segment: bytes) -> dict[int, tuple[int, ...]]:
+    """The steps 1 to 5 in zigzag order, the lowest frequencies but the mean, of each table of a DQT segment."""
+    tables, at = {}, 0
+    while at < len(segment):
+        width = 2 if segment[at] >> 4 else 1
+        steps = segment[at + 1 : at + 1 + 64 * width]
+        if len(steps) < 64 * width:
+            break  # the decoder judges the damage
+        tables[segment[at] & 15] = tuple(int.from_bytes(steps[k * width : (k + 1) * width], "big") for k in range(1, 6))
+        at += 1 + 64 * width
+    return tables
 
 
 def _coefficient_bytes(components: bytes) -> float:

@@ -53,6 +53,8 @@ class Decoded:
             "colour profile applied", "colour profile ignored", "animated: first frame", "end mark missing",
             "extra bytes before the end".
         shrink: px of the file per px of `pixels`; 1 unless `decode` was allowed to shrink the photo, and did.
+        jpeg_step: mean step of the five lowest frequencies but the mean in the table of the first channel, levels;
+            None for files that are no JPEG of one or three channels.
     """
 
     pixels: Pixels
@@ -62,6 +64,7 @@ class Decoded:
     orientation: int
     notes: tuple[str, ...]
     shrink: int = 1
+    jpeg_step: float | None = None
 
 
 def decode(
@@ -138,4 +141,6 @@ def _to_decoded(raster: Raster, background: Colour) -> Decoded:
             pixels = pixels[..., :3]
     pixels = np.ascontiguousarray(upright(pixels, raster.orientation))
     height, width = pixels.shape[:2]
-    return Decoded(pixels, width, height, raster.format, raster.orientation, tuple(notes), raster.shrink)
+    return Decoded(
+        pixels, width, height, raster.format, raster.orientation, tuple(notes), raster.shrink, raster.jpeg_step
+    )

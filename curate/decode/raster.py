@@ -34,6 +34,7 @@ class Raster:
         profile: embedded ICC profile that remains to be applied, None where there is none.
         notes: see `curate.decode.photo.Decoded`.
         shrink: px of the file per px of `pixels`, 1 unless the photo was decoded scaled down.
+        jpeg_step: see `curate.decode.photo.Decoded`.
     """
 
     pixels: Pixels
@@ -42,6 +43,7 @@ class Raster:
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
     shrink: int = 1
+    jpeg_step: float | None = None
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

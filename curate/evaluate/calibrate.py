@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.counts import counted
 from curate.evaluate.blur_fit import fit_calibration
 from curate.evaluate.sharp_faces import SharpFaceCounts, SharpFaces, sample_photos
 from curate.faces.models import check_device, load_detector, resolve
@@ -54,8 +55,8 @@ class Calibrated:
         """Describe the photos in one line."""
         counts = self.counts
         return (
-            f"{counts.sharp:,} sharp faces; left out: {counts.blurred:,} blurred, {counts.small:,} too small, "
-            f"{counts.faceless:,} photos without a face"
+            f"{counted(counts.sharp, 'sharp face')}; left out: {counts.blurred:,} blurred, {counts.small:,} too small, "
+            f"{counted(counts.faceless, 'photo')} without a face"
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from curate.counts import counted
 from curate.evaluate.discard import Discarded
 from curate.evaluate.discard_curve import Curve
 
@@ -14,12 +15,13 @@ def render(discarded: Discarded) -> Iterator[str]:
     """Yield the curves, the best last but the oracle, and the policy's verdicts beside them."""
     pairs = discarded.pairs
     yield (
-        f"{discarded.photos:,} photos, {pairs.total:,} pairs of {discarded.identities:,} identities; left out: "
-        f"{discarded.copies:,} copies, {discarded.faceless:,} photos without a face"
+        f"{counted(discarded.photos, 'photo')}, {counted(pairs.total, 'pair')} of "
+        f"{counted(discarded.identities, 'identity')}; left out: "
+        f"{counted(discarded.copies, 'copy')}, {counted(discarded.faceless, 'photo')} without a face"
     )
     yield (
-        f"a pair matches from a cosine of {pairs.threshold:.4f}, as {pairs.other_pairs:,} pairs of two identities set "
-        f"it; embedder {discarded.embedder_id}"
+        f"a pair matches from a cosine of {pairs.threshold:.4f}, as {counted(pairs.other_pairs, 'pair')} of two "
+        f"identities set it; embedder {discarded.embedder_id}"
     )
     yield ""
     yield "false non-matches while the worst photos are dropped first, by"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from curate.counts import counted
 from manifests.reader import read_table
 
 _COLUMNS = ["face_id", "landmark_source", "landmarks_rejected", "turn"]
@@ -28,9 +29,13 @@ def findings(shards: Iterable[Path]) -> list[str]:
     if count := rejected.total():
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(rejected.items()))
         lines.append(
-            f"landmarks of {count:,} of {count + used:,} photos do not fit ({reasons}): faces were detected instead"
+            f"landmarks of {count:,} of {counted(count + used, 'photo')} do not fit ({reasons}): faces were detected "
+            "instead"
         )
     if count := turned.total():
         degrees = ", ".join(f"{number:,} by {degrees}°" for degrees, number in sorted(turned.items()))
-        lines.append(f"{count:,} photos are stored turned ({degrees} clockwise to be upright): their crops are upright")
+        lines.append(
+            f"{counted(count, 'photo', 'is', 'are')} stored turned ({degrees} clockwise to be upright): "
+            f"{'its crops' if count == 1 else 'their crops'} are upright"
+        )
     return lines

@@ -242,7 +242,9 @@ def _damaged_as_stale(shards: list[Shard], job: MeasureJob, listener: Listener, 
         errors = list(pool.map(partial(damage, job=job, whole=whole), shards))
     for shard, error in zip(shards, errors, strict=True):
         if error is not None:
-            listener.note(f"{str(error).partition(':')[0]}: its {shard.photos:,} photos are measured again")
+            listener.note(
+                f"{str(error).partition(':')[0]}: its {counted(shard.photos, 'photo', 'is', 'are')} measured again"
+            )
             shard = replace(shard, stale=True, damaged=True)
         marked.append(shard)
     return marked

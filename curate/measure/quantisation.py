@@ -4,9 +4,11 @@ A step leaves a comb in the histogram of the coefficients of the 8 px blocks (Fa
 bitmap compression history", 2003). A photo that is saved again with a slightly finer table shows the comb of the finer
 one; the earlier, coarser step is visible in how many coefficients fall on each tooth: some teeth get two of the
 earlier levels and others none (Lukas and Fridrich, "Estimation of primary quantization matrix in double compressed
-JPEG images", 2003).
+JPEG images", 2003). One frequency of a small photo rarely shows it; the steps of most tables are known up to one
+number, their quality, so that all frequencies together tell it.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from math import erf, sqrt
 
@@ -34,14 +36,20 @@ _MAX_TEETH, _MIN_TEETH = 40, 8
 _MIN_ON_TEETH = 150
 """Teeth of a comb on which an earlier step is looked for, and the coefficients that they need together."""
 
+_FEW_TEETH, _FEW_ON_TEETH = 4, 40
+"""The same for a frequency that is judged with the others."""
+
 _NOISE = 0.45
 _MIN_TOOTH = 0.03
 """Standard deviation of a coefficient, levels, by rounding pixels and colours between two savings; least expected
 share of a tooth that gets no earlier level."""
 
-_MIN_SHARE, _MIN_EXPLAINED = 0.3, 20.0
-"""An earlier step must explain this share of the squared deviations of the teeth's logarithm from a smooth curve, and
-so many of them, in units of the variance that chance causes on a tooth."""
+_MIN_SHARE, _MIN_JOINT_SHARE, _MIN_EXPLAINED = 0.3, 0.1, 20.0
+"""An earlier step, or an earlier table, must explain this share of the squared deviations of the teeth's logarithm from
+a smooth curve, and so many of them, in units of the variance that chance causes on a tooth."""
+
+_STANDARD_STEPS = (11, 12, 12, 10, 14)
+"""Steps of the standard table (ITU-T T.81, annex K) at the low frequencies; libjpeg scales them by the quality."""
 
 
 def quantisation(gray: Gray) -> float:
@@ -66,32 +74,82 @@ def coarsest_steps(coefficients: npt.NDArray[np.float32]) -> list[int]:
     counts = histograms @ _COUNTED.T  # (frequencies, steps)
     fits = (counts >= _MIN_COEFFICIENTS) & (histograms @ _COSINES.T > _MIN_AGREEMENT * counts)
     visible = [int(steps[-1]) + 2 if len(steps := np.flatnonzero(row)) else 1 for row in fits]
-    return [_earlier(*pair) if pair[1] > 1 else 1 for pair in zip(histograms, visible, strict=True)]
+    found = [_evidence(*pair) if pair[1] > 1 else None for pair in zip(histograms, visible, strict=True)]
+    single = [_earlier(step, part) for step, part in zip(visible, found, strict=True)]
+    joint = _earlier_table(visible, found)
+    return joint if joint is not None and np.median(joint) > np.median(single) else single
 
 
-def _earlier(histogram: npt.NDArray[np.float32], step: int) -> int:
-    """Return the coarser step to which coefficients were rounded before `step`; `step` where there is no sign of one.
+@dataclass(frozen=True)
+class _Evidence:
+    """How well earlier steps explain the coefficients on each tooth of a comb.
+
+    Attributes:
+        left: squared deviations of the teeth's logarithm from a smooth curve.
+        explained: (steps,) how much of it each of `_steps` explains.
+        teeth: of the comb that are used.
+        coefficients: on these teeth.
+    """
+
+    left: float
+    explained: Floats
+    teeth: int
+    coefficients: float
+
+
+def _evidence(histogram: npt.NDArray[np.float32], step: int) -> _Evidence | None:
+    """Compare the teeth of `step` with every earlier, coarser step; None where they are too few.
 
     The logarithm of the number of coefficients on each tooth is a smooth curve (four terms), plus that of the share
-    that the earlier step puts there. The step that leaves the least about the curve is chosen.
+    that the earlier step puts there.
     """
     counts = np.diff(np.cumsum(histogram, dtype=np.float64)[_ends(step)])
     padded = np.cumsum(np.concatenate([[0.0], counts[:1].repeat(3), counts, counts[-1:].repeat(3)]))
     smooth = (padded[7:] - padded[:-7]) / 7
     used = int(np.argmax(smooth < 1)) if smooth.min() < 1 else len(smooth)
-    if used < _MIN_TEETH or counts[:used].sum() < _MIN_ON_TEETH:
-        return step
+    coefficients = float(counts[:used].sum())
+    if used < _FEW_TEETH or coefficients < _FEW_ON_TEETH or not _steps(step):
+        return None
     weight = np.sqrt(smooth[:used] / (1 + 0.02 * smooth[:used]))
     basis = np.linalg.qr(_CURVE[:used] * weight[:, None])[0]
     plain = np.log(counts[:used] + 0.5) * weight
-    left = plain @ plain - ((plain @ basis) ** 2).sum()
-    if left < used + 3 * sqrt(2 * used):  # chance alone explains as much
+    left = float(plain @ plain - ((plain @ basis) ** 2).sum())
+    values = plain - _shares(step)[:, :used] * weight
+    return _Evidence(left, left - (values**2).sum(1) + ((values @ basis) ** 2).sum(1), used, coefficients)
+
+
+def _earlier(step: int, evidence: _Evidence | None) -> int:
+    """Return the coarser step to which one frequency was rounded before `step`; `step` where there is no sign of one.
+
+    The step that leaves the least about the curve is chosen.
+    """
+    if evidence is None or evidence.teeth < _MIN_TEETH or evidence.coefficients < _MIN_ON_TEETH:
         return step
-    steps, shares = _shares(step)
-    values = plain - shares[:, :used] * weight
-    explained = left - (values**2).sum(1) + ((values @ basis) ** 2).sum(1)
-    best = int(explained.argmax()) if steps else -1
-    return steps[best] if steps and explained[best] > max(_MIN_SHARE * left, _MIN_EXPLAINED) else step
+    if evidence.left < evidence.teeth + 3 * sqrt(2 * evidence.teeth):  # chance alone explains as much
+        return step
+    best = int(evidence.explained.argmax())
+    is_seen = evidence.explained[best] > max(_MIN_SHARE * evidence.left, _MIN_EXPLAINED)
+    return _steps(step)[best] if is_seen else step
+
+
+def _earlier_table(visible: list[int], found: list[_Evidence | None]) -> list[int] | None:
+    """Return the steps of the standard table that explains all frequencies best together; None without a sign of one.
+
+    No frequency that shows a comb had a finer step, but one, which may show a multiple of its step.
+    """
+    frequencies = np.arange(len(visible))
+    explained, left, is_finer = np.zeros((3, len(visible), MAX_STEP + 1))
+    for row, (step, evidence) in enumerate(zip(visible, found, strict=True)):
+        is_finer[row, :step] = 1
+        explained[row, _last_step(step) + 1 :] = -np.inf
+        if evidence is not None:
+            explained[row, step + 1 : _last_step(step) + 1] = evidence.explained
+            left[row, step + 1 :] = evidence.left
+    is_possible = is_finer[frequencies, _TABLES].sum(1) < 2
+    total = np.where(is_possible, explained[frequencies, _TABLES].sum(1), -np.inf)
+    best = _TABLES[int(total.argmax())]
+    limit = max(_MIN_JOINT_SHARE * float(left[frequencies, best].sum()), _MIN_EXPLAINED)
+    return [int(step) for step in best] if total.max() > limit else None
 
 
 @cache
@@ -101,20 +159,36 @@ def _ends(step: int) -> npt.NDArray[np.int64]:
     return np.asarray(ends[ends < 256 * _BINS], np.int64)
 
 
+def _last_step(step: int) -> int:
+    """The coarsest earlier step that is looked for; any where no comb is visible."""
+    return min(3 * step, MAX_STEP) if step > 1 else MAX_STEP
+
+
+def _steps(step: int) -> range:
+    """The earlier steps that are looked for before `step`."""
+    return range(step + 1, _last_step(step) + 1)
+
+
 @cache
-def _shares(step: int) -> tuple[list[int], Floats]:
-    """Steps above `step`, and for each the logarithm of the share of the coefficients that it puts on each tooth.
+def _shares(step: int) -> Floats:
+    """For each of `_steps` the logarithm of the share of the coefficients that it puts on each tooth of `step`.
 
     Relative to a photo without an earlier step: (steps, _MAX_TEETH).
     """
-    steps = list(range(step + 1, min(3 * step, MAX_STEP) + 1))
     edges = (np.arange(_MAX_TEETH + 1) + 0.5) * step
-    shares = np.empty((len(steps), _MAX_TEETH))
-    for row, earlier in enumerate(steps):
+    shares = np.empty((len(_steps(step)), _MAX_TEETH))
+    for row, earlier in enumerate(_steps(step)):
         multiples = np.arange(int(edges[-1] / earlier) + 2) * earlier
         below = _NORMAL((edges[:, None] - multiples) / _NOISE).astype(np.float64)
         shares[row] = np.diff(below, axis=0).sum(1) * earlier / step
-    return steps, np.log(np.maximum(shares, _MIN_TOOTH))
+    return np.log(np.maximum(shares, _MIN_TOOTH))
+
+
+def _tables() -> npt.NDArray[np.int64]:
+    """The low frequencies of libjpeg's tables up to MAX_STEP, each once: (T, F)."""
+    scales = [5000 // quality if quality < 50 else 200 - 2 * quality for quality in range(1, 100)]
+    tables = np.maximum((np.outer(scales, _STANDARD_STEPS) + 50) // 100, 1)
+    return np.asarray(np.unique(tables[(tables <= MAX_STEP).all(1)], axis=0), np.int64)
 
 
 def _thinned(blocks: Gray) -> Gray:
@@ -144,5 +218,6 @@ def _combs() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
 _PLACE = np.arange(1.0, _MAX_TEETH + 1)
 _CURVE = np.stack([np.ones(_MAX_TEETH), _PLACE, np.sqrt(_PLACE), np.log(_PLACE)], 1)
 _NORMAL = np.frompyfunc(lambda x: 0.5 * (1 + erf(x / sqrt(2))), 1, 1)
+_TABLES = _tables()
 _DCT = _waves()
 _COSINES, _COUNTED = _combs()

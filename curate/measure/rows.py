@@ -69,6 +69,7 @@ def _photo_columns(batch: MeasuredBatch, photo: Indices, face_counts: Indices) -
             "listing_key": photo.entry.key(),
             "sha256": photo.sha256,
             "format": photo.decoded and photo.decoded.format,
+            "jpeg_step": photo.decoded and photo.decoded.jpeg_step,
             "width": photo.decoded and photo.decoded.width,
             "height": photo.decoded and photo.decoded.height,
             "shrink": photo.decoded and photo.decoded.shrink,

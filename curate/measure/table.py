@@ -72,7 +72,7 @@ MEASURES = (
     Measure("hash", "photo", ("phash", "phash_mirror"), ("luma",), photo_hash),
     Measure("damage", "photo", ("flat_rows", "blockiness", "corruption"), ("pixels", "luma"), photo_damage, version=5),
     Measure("resolution", "photo", ("resolution",), ("luma",), photo_resolution),
-    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("luma",), photo_framing, version=3),
+    Measure("framing", "photo", ("border", "edge_grid", "quantisation"), ("pixels", "luma"), photo_framing, version=4),
     Measure(
         "detection",
         "face",

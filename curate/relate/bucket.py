@@ -17,7 +17,10 @@ from manifests.schema import BOX, NO_IDENTITY
 
 QUALITY = ("sharpness", "eye_distance", "yaw", "pitch", "brightness", "local_contrast")
 RANK = ("eye_distance", "sharpness", "file_size")
-COPY = ("eye_distance", "shrink", "width", "height", "border", "resolution", "quantisation", "file_size", "edge_grid")
+COPY = (
+    "eye_distance", "shrink", "width", "height", "border", "resolution", "quantisation", "jpeg_step", "file_size",
+    "edge_grid",
+)  # fmt: skip
 """Columns by which the copies of a picture are ordered."""
 COLUMNS = (
     "image_id", "identity", "face_id", "sha256", "phash", "phash_mirror", "face_phash",

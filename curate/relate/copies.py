@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.measure.framing import grid_levels
+from curate.relate.bucket import COPY
 from curate.relate.copy_order import Copy, best_first, flaw
 from curate.relate.duplicates import DuplicateGroups
 from curate.relate.row_reader import RowReader
@@ -46,8 +47,8 @@ def order_copies(groups: DuplicateGroups, reader: RowReader) -> OrderedCopies:
 
 def _copies(table: pa.Table) -> Iterator[Copy]:
     """Yield the photos of a table with the columns of `bucket.COPY`."""
-    names = ("eye_distance", "shrink", "width", "height", "border", "resolution", "quantisation", "file_size")
-    eyes, shrink, width, height, border, resolution, quantisation, size = (
+    names = [name for name in COPY if name != "edge_grid"]
+    eyes, shrink, width, height, border, resolution, quantisation, step, size = (
         table[name].to_numpy().astype(np.float64) for name in names
     )
     extent = np.sqrt(width * height * (1 - border)) / eyes
@@ -61,6 +62,7 @@ def _copies(table: pa.Table) -> Iterator[Copy]:
             resolution=float(resolution[row]),
             border=float(border[row]),
             quantisation=float(quantisation[row]),
+            jpeg_step=float(step[row]) if shrink[row] == 1 else np.nan,  # the table is of the larger photo
             edge_grid=None if grids[row] is None else grid_levels(grids[row]),
             file_size=int(size[row]),
         )

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from curate.relate.edge_cells import Cells, cells_agree, is_drawn_over
 
 SAME_SIZE = 1.1
 """Factor between two distances of the eyes from which the photos count as of different size."""
@@ -29,15 +28,17 @@ MIN_BORDER = 0.02
 SAME_EXTENT = 0.95
 """Extent relative to another copy, below which a copy is cropped."""
 
-EDGE_TOLERANCE, RELATIVE_EDGE_TOLERANCE, QUANTISED_EDGE_TOLERANCE = 0.5, 0.1, 0.05
-"""Difference of a cell of two edge grids that coding and resizing explain: in levels, relative to the larger one, and
-in levels for each level of the coarser quantisation."""
-
-MAX_CHANGED_CELLS = 0.4
-"""Share of differing cells above which two photos are framed differently, and their cells cannot be compared."""
+SAME_AREA = 0.01
+"""Relative difference of two areas in px up to which they count as equal."""
 
 COARSER, MIN_COARSER = 1.15, 0.5
 """Factor and difference in levels of the quantisation from which a copy is coded more coarsely."""
+
+LOSSY_STEP, LOSSY_RATIO = 3.0, 1.5
+"""Step of a file's own table, levels, and factor over that of another file, from which saving again lost detail."""
+
+SAME_BYTES = 0.003
+"""Relative difference of two file sizes up to which one coder has written nearly the same coefficients."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Copy:
         size: width and height, px of the file.
         eye_distance: of its main face, px of the file.
         extent: side of the photo without its border, in eye distances.
-        resolution, border, quantisation: columns of the measures.
+        resolution, border, quantisation, jpeg_step: columns of the measures.
         edge_grid: (16, 16) levels; None where it is unknown.
         file_size: bytes.
     """
@@ -61,8 +62,19 @@ class Copy:
     resolution: float = np.nan
     border: float = np.nan
     quantisation: float = np.nan
-    edge_grid: Floats | None = None
+    jpeg_step: float = np.nan
+    edge_grid: Cells | None = None
     file_size: int = 0
+
+    @property
+    def step(self) -> float:
+        """The coarsest step to which the photo was rounded, levels: in its pixels, or in its own table."""
+        return float(np.fmax(self.quantisation, self.jpeg_step))
+
+    @property
+    def content(self) -> float:
+        """Area without the border, px of the file."""
+        return self.size[0] * self.size[1] * (1 - self.border)
 
 
 def _without_face(copy: Copy, other: Copy) -> bool:
@@ -82,11 +94,21 @@ def _is_smaller(copy: Copy, other: Copy) -> bool:
 
 
 def _octaves(copy: Copy, other: Copy) -> float:
-    """How much larger a copy is than another one; photos of the same width and height are equal.
+    """How much larger a copy is than another one: by the sizes of the photos where both show one frame.
 
-    Drawing over a face moves its landmarks.
+    Drawing over a face, and small faces, make the distance of the eyes uncertain.
     """
-    return 0.0 if copy.size == other.size else float(np.log2(copy.eye_distance / other.eye_distance))
+    if copy.size == other.size:
+        return 0.0
+    if _show_one_frame(copy, other):
+        return float(np.log2(np.prod(copy.size) / np.prod(other.size)) / 2)
+    return float(np.log2(copy.eye_distance / other.eye_distance))
+
+
+def _show_one_frame(copy: Copy, other: Copy) -> bool:
+    if copy.edge_grid is None or other.edge_grid is None or not _in_one_frame(copy, other):
+        return False
+    return cells_agree(copy.edge_grid, other.edge_grid, _coarsest(copy, other))
 
 
 def _is_soft(copy: Copy, other: Copy) -> bool:
@@ -96,36 +118,61 @@ def _is_soft(copy: Copy, other: Copy) -> bool:
 def _is_bordered(copy: Copy, other: Copy) -> bool:
     # A border that is added changes the size. Coarse coding and text hide one: its lines are no longer of one colour.
     is_framed = copy.border > other.border + MIN_BORDER and copy.size != other.size
-    return bool(is_framed and other.extent > SAME_EXTENT * copy.extent)
+    return bool(is_framed and (other.extent > SAME_EXTENT * copy.extent or _frames(copy, other)))
+
+
+def _frames(copy: Copy, other: Copy) -> bool:
+    """Whether a copy shows the whole of another photo, px for px, within its border.
+
+    A border beside plain rows of the photo makes these rows part of the content, which then has a larger extent.
+    """
+    width, height = other.size
+    has_room = copy.size != other.size and copy.size[0] >= width and copy.size[1] >= height
+    return has_room and bool(abs(copy.content - width * height) < SAME_AREA * width * height)
 
 
 def _is_drawn_over(copy: Copy, other: Copy) -> bool:
-    """Whether a copy has more edges, in few places: text and logos."""
-    if copy.edge_grid is None or other.edge_grid is None:
+    if copy.edge_grid is None or other.edge_grid is None or not _in_one_frame(copy, other):
         return False
-    coarser = np.fmax(np.fmax(copy.quantisation, other.quantisation), 1.0) - 1.0
-    # One of the photos may be mirrored.
-    changes = (_changes(copy.edge_grid, grid, coarser) for grid in (other.edge_grid, other.edge_grid[:, ::-1]))
-    change = min(changes, key=np.count_nonzero)
-    return bool(np.count_nonzero(change) <= MAX_CHANGED_CELLS * change.size and change.sum() > 0)
+    return is_drawn_over(copy.edge_grid, other.edge_grid, _coarsest(copy, other))
 
 
-def _changes(grid: Floats, other: Floats, coarser: float) -> Floats:
-    """1 for a cell with more edges beyond the tolerance, -1 for one with fewer, else 0.
+def _coarsest(copy: Copy, other: Copy) -> float:
+    """The coarser step of two photos, at least 1."""
+    return float(np.fmax(np.fmax(copy.step, other.step), 1.0))
 
-    What is drawn over a texture hides it, and adds edges in more cells than it takes them from.
-    """
-    difference = grid - other
-    tolerance = EDGE_TOLERANCE + RELATIVE_EDGE_TOLERANCE * np.maximum(grid, other) + QUANTISED_EDGE_TOLERANCE * coarser
-    return np.asarray(np.sign(difference) * (np.abs(difference) > tolerance), np.float32)
+
+def _in_one_frame(copy: Copy, other: Copy) -> bool:
+    """Whether two photos have one ratio of width to height and equal borders: their cells then show the same places."""
+    if copy.size == other.size or 0 in (*copy.size, *other.size):
+        return True
+    (width, height), (other_width, other_height) = copy.size, other.size
+    rounding = 1.5 / min(*copy.size, *other.size)
+    is_as_wide = abs(np.log(width * other_height / (height * other_width))) < rounding
+    return bool(is_as_wide and not abs(copy.border - other.border) > MIN_BORDER)
 
 
 def _is_recompressed(copy: Copy, other: Copy) -> bool:
-    return bool(copy.quantisation > max(COARSER * other.quantisation, other.quantisation + MIN_COARSER))
+    return _is_coarser(copy.step, other.step)
+
+
+def _is_saved_again(copy: Copy, other: Copy) -> bool:
+    """Whether a copy of equal coarseness was saved again: the step in its pixels is not that of its own table.
+
+    Of two that were saved again, the one with the much coarser table has lost more, whichever came from the other.
+    """
+    if np.isnan(copy.jpeg_step) or np.isnan(other.jpeg_step):
+        return False
+    again, other_again = (_is_coarser(photo.step, photo.jpeg_step) for photo in (copy, other))
+    return again and (not other_again or copy.jpeg_step > max(LOSSY_STEP, LOSSY_RATIO * other.jpeg_step))
+
+
+def _is_coarser(step: float, other: float) -> bool:
+    return step > max(COARSER * other, other + MIN_COARSER)
 
 
 def _is_cropped(copy: Copy, other: Copy) -> bool:
-    return bool(copy.extent < SAME_EXTENT * other.extent)
+    return bool(copy.extent < SAME_EXTENT * other.extent) and not _frames(other, copy)
 
 
 FLAWS: dict[str, Callable[[Copy, Copy], bool]] = {
@@ -135,6 +182,7 @@ FLAWS: dict[str, Callable[[Copy, Copy], bool]] = {
     "drawn over": _is_drawn_over,
     "bordered": _is_bordered,
     "recompressed": _is_recompressed,
+    "saved again": _is_saved_again,
     "soft": _is_soft,
     "cropped": _is_cropped,
 }
@@ -154,8 +202,9 @@ def flaw(copy: Copy, other: Copy) -> str | None:
 def best_first(copies: Sequence[Copy]) -> list[Copy]:
     """Return the copies of one picture from the best to the worst.
 
-    Of equal ones the larger file is better; the smaller one where quantisation is visible and equal, because the larger
-    one has then been saved again. Then the name decides.
+    Of equal ones the larger file is better; the smaller one where quantisation is visible, because the larger one has
+    then been saved again, unless the sizes are almost equal: saving again by the same coder only loses coefficients.
+    Then the name decides.
     """
     return sorted(sorted(copies, key=lambda copy: copy.image_id), key=cmp_to_key(_compare))
 
@@ -166,4 +215,5 @@ def _compare(copy: Copy, other: Copy) -> int:
     if flaw(other, copy):
         return -1
     larger = int(copy.file_size > other.file_size) - int(copy.file_size < other.file_size)
-    return larger if min(copy.quantisation, other.quantisation) > 1 else -larger
+    is_same_coder = abs(copy.file_size - other.file_size) < SAME_BYTES * max(copy.file_size, other.file_size)
+    return larger if min(copy.step, other.step) > 1 and not is_same_coder else -larger

@@ -8,6 +8,7 @@ import typer
 
 from curate.commands.options import Device, local_path
 from curate.commands.progress import ProgressBar
+from curate.counts import counted
 from curate.program import Interrupted
 from curate.threads import default_threads
 
@@ -202,9 +203,9 @@ def _report_photos(result: "SwappedPhotos", signal: int | None) -> None:
         raise Interrupted(signal)
     missing = counts["failed"] + counts["refused"]
     if missing:
-        raise TargetError(
-            f"{missing} of {len(result.outcomes)} photos were not swapped: {result.report} has the reasons"
-        )
+        were = "was" if missing == 1 else "were"
+        photos = counted(len(result.outcomes), "photo")
+        raise TargetError(f"{missing:,} of {photos} {were} not swapped: {result.report} has the reasons")
 
 
 def _report_video(result: "SwappedVideo", signal: int | None) -> None:
@@ -240,7 +241,7 @@ def demo(
 
     result = run_demo(out, parse_people(people or ""), check_device(device), ProgressBar())
     count = sum(len(swaps) for swaps in result.swaps.values())
-    print(f"{count} photos swapped to {', '.join(result.people)}")
+    print(f"{counted(count, 'photo')} swapped to {', '.join(result.people)}")
     if not result.all_marked:
         raise MarkError(f"a result is not verified as AI-made: see {result.page}")
     print(f"each is verified as AI-made; open {result.page}")

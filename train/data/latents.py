@@ -10,6 +10,7 @@ import pyarrow as pa
 import simplejpeg
 import torch
 
+from curate.counts import counted
 from curate.faces.align import fit, warp_crops
 from curate.faces.embedder import Embedder
 from curate.listener import SILENT, Listener, progress
@@ -53,7 +54,7 @@ def read_latents(
     if not path.exists():
         with progress(listener, "embedding", len(faces), "faces") as advance:
             computed = _embed_crops(faces, embedder, advance)
-        listener.note(f"embedded {len(faces):,} faces")
+        listener.note(f"embedded {counted(len(faces), 'face')}")
         with atomic(path) as partial, partial.open("wb") as file:
             np.save(file, computed)
     latents: Latents = np.load(path, mmap_mode="r", allow_pickle=False)

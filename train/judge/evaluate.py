@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from curate.counts import counted
 from curate.faces.weights import file_sha256
 from curate.listener import SILENT, Listener, progress
 from manifests.errors import OutputError
@@ -254,7 +255,7 @@ def _swapped(pairs: PairSet) -> Indices:
 def _protocol_note(path: Path, pairs: PairSet, held_out: Mapping[str, bool | None]) -> str:
     rows = _swapped(pairs)
     people = len(np.unique(pairs.faces.person[rows]))
-    note = f"{len(pairs):,} pairs of {path.name}: {people:,} people, {len(rows):,} photos"
+    note = f"{counted(len(pairs), 'pair')} of {path.name}: {counted(people, 'person')}, {counted(len(rows), 'photo')}"
     if trained := [name for name, value in held_out.items() if value is False]:
         note += f"; OPTIMISTIC for {', '.join(trained)}, whose recipe does not hold all of them out of its training"
     return note

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from curate.counts import counted
 from manifests.errors import DatasetError
 from train.config import Recipe
 from train.data.faces import TrainingFaces
@@ -160,7 +161,7 @@ def select_people(faces: TrainingFaces, share: float, gallery_people: int = 0) -
         added = others[np.unique(np.linspace(0, len(others) - 1, count).astype(np.int64))] if count else others[:0]
         selected = faces.take(np.flatnonzero((is_held_out | np.isin(faces.person, added)) & is_taken))
         swapped = np.flatnonzero(selected.held_out(share))
-        note = f"{people:,} held-out people, {len(swapped):,} photos"
+        note = f"{people:,} held-out people, {counted(len(swapped), 'photo')}"
         note += f"; {len(selected.people):,} people in the gallery" if count else ""
         return JudgedFaces(selected, swapped, True, note)
     faces = faces.take(np.flatnonzero(is_taken))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from curate.counts import counted
 from manifests.output import atomic
 from manifests.partials import remove_partials_of
 from train.marks.verify import HEADLINES, Verdict
@@ -27,8 +28,8 @@ def write_page(path: Path, verdicts: Sequence[Verdict]) -> None:
     rows = "\n".join(_row(verdict, names) for verdict in verdicts)
     text = (
         f"<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>Marks</title><style>{_STYLE}</style>\n"
-        f"<h1>Marks of {len(verdicts):,} files</h1>\n<p>{summary}. Marks are labels: a file without marks may be "
-        f"AI-made all the same.</p>\n<table>\n<tr>{head}</tr>\n{rows}\n</table></html>\n"
+        f"<h1>Marks of {counted(len(verdicts), 'file')}</h1>\n<p>{summary}. Marks are labels: a file without marks may "
+        f"be AI-made all the same.</p>\n<table>\n<tr>{head}</tr>\n{rows}\n</table></html>\n"
     )
     remove_partials_of(path)
     with atomic(path) as partial:

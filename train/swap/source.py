@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from curate.counts import counted
 from curate.decode import decode
 from curate.errors import DecodeError, SourceError
 from curate.faces.align import rescale_points, transform_points
@@ -119,7 +120,7 @@ def _only_face(faces: Faces, number: int | None, name: str) -> Faces:
     faces = faces.take(np.asarray(side >= _MIN_RELATIVE_SIDE * side.max()))
     faces = faces.take(np.argsort(faces.box[:, 0], kind="stable"))
     if number is not None and not 1 <= number <= len(faces):
-        raise SourceFaceError(f"{name}: shows {len(faces)} faces, there is no face {number} from the left")
+        raise SourceFaceError(f"{name}: shows {counted(len(faces), 'face')}, there is no face {number} from the left")
     if number is None and len(faces) > 1:
         boxes = "; ".join(
             f"{k} at x {box[0]:.0f}-{box[2]:.0f}, y {box[1]:.0f}-{box[3]:.0f}" for k, box in enumerate(faces.box, 1)

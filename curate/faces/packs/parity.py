@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from curate.counts import counted
 from curate.errors import ModelError
 from curate.faces.align import Photo
 from curate.faces.detectors.scrfd import Scrfd, ScrfdSettings
@@ -89,7 +90,7 @@ def verify(name: str, photos: Sequence[Photo] | None = None, device: str | torch
         difference = max(difference, _difference(faces, boxes, points))
         crops += [norm_crop(bgr, landmark, 112) for landmark in points[:_MAX_CROPS]]
     if not crops:
-        raise ModelError(f"{name}: no face found in {len(photos)} photos; use photos that show faces")
+        raise ModelError(f"{name}: no face found in {counted(len(photos), 'photo')}; use photos that show faces")
 
     embedder = load_arcface(name, device)
     reference = ArcFaceONNX(str(embedder_file), session=InferenceSession(str(embedder_file), providers=cpu))

@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.counts import counted
 from curate.errors import SourceError
 from curate.sources.entry import Entry, encode_name, join
 from curate.sources.layouts.identity_file import IdentityFile
@@ -87,8 +88,8 @@ class Folder(Layout):
             return list(self._notes)
         return [
             *self._notes,
-            f"{backslashes:,} photos have backslashes in their names and no folder, so no identity: unpack their "
-            "archive with a tool that makes folders of them, or give the archive itself as --root",
+            f"{counted(backslashes, 'photo', 'has', 'have')} backslashes in the name and no folder, so no identity: "
+            "unpack the archive with a tool that makes folders of them, or give the archive itself as --root",
         ]
 
     def _list(self, identities: str) -> Listing:

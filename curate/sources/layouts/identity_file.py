@@ -6,6 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from curate.counts import counted
 from curate.errors import SourceError
 from curate.sources.entry import PHOTO_EXTENSIONS, encode_name, is_photo
 from manifests.identity import NO_IDENTITY
@@ -66,7 +67,7 @@ class IdentityFile:
         """Raise SourceError where the file has a row for none of the photos."""
         if not self._matched:
             raise SourceError(
-                f"{self.path}: none of its {len(self._identities):,} rows names a photo of the source (the first is "
+                f"{self.path}: no row of {len(self._identities):,} names a photo of the source (the first is "
                 f"{next(iter(self._identities))}): give the folder of these photos with --root"
             )
 
@@ -75,9 +76,11 @@ class IdentityFile:
         unused = len(self._identities) - len(self._matched)
         notes = []
         if self.without_row:
-            notes.append(f"{self.without_row:,} photos have no row in {self.path}: read without identity")
+            notes.append(
+                f"{counted(self.without_row, 'photo', 'has', 'have')} no row in {self.path}: read without identity"
+            )
         if unused:
-            notes.append(f"{unused:,} rows of {self.path} name no photo")
+            notes.append(f"{counted(unused, 'row')} of {self.path} {'names' if unused == 1 else 'name'} no photo")
         return notes
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 
+from curate.counts import counted
 from curate.errors import SourceError
 from curate.sources.entry import encode_name
 from manifests.identity import NO_IDENTITY
@@ -55,5 +56,6 @@ class NamePattern:
         if not self._without:
             return []
         return [
-            f"{self._without:,} photos do not match {self.text} ({self._example}, for instance): read without identity"
+            f"{counted(self._without, 'photo', 'does not match', 'do not match')} {self.text} ({self._example}, for "
+            "instance): read without identity"
         ]

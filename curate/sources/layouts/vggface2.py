@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.counts import counted
 from curate.errors import SourceError
 from curate.sources.entry import join
 from curate.sources.layouts.folder import suggestion
@@ -81,7 +82,7 @@ class VggFace2(Layout):
         unread = [(f"{folder}/", self.store.photos(folder, deep=True)) for folder in self._unread]
         named = [*((f"directly in {folder or self.store.root}", files) for folder, files in loose), *unread]
         return [
-            f"not read, no folder of a person (nNNNNNN): {place}, {len(files):,} photos"
+            f"not read, no folder of a person (nNNNNNN): {place}, {counted(len(files), 'photo')}"
             for place, files in named
             if files
         ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from curate.counts import counted
 from curate.errors import SourceError
 from curate.sources.entry import Entry, encode_name
 
@@ -90,7 +91,7 @@ def no_photos(root: Path, folders: int, others: Counter[str], expected: str) -> 
         return SourceError(f"{root} is empty: expected {expected}; give the right folder with --root DIR")
     files = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in others.most_common(4))
     return SourceError(
-        f"no photo in {root}: found {folders:,} folders and {files or 'no files'}, expected {expected} "
+        f"no photo in {root}: found {counted(folders, 'folder')} and {files or 'no files'}, expected {expected} "
         f"(jpg, png, webp, bmp, gif, tif); give the right folder with --root DIR"
         + "".join(f", or the {ending} as --root" for ending in (".tar", ".zip", ".rec", ".parquet") if others[ending])
     )

@@ -130,7 +130,7 @@ def test_a_folder_of_two_persons_is_named() -> None:
     mixed = [{**photo, "identity": "couple", "image_id": f"couple/{k}.jpg"} for k, photo in enumerate(mixed)]
     (finding,) = checked([*people(4), *mixed])
     assert finding.check == "two_persons"
-    assert finding.observation == "1 of 5 folders show two persons: couple (5 + 3 photos)"
+    assert finding.observation == "1 of 5 folders shows two persons: couple (5 + 3 photos)"
 
 
 def test_one_person_in_many_folders_is_named() -> None:
@@ -189,7 +189,7 @@ def test_files_that_may_hold_photos_are_missed(ignored: dict[str, int], fires: b
     found = checked(people(5), ignored=ignored)
     assert names(found) == (["skipped_files"] if fires else [])
     if ".cr2" in ignored and fires:
-        assert found[0].observation == "30 files that may hold photos are skipped beside 50 photos: 30 .cr2"
+        assert found[0].observation == "30 skipped files may hold photos, beside 50 photos: 30 .cr2"
 
 
 @pytest.mark.parametrize(

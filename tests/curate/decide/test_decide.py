@@ -49,7 +49,7 @@ def test_the_footer_records_the_policy_and_the_bytes_are_reproducible(tmp_path):
     assert metadata[POLICY_HASH] == Policy().sha256() == Dataset.open(out).policy_hash()
     assert applied_policy(metadata).min_sharpness == 0.41
     (group,) = limit_groups(metadata)
-    assert group.reason() == "photos of other sizes: 0.41, as the policy says: 1 faces are too few to adapt it"
+    assert group.reason() == "photos of other sizes: 0.41, as the policy says: 1 face is too few to adapt it"
     assert (out / "overrides.csv").read_text() == "image_id,verdict,note,identity,other\n"
     run(DecideRequest(out))
     assert (out / "manifest.parquet").read_bytes() == first

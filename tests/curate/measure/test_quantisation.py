@@ -29,6 +29,15 @@ def test_a_finer_coding_does_not_hide_a_coarser_one_before(second):
     assert quantisation(luma(jpeg(coded, second))) == quantisation(luma(coded))
 
 
+@pytest.mark.parametrize(("first", "second"), [(86, 90), (88, 92), (75, 84)])
+def test_all_frequencies_of_a_small_photo_together_show_an_earlier_table(first, second):
+    """No frequency does alone."""
+    small = cv2.resize(ASTRONAUT_PHOTO, (176, 176), interpolation=cv2.INTER_AREA)
+    coded = jpeg(small, first)
+    assert quantisation(luma(jpeg(small, second))) < quantisation(luma(coded))
+    assert quantisation(luma(jpeg(coded, second))) == quantisation(luma(coded))
+
+
 def test_a_coarser_coding_hides_a_finer_one_before():
     assert quantisation(luma(jpeg(jpeg(PHOTO, 75), 50))) == pytest.approx(STEPS[50], abs=1)
 

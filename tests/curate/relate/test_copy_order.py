@@ -10,7 +10,10 @@ from curate.relate.copy_order import Copy, best_first, flaw
 GRID = np.full((16, 16), 5.0, np.float32)
 TEXT = GRID.copy()
 TEXT[14, 9:15] += 6
-ORIGINAL = Copy("b", (300, 300), 60.0, 5.0, 0.9, 0.0, 6.0, GRID, 1000)
+ORIGINAL = Copy("b", (300, 300), 60.0, 5.0, 0.9, 0.0, 6.0, 6.0, GRID, 1000)
+BAND = GRID.copy()
+BAND[15] = 0
+BAND[15, 2:6] = 12
 
 COPIES = {
     "enlarged": {"size": (900, 900), "eye_distance": 180.0, "resolution": 0.35},
@@ -18,7 +21,8 @@ COPIES = {
     "soft": {"resolution": 0.5},
     "bordered": {"size": (320, 320), "border": 0.1},
     "drawn over": {"edge_grid": TEXT},
-    "recompressed": {"quantisation": 9.0},
+    "recompressed": {"quantisation": 9.0, "jpeg_step": 9.0},
+    "saved again": {"jpeg_step": 2.0},
     "cropped": {"extent": 4.7},
     "no face": {"eye_distance": np.nan},
 }
@@ -61,11 +65,48 @@ def test_drawing_is_found_on_a_mirrored_copy_and_not_where_the_frames_differ() -
     assert flaw(replace(ORIGINAL, edge_grid=np.roll(ramp + 3, 5, 1)), replace(ORIGINAL, edge_grid=ramp)) is None
 
 
-@pytest.mark.parametrize(("step", "size", "kept"), [(1.0, 2000, "large"), (6.0, 2000, "small")])
+def test_a_painted_band_is_drawn_over_although_it_hides_more_edges_than_its_text_adds() -> None:
+    assert flaw(replace(ORIGINAL, edge_grid=BAND), ORIGINAL) == "drawn over"
+    assert flaw(ORIGINAL, replace(ORIGINAL, edge_grid=BAND)) is None
+
+
+def test_edges_that_are_weakened_a_little_do_not_tell_which_photo_is_drawn_over() -> None:
+    faint = GRID.copy()
+    faint[15, 2:8] = 3.8
+    assert flaw(replace(ORIGINAL, edge_grid=faint, jpeg_step=1.0), ORIGINAL) == "saved again"
+    assert flaw(ORIGINAL, replace(ORIGINAL, edge_grid=faint, jpeg_step=1.0)) is None
+
+
+def test_a_border_beside_plain_rows_of_the_photo_is_one() -> None:
+    """The plain rows, a tenth of the area, are no longer of one colour."""
+    plain_rows = replace(ORIGINAL, border=0.1, extent=4.74)
+    pillars = replace(ORIGINAL, size=(360, 300), border=1 / 6, extent=5.1)
+    assert flaw(pillars, plain_rows) == "bordered"
+    assert flaw(plain_rows, pillars) is None
+
+
+def test_photos_of_another_shape_are_not_compared_cell_by_cell() -> None:
+    letterboxed = replace(ORIGINAL, size=(300, 360), border=1 / 6, edge_grid=GRID - 4 * (TEXT > 5))
+    assert flaw(ORIGINAL, letterboxed) is None
+    assert flaw(letterboxed, ORIGINAL) == "bordered"
+
+
+def test_of_two_that_were_saved_again_the_finer_table_has_lost_less() -> None:
+    fine, coarse = (replace(ORIGINAL, image_id=str(step), jpeg_step=step) for step in (2.0, 4.0))
+    assert best_first([coarse, fine]) == [fine, coarse]
+    assert flaw(coarse, fine) == "saved again"
+
+
+def test_a_step_in_the_own_table_counts_where_the_pixels_do_not_show_it() -> None:
+    hidden = replace(ORIGINAL, quantisation=1.0, jpeg_step=9.0)
+    assert flaw(hidden, ORIGINAL) == "recompressed"
+
+
+@pytest.mark.parametrize(("step", "size", "kept"), [(1.0, 2000, "large"), (6.0, 2000, "small"), (6.0, 1000.5, "large")])
 def test_equal_copies_differ_in_bytes_and_finer_coding_of_coarse_data_adds_nothing(
     step: float, size: int, kept: str
 ) -> None:
-    small = replace(ORIGINAL, image_id="small", quantisation=step)
+    small = replace(ORIGINAL, image_id="small", quantisation=step, jpeg_step=np.nan)
     large = replace(small, image_id="large", file_size=size)
     assert best_first([small, large])[0].image_id == kept
     assert flaw(small, large) is flaw(large, small) is None

@@ -53,15 +53,15 @@ def test_rows_and_photos_without_a_counterpart_are_counted(tmp_path: Path) -> No
     source = open_source("folder", make_directory(tmp_path / "set", "1.jpg", "2.jpg", "3.jpg"), str(table))
     assert people(source) == {"al": ["1.jpg", "2.jpg"], ".": ["3.jpg"]}
     assert source.notes() == [
-        f"1 photos have no row in {table}: read without identity",
-        f"1 rows of {table} name no photo",
+        f"1 photo has no row in {table}: read without identity",
+        f"1 row of {table} names no photo",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("9.jpg,al\n", r"none of its 1 rows names a photo of the source \(the first is 9.jpg\): .*--root"),
+        ("9.jpg,al\n", r"no row of 1 names a photo of the source \(the first is 9.jpg\): .*--root"),
         ("1.jpg,al\n1.jpg,bo\n", r"1.jpg has two identities, al and bo"),
         ("x/1.jpg,al\nbroken\n", r"line 2: expected a photo and its identity, found 'broken'"),
         ("hello\n", r"its first lines name no photo; expected lines such as 000001.jpg,2880"),

@@ -21,7 +21,7 @@ def test_the_first_group_is_the_identity_and_photos_without_one_are_named(tmp_pa
         "MariaCallas": 2, "GlennClose": 1,
     }  # fmt: skip
     assert source.notes() == [
-        rf"1 photos do not match {PATTERN.removeprefix('regex:')} (AgeDB/readme_.jpg, for instance): read without "
+        rf"1 photo does not match {PATTERN.removeprefix('regex:')} (AgeDB/readme_.jpg, for instance): read without "
         "identity"
     ]
 

@@ -157,7 +157,7 @@ def test_folders_that_vggface2_does_not_read_are_named(tmp_path: Path, store: st
     files = ["train/n000002/1.jpg", "train/1.jpg", "extra/a/1.jpg", "extra/2.jpg", "meta/identity_meta.csv"]
     source = open_source("vggface2", MAKE[store](tmp_path / "set", *files))
     start = "not read, no folder of a person (nNNNNNN): "
-    assert source.notes() == [f"{start}directly in train, 1 photos", f"{start}extra/, 2 photos"]
+    assert source.notes() == [f"{start}directly in train, 1 photo", f"{start}extra/, 2 photos"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_backslashes_in_names_of_files_are_noted(tmp_path: Path) -> None:
     source = open_source("folder", make_directory(tmp_path, r"al\1.jpg", "bo/2.jpg"))
     assert people(source) == {".": {None: 1}, "bo": {None: 1}}
     (note,) = source.notes()
-    assert note.startswith("1 photos have backslashes in their names and no folder, so no identity: unpack")
+    assert note.startswith("1 photo has backslashes in the name and no folder, so no identity: unpack")
 
 
 def test_many_photos_without_identity_are_listed_in_parts(tmp_path: Path) -> None:

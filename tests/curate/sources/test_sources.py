@@ -149,7 +149,7 @@ def test_roots_that_hold_no_collection(tmp_path: Path, kind: str) -> None:
         open_source(kind, tmp_path)
     make_directory(tmp_path, "al/notes.txt", "vggface2_train.tar")
     with pytest.raises(
-        SourceError, match=r"no photo in .*: found 1 folders and 1 \.tar, 1 \.txt, expected .*the .tar as --root"
+        SourceError, match=r"no photo in .*: found 1 folder and 1 \.tar, 1 \.txt, expected .*the .tar as --root"
     ):
         open_source(kind, tmp_path)
 
