@@ -37,6 +37,8 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
     photos that it keeps. The threshold is the cosine that one in 10,000 pairs of different persons exceeds, from the
     embedder's calibration.
 
+    `listener` receives a note where photos of a folder show no face or cannot be read.
+
     Raises SourceError where a gallery holds no face (it would have no effect), DatasetError where a dataset was
     embedded by another network or keeps no photo.
     """
@@ -58,17 +60,29 @@ def gallery_of(paths: Sequence[Path], models: Models, listener: Listener = SILEN
 
 
 def _folder_references(path: Path, models: Models, listener: Listener) -> list[Reference]:
-    source = open_source("folder", path, "first")
+    try:
+        source = open_source("folder", path, "first")
+    except SourceError as error:
+        raise SourceError(
+            f"--exclude {path}: no photos can be read from it; give a folder of photos of the people to exclude"
+        ) from error
     pipeline = Pipeline(source, models, MeasureSettings())
     entries = list(entries_of(source, source.identities()))
-    references = []
+    references, without_face = [], list[str]()
     with progress(listener, f"reading {path}", len(entries)) as advance:
         for batch in pipeline(entries):
             largest = np.unique(batch.faces.photo, return_index=True)[1]
             for face in largest:
                 image_id = batch.photos[batch.faces.photo[face]].entry.image_id
                 references.append((f"{path.name}/{image_id}", batch.embeddings[face]))
+            shown = set(batch.faces.photo[largest].tolist())
+            without_face += [photo.entry.image_id for k, photo in enumerate(batch.photos) if k not in shown]
             advance(len(batch.photos))
+    if without_face:
+        listener.note(
+            f"--exclude {path}: no face in {len(without_face)} of {len(entries)} photos, which have no effect "
+            f"({', '.join(without_face[:3])}{', ...' if len(without_face) > 3 else ''})"
+        )
     return references
 
 

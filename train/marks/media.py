@@ -24,8 +24,10 @@ Kind = Literal["photo", "video"]
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".flv"),
-    *(".wmv", ".asf", ".mpg", ".mpeg", ".m2ts", ".ogv", ".3gp"),
+    *(".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".ogv", ".3gp", ".3g2", ".f4v", ".mxf"),
 )
+_TRANSPORT_STREAM_SUFFIX, _TRANSPORT_STREAM_SYNC = ".ts", b"\x47"  # TypeScript has the same suffix
+_VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"FLV\x01", b"RIFF")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 MAX_FRAMES = 100
@@ -92,7 +94,9 @@ def kind_of(path: Path) -> Kind:
     head = _read(path, HEAD_BYTES)
     if format_of(head) is not None:
         return "photo"
-    return "video" if head[4:8] == b"ftyp" or path.suffix.lower() in VIDEO_SUFFIXES else "photo"
+    if head[4:8] == b"ftyp" or head.startswith(_VIDEO_SIGNATURES) or path.suffix.lower() not in PHOTO_SUFFIXES:
+        return "video"
+    return "photo"
 
 
 def open_media(path: Path, kind: Kind) -> MediaFile:
@@ -115,10 +119,20 @@ def media_files(paths: Iterable[Path]) -> Iterator[Path]:
     """Files as given, and the photos and videos below each folder, recursively and sorted; hidden files are skipped."""
     for path in paths:
         if path.is_dir():
-            files = (file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES + PHOTO_SUFFIXES)
-            yield from sorted(file for file in files if file.is_file() and not file.name.startswith("."))
+            files = (file for file in path.rglob("*") if not file.name.startswith(".") and _is_named_as_media(file))
+            yield from sorted(file for file in files if file.is_file())
         else:
             yield path
+
+
+def _is_named_as_media(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    if suffix == _TRANSPORT_STREAM_SUFFIX:
+        try:
+            return _read(file, 1) == _TRANSPORT_STREAM_SYNC
+        except (OSError, DecodeError):
+            return True  # its verdict says why it cannot be read
+    return suffix in VIDEO_SUFFIXES + PHOTO_SUFFIXES
 
 
 def _later_seconds(path: Path) -> list[float]:

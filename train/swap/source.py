@@ -90,7 +90,7 @@ def read_source(
         except (DecodeError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SourceFaceError(f"{name} {file}: cannot be read ({reason}): give another photo") from error
-        face = _only_face(detector([photo]), face_number, f"{name} {file}")
+        face = _only_face(detector([photo]), face_number, f"{name} {file}", can_choose=name == "source")
         embeddings.append(face.embed([photo], embedder, device)[0].cpu().numpy())
         if template is not None:
             crops.append(face.crop([photo], template, device)[0].permute(1, 2, 0).cpu().numpy())
@@ -112,7 +112,7 @@ def _photos(path: Path, name: str) -> list[Path]:
     return [path / photo for photo in photos]
 
 
-def _only_face(faces: Faces, number: int | None, name: str) -> Faces:
+def _only_face(faces: Faces, number: int | None, name: str, can_choose: bool) -> Faces:
     """The only face of a photo that is not small beside the largest, or the one of that number."""
     if not len(faces):
         raise SourceFaceError(f"{name}: no face found: give a photo with a clear face, not cropped too tightly")
@@ -125,8 +125,6 @@ def _only_face(faces: Faces, number: int | None, name: str) -> Faces:
         boxes = "; ".join(
             f"{k} at x {box[0]:.0f}-{box[2]:.0f}, y {box[1]:.0f}-{box[3]:.0f}" for k, box in enumerate(faces.box, 1)
         )
-        raise SourceFaceError(
-            f"{name}: shows {len(faces)} faces ({boxes}): choose a face of a --source photo with --source-face NUMBER, "
-            "counted from the left, or crop the photo to one face"
-        )
+        choice = "choose one with --source-face NUMBER, counted from the left, or " if can_choose else ""
+        raise SourceFaceError(f"{name}: shows {len(faces)} faces ({boxes}): {choice}crop the photo to one face")
     return faces.take(np.array([(number or 1) - 1]))

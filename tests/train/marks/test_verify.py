@@ -98,6 +98,21 @@ def test_a_video_shows_watermark_and_metadata(photo: Pixels, tmp_path: Path) -> 
         assert json.loads(tags["AIGC"]) == document["metadata"]
 
 
+def test_videos_are_found_by_content(photo: Pixels, tmp_path: Path) -> None:
+    frames = Marker(Marking(MARK_ID)).frames(np.repeat(photo[None], 4, axis=0))
+    for name in ("tv.ts", "disc.vob", "clip.avi", "clip.mkv"):
+        write_video(tmp_path / name, frames, {})
+    (tmp_path / "script.ts").write_text("export const x = 1;")
+    names = [path.name for path in media.media_files([tmp_path])]
+    assert names == ["clip.avi", "clip.mkv", "disc.vob", "tv.ts"]
+    (tmp_path / "clip.mkv").rename(tmp_path / "clip.jpg")
+    (tmp_path / "tv.ts").rename(tmp_path / "recording")
+    for name in ("clip.jpg", "recording", "disc.vob"):
+        verdict = verify(tmp_path / name)
+        assert (verdict.kind, verdict.marked) == ("video", True), name
+    assert verify(tmp_path / "script.ts").state == "unreadable"
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["verify", *map(str, arguments)])
 

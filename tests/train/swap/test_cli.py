@@ -12,6 +12,7 @@ import typer
 from PIL import Image
 
 from curate.decode import decode
+from curate.errors import SourceError
 from curate.program import Interrupted
 from manifests.errors import OutputError, SwapsetError
 from tests.samples.swap import ASTRONAUT, GROUP, detector, embedder, pixels, smaller, write_checkpoint
@@ -82,7 +83,7 @@ def test_a_folder_with_a_bad_photo_has_its_exit_code(
     folder.mkdir()
     Image.fromarray(ONE).save(folder / "a.png")
     (folder / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
-    with pytest.raises(TargetError, match=r"1 of 2 photos were not swapped: .*report.csv has the reasons") as caught:
+    with pytest.raises(TargetError, match=r"1 of 2 photos was not swapped: .*report.csv has the reasons") as caught:
         swap(checkpoint, folder, tmp_path / "out")
     assert caught.value.exit_code == 14
     assert "b.jpg: failed: truncated" in capsys.readouterr().err
@@ -97,6 +98,7 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
     Image.fromarray(ONE).save(people / "ann/1.png")
     Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(wall)
     (tmp_path / "in/clip.mp4").write_bytes(b"no video")
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     cases: list[tuple[dict[str, object], type[SwapsetError], str]] = [
         ({"target": photo, "source": GROUP}, SourceFaceError, "shows 6 faces"),
@@ -108,8 +110,13 @@ def test_errors_are_one_line_and_leave_no_result(checkpoint: Path, tmp_path: Pat
             r"source .*astronaut.png: a face matches no/ann/1",
         ),
         ({"target": photo, "source": GROUP, "source_face": 1, "exclude": [people]}, ConsentError, "target .*matches"),
+        ({"target": photo, "exclude": [tmp_path / "empty"]}, SourceError, r"--exclude .*empty: no photos can be read"),
         ({"target": photo, "out": tmp_path / "in"}, OutputError, "is the folder of the target"),
-        ({"target": photo, "only": [GROUP]}, SourceFaceError, "--only .*shows 6 faces"),
+        (
+            {"target": photo, "only": [GROUP]},
+            SourceFaceError,
+            r"--only .*shows 6 faces \(.*\): crop the photo to one face",
+        ),
     ]
     for number, (options, kind, message) in enumerate(cases):
         given = {"out": out / str(number)} | options
@@ -176,11 +183,15 @@ def test_mistakes_about_people_are_refused(checkpoint: Path, people: Path, tmp_p
     assert not out.exists()
 
 
-def test_a_named_person_of_the_exclusion_gallery_is_refused(people: Path, tmp_path: Path) -> None:
+def test_a_named_person_of_the_exclusion_gallery_is_refused(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "no/ann").mkdir(parents=True)
     Image.fromarray(pixels(ASTRONAUT)).save(tmp_path / "no/ann/1.png")
+    (tmp_path / "no/ann/2.jpg").write_bytes(b"no photo")
     with pytest.raises(ConsentError, match="--person ann: a face matches no/ann/1"):
         swap(people, GROUP, tmp_path / "out", source=None, person="ann", exclude=[tmp_path / "no"])
+    assert "no: no face in 1 of 2 photos, which have no effect (ann/2.jpg)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "0x", "123456789", "xyz"])
