@@ -14,12 +14,15 @@ from manifests.file_names import temporary_stem
 from manifests.locations import ObjectPath
 
 LOCK = ".lock"
+PASSES = ".passes"
+"""Folder of a dataset with what a run has finished of its work; the next run continues with it and removes it."""
+
 _PARTIAL = re.compile(r"^\..+\.partial-[0-9a-f]+$")
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is a lock or unfinished, and no result."""
-    return name == LOCK or _PARTIAL.match(name) is not None
+    """Whether a file or folder of this name is a lock or belongs to an unfinished run, and is no result."""
+    return name in (LOCK, PASSES) or _PARTIAL.match(name) is not None
 
 
 def partial_of(path: Path) -> Path:

@@ -129,6 +129,7 @@ def relate(dataset: Dataset, exclude: Exclude = None, device: Device = None) -> 
     """Step 2: compare faces with identities and find duplicates.
 
     Writes relations.parquet: similarities to identity centroids, nearest other identities, duplicate groups.
+    Killed, it continues after its last whole pass.
 
     Example: curate relate curated/photos --exclude photos-of-people-who-opted-out
     """

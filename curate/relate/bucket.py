@@ -1,7 +1,9 @@
 """One bucket (shard) of a measured dataset, as relating reads it."""
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +35,9 @@ Result = TypeVar("Result")
 THREADS = min(8, usable_cores())
 """Buckets that are related at a time."""
 
+CACHED_BYTES = 2 << 30
+"""Bytes of the buckets that are held between passes: those of 1.5 million faces with 512 dimensions."""
+
 _SAMPLE_BUCKETS = 64
 _SAMPLE_FACES = 20_000
 
@@ -56,32 +61,34 @@ class MeasuredBucket:
 
 
 ReadBucket = Callable[[int], MeasuredBucket]
-"""Reads a bucket by its number. Buckets are read once per pass, not held."""
-
-
-def each_bucket(listener: Listener, step: str, buckets: int) -> Iterator[int]:
-    """Iterate over the numbers of all buckets and report each as finished when the next is requested."""
-    with progress(listener, step, buckets, "shards") as advance:
-        for bucket in range(buckets):
-            yield bucket
-            advance(1)
+"""Reads a bucket by its number, once per pass."""
 
 
 def map_buckets(listener: Listener, step: str, buckets: int, function: Callable[[int], Result]) -> list[Result]:
-    """Return the results of `function` for the numbers of all buckets, in order, from one thread per core.
+    """Return the results of `function` for the numbers of all buckets, in order, see `each_result`."""
+    return list(each_result(listener, step, buckets, function))
 
-    Each thread holds one bucket. numpy, BLAS and pyarrow release the interpreter lock in what takes long.
+
+def each_result(listener: Listener, step: str, buckets: int, function: Callable[[int], Result]) -> Iterator[Result]:
+    """Yield the results of `function` for the numbers of all buckets, in order, from one thread per core.
+
+    Each thread holds one bucket, and as many results again wait to be taken. numpy, BLAS and pyarrow release the
+    interpreter lock in what takes long.
     """
-    results: list[Result] = []
     pool = ThreadPoolExecutor(min(THREADS, max(1, buckets)))
+    ahead: deque[Future[Result]] = deque()
     try:
         with progress(listener, step, buckets, "shards") as advance:
-            for result in pool.map(function, range(buckets)):
-                results.append(result)
+            for bucket in range(buckets):
+                ahead.append(pool.submit(function, bucket))
+                if len(ahead) > 2 * THREADS:
+                    yield ahead.popleft().result()
+                    advance(1)
+            while ahead:
+                yield ahead.popleft().result()
                 advance(1)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    return results
 
 
 def sample_faces(read: ReadBucket, buckets: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -113,13 +120,28 @@ def _first_faces(table: pa.Table) -> npt.NDArray[np.bool_]:
     return np.concatenate([[True], image_id[1:] != image_id[:-1]])[: len(image_id)]
 
 
-def bucket_reader(dataset: Dataset, embedder_id: str) -> ReadBucket:
+def bucket_reader(dataset: Dataset, embedder_id: str, cached_bytes: int = CACHED_BYTES) -> ReadBucket:
     """Return a function that reads the buckets of a dataset.
 
-    It raises DatasetError where the embeddings are missing, or of other faces than the measures.
+    The first ones that it reads, up to `cached_bytes`, are held for the next pass: reading embeddings takes as long as
+    comparing them. It raises DatasetError where the embeddings are missing, or of other faces than the measures.
     """
+    held: dict[int, MeasuredBucket] = {}
+    left, lock = cached_bytes, threading.Lock()
 
     def read(bucket: int) -> MeasuredBucket:
+        nonlocal left
+        if bucket in held:
+            return held[bucket]
+        part = _read(bucket)
+        size = part.measures.nbytes + part.vectors.nbytes
+        with lock:
+            if size <= left and bucket not in held:
+                held[bucket] = part
+                left -= size
+        return part
+
+    def _read(bucket: int) -> MeasuredBucket:
         face_ids, vectors = dataset.embeddings(embedder_id, bucket)
         measures = dataset.measures(bucket, COLUMNS)
         if not pa.array(face_ids, pa.string()).equals(measures["face_id"].combine_chunks().drop_null()):

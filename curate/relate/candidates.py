@@ -12,11 +12,14 @@ Candidates come from four sources, none of them quadratic in the collection:
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
+
+from curate.relate.bucket import THREADS
 
 Hashes = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.uint8]
@@ -27,6 +30,8 @@ Floats = npt.NDArray[np.float32]
 
 _MAX_RUN = 64
 _MAX_BAND_BITS = 8
+_PLACE_BITS = 40
+"""Bits for the place of a photo beside the 24 bits of a triple of bytes."""
 _BLOCK = 512
 
 
@@ -150,8 +155,14 @@ def banded_pairs(hashes: PhotoHashes, limits: DuplicateLimits) -> Pairs:
     count = len(hashes)
     rows = np.arange(count)
     mirrored = np.concatenate([hashes.photo, hashes.mirror])
-    bands = (_band(mirrored, np.concatenate([rows, rows])), _band(hashes.face, rows))
-    return unique_pairs(np.concatenate([_within_limits(band, hashes, limits) for band in bands]), count)
+    photo = _Banding(mirrored, np.concatenate([rows, rows]))
+    triples = list(combinations(range(8), 3))
+    with ThreadPoolExecutor(THREADS) as pool:  # sorting takes most of the time and releases the interpreter lock
+        found = pool.map(
+            lambda job: _within_limits(job[0].band(job[1]), hashes, limits),
+            product((photo, _Banding(hashes.face, rows)), triples),
+        )
+        return unique_pairs(np.concatenate(list(found)), count)
 
 
 def _within_limits(candidates: Iterable[Pairs], hashes: PhotoHashes, limits: DuplicateLimits) -> Pairs:
@@ -162,20 +173,28 @@ def _within_limits(candidates: Iterable[Pairs], hashes: PhotoHashes, limits: Dup
     return np.concatenate(kept)
 
 
-def _band(hashes: Hashes, rows: Rows) -> Iterator[Pairs]:
-    """Yield, for each triple of bytes, ascending pairs of rows that share it and differ in few bits."""
-    octets = np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 8)
-    for triple in combinations(range(8), 3):
-        key = octets[:, triple[0]].astype(np.uint32) << 16 | octets[:, triple[1]].astype(np.uint32) << 8
-        key |= octets[:, triple[2]]
-        order = np.argsort(key, kind="stable")
-        sorted_key, sorted_hash = key[order], hashes[order]
+class _Banding:
+    """Hashes (N,) of photos `rows` (N,), which may occur twice."""
+
+    def __init__(self, hashes: Hashes, rows: Rows) -> None:
+        self._hashes, self._rows = hashes, rows
+        self._octets = np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 8)
+
+    def band(self, triple: tuple[int, ...]) -> Iterator[Pairs]:
+        """Yield ascending pairs of rows that share a triple of bytes and differ in few bits."""
+        # Key and place in one number: the sort of numbers is faster than that of places, and no two are equal.
+        key = np.zeros(len(self._hashes), np.uint64)
+        for octet in triple:
+            key = key << np.uint64(8) | self._octets[:, octet]
+        key = np.sort(key << np.uint64(_PLACE_BITS) | np.arange(len(key), dtype=np.uint64))
+        order = (key & np.uint64((1 << _PLACE_BITS) - 1)).astype(np.int64)
+        sorted_key, sorted_hash = key >> np.uint64(_PLACE_BITS), self._hashes[order]
         for step in range(1, _MAX_RUN + 1):
             (at,) = np.nonzero(sorted_key[step:] == sorted_key[:-step])
             if not len(at):
                 break
             at = at[hamming(sorted_hash[at], sorted_hash[at + step]) <= _MAX_BAND_BITS]
-            pairs = np.sort(np.stack([rows[order[at]], rows[order[at + step]]], axis=1), axis=1)
+            pairs = np.sort(np.stack([self._rows[order[at]], self._rows[order[at + step]]], axis=1), axis=1)
             yield pairs[pairs[:, 0] < pairs[:, 1]]
 
 

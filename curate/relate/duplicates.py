@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.listener import SILENT, Listener
-from curate.relate.bucket import ReadBucket, each_bucket
+from curate.relate.bucket import ReadBucket, map_buckets
 from curate.relate.candidates import (
     DuplicateLimits,
     PhotoHashes,
@@ -206,17 +206,19 @@ def _near_pairs(photos: _HashedPhotos, reader: RowReader, limits: DuplicateLimit
     suspects = suspects[np.argsort(photos.alternative[suspects], kind="stable")]
     target = photos.alternative[suspects]
     suspect_vectors = reader.vectors_in_order(photos.rows[suspects])
-    for bucket in each_bucket(listener, "duplicates", len(reader.start) - 1):
+
+    def within(bucket: int) -> list[Pairs]:
+        found: list[Pairs] = []
         part = slice(*np.searchsorted(photos.rows, reader.start[bucket : bucket + 2]))
         if part.start == part.stop:
-            continue
+            return found
         vectors = row_vectors(reader.read(bucket), photos.rows[part] - reader.start[bucket]).astype(np.float32)
         low, high = np.searchsorted(bounds, [part.start, part.stop])
         for start, stop in pairwise(bounds[low : high + 1].tolist()):
             if stop - start > _MAX_COMPARED:
                 continue
             own = vectors[start - part.start : stop - part.start]
-            pairs.append(close_pairs(photos.hashes.take(slice(start, stop)), own, limits) + start)
+            found.append(close_pairs(photos.hashes.take(slice(start, stop)), own, limits) + start)
             identity = photos.identity[start]
             first, end = np.searchsorted(target, [identity, identity + 1])
             for block in range(first, end, _ROWS_BLOCK):
@@ -229,7 +231,10 @@ def _near_pairs(photos: _HashedPhotos, reader: RowReader, limits: DuplicateLimit
                     own,
                     limits,
                 )
-                pairs.append(np.sort(np.stack([a, b], axis=1), axis=1))
+                found.append(np.sort(np.stack([a, b], axis=1), axis=1))
+        return found
+
+    pairs += [part for found in map_buckets(listener, "duplicates", len(reader.start) - 1, within) for part in found]
     return unique_pairs(np.concatenate(pairs), len(photos.rows))
 
 

@@ -1,6 +1,7 @@
 """Similarity of each face to the centroids of all other identities: the nearest one, and the distribution of all."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,42 +39,79 @@ class OtherIdentities:
         return OtherIdentities(nearest, *columns)
 
 
-def other_identities(
-    vectors: npt.NDArray[np.floating], own: Rows, centroids: Vectors, block: int = 512
-) -> OtherIdentities:
+class Comparison(Protocol):
+    """Compares faces with the centroids that it was made with; `device_centroids` has one for GPUs.
+
+    Attributes:
+        centroids: (K, D) unit vectors; rows of zeros are identities without a face.
+        block: number of faces to compare at a time.
+    """
+
+    centroids: Vectors
+    block: int
+
+    def __call__(self, faces: Vectors, own: Rows) -> tuple[Rows, Floats, Floats, Floats]:
+        """Compare (n, D) faces whose own centroids are `own`, (n,), -1 for none.
+
+        Returns:
+            (n,) row of the nearest other centroid, (n,) cosine to it, (n,) cosine to the own one, 0 without one, and
+            (n,) sum of the squared cosines to the others.
+        """
+        ...
+
+
+class Centroids:
+    """`Comparison` by numpy."""
+
+    block = 512
+    """512 faces and 9,131 centroids take 19 MB, part of which stays cached."""
+
+    def __init__(self, centroids: Vectors) -> None:
+        self.centroids = centroids
+        self._transposed = np.ascontiguousarray(centroids.T)
+        self._undefined = np.flatnonzero(~is_defined(centroids))
+
+    def __call__(self, faces: Vectors, own: Rows) -> tuple[Rows, Floats, Floats, Floats]:
+        cosine = np.matmul(faces, self._transposed)
+        at = np.flatnonzero(own >= 0)
+        # An undefined centroid adds 0 to the sums; the own one is set to 0 for them, and to -inf for the maximum.
+        own_cosine = np.zeros(len(faces), np.float32)
+        own_cosine[at] = cosine[at, own[at]]
+        cosine[at, own[at]] = 0
+        squares = np.einsum("nk,nk->n", cosine, cosine)
+        cosine[at, own[at]] = -np.inf
+        cosine[:, self._undefined] = -np.inf
+        best = cosine.argmax(axis=1)
+        return best, cosine[np.arange(len(best)), best], own_cosine, squares
+
+
+def is_defined(centroids: Vectors) -> Flags:
+    """Whether each of (K, D) centroids is one: unit vectors are, rows of zeros are not."""
+    return np.asarray(np.linalg.norm(centroids, axis=1) > 0.5, bool)
+
+
+def other_identities(vectors: npt.NDArray[np.floating], own: Rows, comparison: Comparison) -> OtherIdentities:
     """Compare faces with the centroids of all other identities.
 
     Args:
         vectors: (n, D) unit vectors.
         own: (n,) row of each face's own centroid; -1 for none.
-        centroids: (K, D) unit vectors; rows of zeros (identities without a face) are skipped.
-        block: Number of faces compared at a time; 512 faces and 9,131 centroids take 19 MB, part of which stays cached.
+        comparison: with the centroids; those of identities without a face are skipped.
     """
-    count, defined = len(vectors), np.linalg.norm(centroids, axis=1) > 0.5
+    centroids, block = comparison.centroids, comparison.block
+    count, defined = len(vectors), is_defined(centroids)
     nearest = np.full(count, -1, np.int64)
     similarity, mean, std = (np.full(count, np.nan, np.float32) for _ in range(3))
-    transposed, total = np.ascontiguousarray(centroids.T), centroids.sum(0)
-    undefined = np.flatnonzero(~defined)
+    total = centroids.sum(0)
     for start in range(0, count, block):
         rows = slice(start, min(start + block, count))
-        part = np.asarray(vectors[rows], np.float32)
-        cosine = np.matmul(part, transposed)
-        own_row = own[rows]
-        at = np.flatnonzero(own_row >= 0)
+        part, own_row = np.asarray(vectors[rows], np.float32), own[rows]
         others = defined.sum() - np.where(own_row >= 0, defined[own_row], False)
-        # An undefined centroid adds 0 to the sums; the own one is set to 0 for them, and to -inf for the maximum.
-        own_cosine = np.zeros(len(part), np.float32)
-        own_cosine[at] = cosine[at, own_row[at]]
-        cosine[at, own_row[at]] = 0
+        best, cosine, own_cosine, squares = comparison(part, own_row)
         with np.errstate(invalid="ignore", divide="ignore"):
-            average = (part @ total - own_cosine) / others
-            square = np.einsum("nk,nk->n", cosine, cosine) / others
-        cosine[at, own_row[at]] = -np.inf
-        if len(undefined):
-            cosine[:, undefined] = -np.inf
-        best = cosine.argmax(axis=1)
+            average, square = (part @ total - own_cosine) / others, squares / others
         nearest[rows] = np.where(others > 0, best, -1)
-        similarity[rows] = np.where(others > 0, cosine[np.arange(len(best)), best], np.nan)
+        similarity[rows] = np.where(others > 0, cosine, np.nan)
         mean[rows] = np.where(others > 0, average, np.nan)
         std[rows] = np.where(others > 1, np.sqrt(np.maximum(square - average**2, 0)), np.nan)
     return OtherIdentities(nearest, similarity, mean, std)

@@ -14,8 +14,7 @@ Of all rows together only numbers are held, about 200 bytes a row; the centroids
 dimensions take 19 MB.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +25,16 @@ from curate.lineage import made_from, measured_inputs
 from curate.listener import SILENT, Listener
 from curate.overrides import FILE_NAME, read_overrides
 from curate.relate import REVISION
-from curate.relate.bucket import ReadBucket, bucket_reader, each_bucket, map_buckets, sample_faces
+from curate.relate.bucket import ReadBucket, bucket_reader, each_result, map_buckets, sample_faces
 from curate.relate.candidates import DuplicateLimits
 from curate.relate.copies import order_copies
 from curate.relate.corrected_buckets import CorrectedBuckets
-from curate.relate.duplicates import Confirm, find_duplicates
+from curate.relate.duplicates import Confirm, DuplicateGroups, find_duplicates
 from curate.relate.exclude import Gallery
 from curate.relate.identities import BucketFaces, identity_offsets, refine, relate_bucket
 from curate.relate.label_noise import find_wrong_persons
-from curate.relate.other_identities import OtherIdentities, other_identities
+from curate.relate.other_identities import Centroids, Comparison, OtherIdentities, other_identities
+from curate.relate.passes import Passes
 from curate.relate.pixel_check import PixelCheck
 from curate.relate.relations import Related, relation_rows
 from curate.relate.row_reader import RowReader
@@ -58,12 +58,19 @@ class RelateSettings:
         gallery: Faces of people to exclude.
         limits: Of hashes and embeddings, for duplicate candidates.
         confirm: Compares the pixels of candidates, given their face_ids; None accepts all candidates.
+        device: Where faces are compared with centroids: "cpu", or a GPU.
     """
 
     prior: PairSimilarity = GENERIC
     gallery: Gallery | None = None
     limits: DuplicateLimits = field(default_factory=DuplicateLimits)
     confirm: Confirm | None = None
+    device: str = "cpu"
+
+    def inputs(self) -> dict[str, object]:
+        """Return what the passes over a dataset depend on, besides the dataset."""
+        values = {"prior": asdict(self.prior), "limits": asdict(self.limits), "device": self.device.partition(":")[0]}
+        return values | {"pixels": self.confirm is not None}
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,9 @@ class RelateRequest:
     Attributes:
         dataset: Its folder.
         exclude: Folders of photos, or curated datasets, of people to exclude.
-        device: For the models that embed the photos of `exclude`.
+        device: For the models that embed the photos of `exclude`, and for comparisons with centroids on a GPU.
         embedder_id: Embeddings to use; None for those of the embedder that the dataset was created with.
-        settings: None for those of the dataset's embedder (`default_settings`).
+        settings: None for those of the dataset's embedder (`default_settings`), on `device`.
     """
 
     dataset: Path
@@ -86,14 +93,14 @@ class RelateRequest:
 
 
 def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
-    """Write `relations.parquet` of a dataset, one row group per bucket.
+    """Write `relations.parquet` of a dataset, one row group per bucket. Killed, it continues after its last whole pass.
 
     Raises DatasetError where measures or embeddings are missing or do not match, SourceError for a gallery of
     `exclude` without a face, PolicyError for a faulty overrides.csv, BusyError where another run uses the dataset.
     """
     dataset = Dataset.open(request.dataset)
     embedder_id = request.embedder_id or dataset.info.embedder_id
-    settings = request.settings or default_settings(dataset)
+    settings = request.settings or replace(default_settings(dataset), device=request.device)
     if request.exclude:
         # Imported here because embedding the gallery's photos needs torch and the models.
         from curate.relate.gallery import read_galleries
@@ -108,37 +115,61 @@ def run(request: RelateRequest, listener: Listener = SILENT) -> Related:
             identities=overrides.identities_fingerprint(),
         )
         buckets = CorrectedBuckets(read, dataset.buckets, overrides)
-        related = relate_collection(buckets.read, buckets.count, settings, listener)
+        passes = Passes(dataset.path, inputs | settings.inputs())
+        related = relate_collection(buckets.read, buckets.count, settings, listener, passes)
 
         def rows_of(bucket: int) -> pa.Table:
             return relation_rows(buckets.read(bucket), bucket, related, settings.gallery)
 
-        rows: Iterator[pa.Table] = (
-            buckets.relations(bucket, rows_of) for bucket in each_bucket(listener, "writing relations", dataset.buckets)
+        rows = each_result(
+            listener, "writing relations", dataset.buckets, lambda bucket: buckets.relations(bucket, rows_of)
         )
         write_table(dataset.path / RELATIONS, rows, arrow_schema("relations"), inputs)
+        passes.remove()
     return related
 
 
-def relate_collection(read: ReadBucket, buckets: int, settings: RelateSettings, listener: Listener = SILENT) -> Related:
-    """Relate the faces of buckets 0..buckets-1; writes nothing."""
+def relate_collection(
+    read: ReadBucket,
+    buckets: int,
+    settings: RelateSettings,
+    listener: Listener = SILENT,
+    passes: Passes | None = None,
+) -> Related:
+    """Relate the faces of buckets 0..buckets-1; writes nothing but `passes`, with which it continues."""
+    passes = passes or Passes()
     similarity = estimate_similarity(*sample_faces(read, buckets), settings.prior)
-    faces = map_buckets(listener, "identity centroids", buckets, lambda bucket: relate_bucket(read(bucket), similarity))
-    others = _compare(read, faces, listener)
-    noise = find_wrong_persons(faces, others, similarity)
 
-    # Centroids without the wrong persons, and all comparisons with these.
-    weights = [_centroid_weight(part, wrong) for part, wrong in zip(faces, noise.wrong, strict=True)]
-    first = faces
-    faces = map_buckets(
-        listener, "refined centroids", buckets, lambda bucket: refine(read(bucket), first[bucket], weights[bucket])
-    )
-    others = _compare(read, faces, listener)
+    def compare(faces: list[BucketFaces]) -> list[OtherIdentities]:
+        return _compare(read, faces, settings.device, listener)
+
+    def refined() -> list[BucketFaces]:
+        """Centroids without the wrong persons."""
+        first = passes.result(
+            "centroids",
+            BucketFaces,
+            lambda: map_buckets(
+                listener, "identity centroids", buckets, lambda bucket: relate_bucket(read(bucket), similarity)
+            ),
+        )
+        others = passes.result("nearest", OtherIdentities, lambda: compare(first))
+        wrong = find_wrong_persons(first, others, similarity).wrong
+        weights = [_centroid_weight(*pair) for pair in zip(first, wrong, strict=True)]
+        return map_buckets(
+            listener, "refined centroids", buckets, lambda bucket: refine(read(bucket), first[bucket], weights[bucket])
+        )
+
+    faces = passes.result("refined-centroids", BucketFaces, refined)
+    others = passes.result("refined-nearest", OtherIdentities, lambda: compare(faces))
     noise = find_wrong_persons(faces, others, similarity)
 
     same = same_person(faces, similarity)
     alternatives = alternative_identities(faces, others, same)
-    duplicates = find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener)
+    (duplicates,) = passes.result(
+        "duplicates",
+        DuplicateGroups,
+        lambda: [find_duplicates(faces, read, settings.limits, settings.confirm, alternatives, listener)],
+    )
     copies = order_copies(duplicates, RowReader(read, duplicates.start))
     return Related(
         faces=faces,
@@ -173,17 +204,26 @@ def default_settings(dataset: Dataset) -> RelateSettings:
     return RelateSettings(prior=prior, limits=limits, confirm=PixelCheck(dataset))
 
 
-def _compare(read: ReadBucket, faces: list[BucketFaces], listener: Listener) -> list[OtherIdentities]:
+def _compare(read: ReadBucket, faces: list[BucketFaces], device: str, listener: Listener) -> list[OtherIdentities]:
     """Compare every face with the centroids of all other identities, bucket by bucket."""
-    centroids = np.concatenate([part.centroids for part in faces])
+    comparison = _comparison(np.concatenate([part.centroids for part in faces]), device)
     offsets = identity_offsets(faces)
 
     def compare(bucket: int) -> OtherIdentities:
         part = faces[bucket]
         own = (part.identity + offsets[bucket])[part.has_face]
-        return other_identities(read(bucket).vectors, own, centroids).scatter(part.has_face)
+        return other_identities(read(bucket).vectors, own, comparison).scatter(part.has_face)
 
     return map_buckets(listener, "nearest identities", len(faces), compare)
+
+
+def _comparison(centroids: Floats, device: str) -> Comparison:
+    if device == "cpu":
+        return Centroids(centroids)
+    # Imported here because it needs torch.
+    from curate.relate.device_centroids import DeviceCentroids
+
+    return DeviceCentroids(centroids, device)
 
 
 def _centroid_weight(faces: BucketFaces, wrong: npt.NDArray[np.float64]) -> Floats:

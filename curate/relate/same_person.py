@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.relate.identities import BucketFaces, identity_offsets
-from curate.relate.other_identities import OtherIdentities, other_identities
+from curate.relate.other_identities import Centroids, OtherIdentities, other_identities
 from curate.relate.similarity import PairSimilarity
 
 Rows = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ def same_person(faces: list[BucketFaces], similarity: PairSimilarity) -> Rows:
     """
     centroids = np.concatenate([part.centroids for part in faces])
     weight = np.maximum(np.concatenate([part.centroid_weight for part in faces]), 1)
-    others = other_identities(centroids, np.arange(len(centroids)), centroids)
+    others = other_identities(centroids, np.arange(len(centroids)), Centroids(centroids))
     r = max(similarity.same_mean, 0.05)
     gain = np.sqrt(weight / (1 + (weight - 1) * r))
     nearest = np.maximum(others.nearest, 0)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from curate.relate.centroids import leave_one_out, robust_centroid
+from curate.relate.device_centroids import DeviceCentroids
 from curate.relate.main_face import most_prominent
-from curate.relate.other_identities import other_identities
+from curate.relate.other_identities import Centroids, other_identities
 from curate.relate.similarity import GENERIC, PairSimilarity, calibrated, estimate_similarity
 from tests.samples.embeddings import DIM, SIMILARITY, people, photos_of_several
 
@@ -45,18 +46,23 @@ def test_leave_one_out_excludes_the_face_itself():
     assert mean[0] == pytest.approx((vectors[1:] @ vectors[0]).mean(), abs=1e-5)
 
 
-def test_other_identities_in_blocks_equal_the_plain_product():
+@pytest.mark.parametrize(
+    "made", [Centroids, lambda centroids: DeviceCentroids(centroids, "cpu")], ids=["numpy", "torch"]
+)
+def test_other_identities_in_blocks_equal_the_plain_product(made):
     vectors, centroids = people(50, 1).astype(np.float16), people(7, 2).astype(np.float32)
     centroids[3] = 0  # an identity without a face is never the nearest
     own = np.arange(50) % 7
-    others = other_identities(vectors, own, centroids, block=8)
+    comparison = made(centroids)
+    comparison.block = 8
+    others = other_identities(vectors, own, comparison)
     cosine = vectors.astype(np.float32) @ centroids.T
     cosine[np.arange(50), own] = np.nan
     cosine[:, 3] = np.nan
     assert np.array_equal(others.nearest, np.nanargmax(cosine, axis=1))
     assert others.mean == pytest.approx(np.nanmean(cosine, axis=1), abs=1e-5)
     assert others.std == pytest.approx(np.nanstd(cosine, axis=1), abs=1e-4)
-    alone = other_identities(vectors, own * 0, centroids[:1])
+    alone = other_identities(vectors, own * 0, made(centroids[:1]))
     assert (alone.nearest == -1).all()
     assert np.isnan(alone.similarity).all()
 
