@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from curate.decode import DecodeError, decode
-from tests.samples.swap import UNMARKED, swapper
+from tests.samples.swap import swapper
 from train.errors import TargetError
+from train.marks.marker import Marker
+from train.marks.marking import Marking
+from train.marks.verify import verify
 from train.swap.photo_files.reader import read_photo
 from train.swap.targets import is_video
 from train.swap.video import swap_video
@@ -42,11 +45,14 @@ def test_a_video_without_a_decoder_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_wma_is_re_encoded_and_a_long_name_works(tmp_path: Path) -> None:
+def test_wma_is_re_encoded_and_a_long_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWAPSET_HOME", str(tmp_path / "home"))
     target = tmp_path / ("x" * 246 + ".wmv")
     target.write_bytes((VIDEOS / "old.wmv").read_bytes())
-    video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
+    video = swap_video(target, tmp_path / "out", swapper(), Marker(Marking(7)))
     assert "re-encoded to AAC" in "; ".join(video.notes)
+    verdict = verify(video.output).to_dict()
+    assert (verdict["state"], verdict["watermark"]["id"]) == ("marked", "00000007")
     with av.open(str(video.output)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
         frames = list(container.decode(audio=0))

@@ -5,12 +5,12 @@ from typing import Literal
 from curate.decode.signatures import HEAD_BYTES, format_of
 
 PhotoFormat = Literal["JPEG", "PNG", "WEBP"]
-VideoFormat = Literal["mp4", "mov", "matroska", "webm"]
+VideoFormat = Literal["mp4", "mov", "matroska", "webm", "avi", "flv"]
 Container = PhotoFormat | VideoFormat
 """Format of a result: photos as Pillow names them, videos as FFmpeg's muxers are called."""
 
 PHOTO_FORMATS: frozenset[PhotoFormat] = frozenset({"JPEG", "PNG", "WEBP"})
-VIDEO_FORMATS: frozenset[VideoFormat] = frozenset({"mp4", "mov", "matroska", "webm"})
+VIDEO_FORMATS: frozenset[VideoFormat] = frozenset({"mp4", "mov", "matroska", "webm", "avi", "flv"})
 ALL_FORMATS: frozenset[Container] = PHOTO_FORMATS | VIDEO_FORMATS
 
 _PHOTO_TYPES = {

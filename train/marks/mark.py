@@ -107,11 +107,13 @@ class FileMark(_Mark, Protocol):
         """Container metadata that the muxer writes into a video of this format."""
         return {}
 
-    def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
+    def apply(self, path: Path, container: Container, provenance: Provenance) -> tuple[str, ...]:
         """Mark a finished file in place; the pixels do not change. `path` may have any name.
 
-        Raises MarkError where the file or a file of `provenance` does not allow it.
+        Returns notes on what the file does not keep of the marks of `provenance`. Raises MarkError where the file or a
+        file of `provenance` does not allow it.
         """
+        return ()
 
 
 Mark = FrameMark | FileMark

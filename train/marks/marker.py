@@ -45,22 +45,29 @@ class Marker:
                 tags |= mark.tags(container)
         return tags
 
-    def seal(self, path: Path, provenance: Provenance, container: Container | None = None) -> None:
+    def seal(self, path: Path, provenance: Provenance, container: Container | None = None) -> tuple[str, ...]:
         """Apply the marks that act on files to an encoded file, in place.
 
         container: of a video; None for a photo, whose format (JPEG, PNG or WebP) is recognised by content. The file
-        names of `provenance` are published in the content credentials. Raises MarkError for other formats, and where a
-        mark cannot be applied; the file is then to be discarded.
+        names of `provenance` are published in the content credentials.
+
+        Returns notes on the marks of the target that the file does not keep. Raises MarkError for other formats, and
+        where a mark cannot be applied; the file is then to be discarded.
         """
         if container is None:
             with path.open("rb") as file:
                 container = photo_format(file.read(16))
         if container is None:
             raise MarkError("the file format cannot carry the marks: write JPEG, PNG or WebP")
+        notes: list[str] = []
+        target_marks = provenance.marks.get(provenance.parent, {}) if provenance.parent else {}
         with writable(path):
             for mark in self._marks:
                 if mark.acts_on == "file" and container in mark.containers:
-                    mark.apply(path, container, provenance)
+                    notes += mark.apply(path, container, provenance)
+                elif mark.acts_on == "file" and mark.name in target_marks:
+                    notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
+        return tuple(notes)
 
     def marks_of(self, file: MediaFile) -> dict[str, str]:
         """The marks that a target or source file carries: the name of each, and its summary.
@@ -74,16 +81,3 @@ class Marker:
         """`marks_of` each of these photos that carries marks."""
         marks_by_path = {path: self.marks_of(open_media(path, kind_of(path))) for path in paths}
         return {path: marks for path, marks in marks_by_path.items() if marks}
-
-    def not_kept(self, target: Path, container: Container) -> list[str]:
-        """Notes on the marks in the target, a video, that a result in this container cannot carry on.
-
-        Raises DecodeError or OSError where the target cannot be read.
-        """
-        notes = []
-        for mark in self._marks:
-            if mark.acts_on == "file" and container not in mark.containers:
-                finding = mark.read(open_media(target, "video"))
-                if finding is not None and finding.present:
-                    notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
-        return notes

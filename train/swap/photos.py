@@ -19,14 +19,14 @@ from curate.sources.stores.walk import read_file
 from manifests.csv_rows import CsvWriter
 from manifests.errors import OutputError
 from manifests.output import atomic
-from train.errors import MarkError
+from train.errors import MarkError, TargetError
 from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.marks.media import MediaFile
 from train.swap.background import BackgroundWorker, prefetch
 from train.swap.photo_files.photo_file import PhotoFile
 from train.swap.photo_files.reader import output_name, read_photo
-from train.swap.results import Results
+from train.swap.results import Result, Results
 from train.swap.swapper import SwappedPhoto
 from train.swap.targets import TargetPhoto
 
@@ -203,36 +203,39 @@ class PhotoSwapper:
             status: Status = "refused" if swapped.refused else "failed"
             return Outcome(target.name, "", status, swapped.reason, swapped.faces, 0, notes)
         output = output_name(target.name, item.photo.format)
-        reason = self._write_result(item, item.photo, swapped, output)
-        if reason is not None:
-            return Outcome(target.name, "", "failed", reason, swapped.faces, 0, notes)
+        try:
+            not_kept = self._write_result(item, item.photo, swapped, output)
+        except (DecodeError, MarkError, TargetError) as error:
+            return Outcome(target.name, "", "failed", str(error), swapped.faces, 0, notes)
+        notes = "; ".join((*item.photo.notes, *not_kept))
         return Outcome(target.name, output, "swapped", "", swapped.faces, swapped.swapped, notes)
 
-    def _write_result(self, item: _Item, photo: PhotoFile, swapped: SwappedPhoto, output: str) -> str | None:
-        """Write a marked result; returns why it could not be written."""
+    def _write_result(self, item: _Item, photo: PhotoFile, swapped: SwappedPhoto, output: str) -> tuple[str, ...]:
+        """Write a marked result; returns what it does not keep of the marks of the target.
+
+        Raises DecodeError, MarkError or TargetError where this photo cannot be written.
+        """
         with self._marking:
             if output in self._outputs:
-                return f"the result of another photo is called {output} too: rename one of them"
+                raise TargetError(f"the result of another photo is called {output} too: rename one of them")
             self._outputs.add(output)
+            marked = self.marker.frames(swapped.pixels[None])[0]
+        with decoder_errors("encoder"):
+            data = photo.encode(marked)
         try:
-            with self._marking:
-                marked = self.marker.frames(swapped.pixels[None])[0]
-            with decoder_errors("encoder"):
-                data = photo.encode(marked)
             with atomic(self.out / output) as partial:
                 partial.write_bytes(data)
                 with self._marking:
                     marks = {**self.source_marks, item.target.file: item.marks}
-                    self.marker.seal(partial, Provenance(item.target.file, self.sources, marks))
+                    not_kept = self.marker.seal(partial, Provenance(item.target.file, self.sources, marks))
                 if self.results is not None:
-                    self.results.add(output, item.target.name, item.sha256, partial, item.marks)
-        except (DecodeError, MarkError) as error:
-            return str(error)
+                    result = Result.of(item.target.name, item.sha256, partial, item.marks, not_kept)
+                    self.results.add(output, result)
         except OutputError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return "the file name of the result is too long: shorten the name of the photo"
-        return None
+            raise TargetError("the file name of the result is too long: shorten the name of the photo") from error
+        return not_kept
 
     def _write_report(self, outcomes: list[Outcome]) -> None:
         text = io.StringIO()

@@ -33,6 +33,7 @@ class Result:
         target_sha256: of its bytes.
         size, sha256: of the result.
         target_marks: marks that the target carried: the name of each, and its summary.
+        not_kept: which of them the result does not keep, and why.
     """
 
     target: str
@@ -40,6 +41,14 @@ class Result:
     size: int
     sha256: str
     target_marks: dict[str, Any] = field(default_factory=dict)
+    not_kept: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, target: str, target_sha256: str, file: Path, marks: Mapping[str, str], not_kept: tuple[str, ...] = ()
+    ) -> "Result":
+        """The result in a complete file, which may have any name."""
+        return cls(target, target_sha256, file.stat().st_size, sha256_of(file), dict(marks), not_kept)
 
 
 @dataclass(frozen=True)
@@ -108,12 +117,8 @@ class Results:
             return f"{path} was changed after it was written: remove it, or choose another --out"
         return f"{path} exists already: choose another --out"
 
-    def add(
-        self, output: str, target: str, target_sha256: str, partial: Path, target_marks: Mapping[str, str] | None = None
-    ) -> None:
-        """Record the complete but still unnamed file `partial` as the result `output`. May be called in any thread."""
-        marks = dict(target_marks or {})
-        result = Result(target, target_sha256, partial.stat().st_size, sha256_of(partial), marks)
+    def add(self, output: str, result: Result) -> None:
+        """Record a complete but still unnamed file as the result `output`. May be called in any thread."""
         line = json.dumps({"output": output, "result": asdict(result)})
         with self._lock, writable(self.out / JOURNAL):
             if not self._is_recorded:

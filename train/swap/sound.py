@@ -20,10 +20,20 @@ if TYPE_CHECKING:
 else:
     Packet = _Packet
 
-ENCODERS: dict[VideoFormat, str] = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus"}
+ENCODERS: dict[VideoFormat, str] = {
+    "mp4": "aac",
+    "mov": "aac",
+    "matroska": "aac",
+    "webm": "libopus",
+    "avi": "libmp3lame",
+    "flv": "aac",
+}
 """Encoder of sound whose codec the container does not take."""
 
-_CODEC_NAMES = {"aac": "AAC", "libopus": "Opus"}
+_AVI_ENCODERS = {"mp3": "libmp3lame", "ac3": "ac3"}
+"""Codecs other than PCM and ADPCM that are copied into AVI, and their encoders."""
+
+_CODEC_NAMES = {"aac": "AAC", "libopus": "Opus", "libmp3lame": "MP3"}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 _FALLBACK_RATE = 48000
 
@@ -36,12 +46,35 @@ def has_decoder(stream: Stream) -> bool:
 def fits(stream: AudioStream | SubtitleStream, format: VideoFormat) -> bool:
     """Whether packets of a stream can be copied into a container: its muxer accepts a header with that stream."""
     container = av.open(io.BytesIO(), "w", format=format)
+    name = _codec_name(stream)
+    if format == "avi" and not (name in _AVI_ENCODERS or "pcm_" in name):
+        return False
     try:
-        container.add_stream_from_template(stream)
+        add_copy(container, stream, format)
         container.start_encoding()
     except (ValueError, av.FFmpegError):
         return False
     return True
+
+
+def add_copy(
+    container: OutputContainer, source: AudioStream | SubtitleStream, format: VideoFormat
+) -> AudioStream | SubtitleStream:
+    """Add a stream for the copied packets of a source.
+
+    Raises ValueError where the container does not take its codec.
+    """
+    encoder = _AVI_ENCODERS.get(_codec_name(source))
+    if format == "avi" and encoder is not None and isinstance(source, AudioStream):
+        # The header of an AVI says how long a packet lasts. With the block size of another AVI's header, FFmpeg writes
+        # one in which packets have any length in bytes, and players lose the time; that of an encoder has none.
+        context = source.codec_context
+        return cast(AudioStream, container.add_stream(encoder, rate=context.sample_rate, layout=context.layout))
+    return container.add_stream_from_template(source)
+
+
+def _codec_name(stream: AudioStream | SubtitleStream) -> str:
+    return str(stream.codec_context.codec.canonical_name) if has_decoder(stream) else ""
 
 
 class SoundEncoder:
@@ -58,7 +91,8 @@ class SoundEncoder:
         rate, channels = source.codec_context.sample_rate, source.codec_context.layout.nb_channels
         if encoder.audio_rates and rate not in encoder.audio_rates:
             rate = _FALLBACK_RATE
-        stream = container.add_stream(encoder.name, rate=rate, layout=_LAYOUTS.get(channels, "stereo"))
+        layout = "stereo" if encoder.name == "libmp3lame" and channels > 2 else _LAYOUTS.get(channels, "stereo")
+        stream = container.add_stream(encoder.name, rate=rate, layout=layout)
         self.stream = cast(AudioStream, stream)
         self.note = (
             f"sound ({source.codec_context.name}): the container does not take it, re-encoded to "

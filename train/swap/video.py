@@ -5,7 +5,7 @@ nothing is stored in between.
 Sound and subtitles are copied packet by packet; sound that the container does not take is re-encoded. Each frame keeps
 its presentation time, so variable frame rates are kept. Rotation metadata is applied to the pixels, odd sides get one
 pixel more. 10-bit and HDR pixels are written with 8 bits and the original's colour tags; transparency and the place of
-the recording are not kept. MP4, MOV, MKV and WebM keep their container, everything else becomes MKV.
+the recording are not kept. MP4, MOV, MKV, WebM, AVI and FLV keep their container, everything else becomes MKV.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.marks.media import open_media
 from train.swap.background import BackgroundWorker, prefetch
-from train.swap.results import Results, sha256_of
+from train.swap.results import Result, Results, sha256_of
 from train.swap.smoothing import LandmarkSmoother
 from train.swap.sound import Packet
 from train.swap.swapper import Swapper
@@ -94,13 +94,14 @@ def swap_video(
             container = output_format(target)
             target_marks = _marks_of(target, marker)
             marks = {**marker.marks_of_files(sources), target: target_marks}
-            marker.seal(partial, Provenance(target, sources, marks), container)
-            video = replace(video, notes=(*video.notes, *marker.not_kept(target, container)))
+            not_kept = marker.seal(partial, Provenance(target, sources, marks), container)
+            video = replace(video, notes=(*video.notes, *not_kept))
             shorter = out / with_suffix(final.stem, f".until-{video.seconds:.1f}s{final.suffix}")
             if results is not None:
                 if sha256_of(target) != sha256:
                     raise TargetError(f"target {target}: it was changed while it was read; nothing was written")
-                results.add((shorter if video.interrupted else final).name, target.name, sha256, partial, target_marks)
+                name = (shorter if video.interrupted else final).name
+                results.add(name, Result.of(target.name, sha256, partial, target_marks, not_kept))
             if video.interrupted:
                 with atomic(shorter) as named:
                     partial.replace(named)

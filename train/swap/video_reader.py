@@ -67,7 +67,9 @@ class VideoReader:
                     yield packet
                 continue
             for frame in self._decode(packet):
-                time = frame.pts if frame.pts is not None else (0 if last is None else last + interval)
+                time = self._time(frame)
+                if time is None:
+                    time = 0 if last is None else last + interval
                 if last is not None and time <= last:
                     self.damaged += 1
                     continue
@@ -95,6 +97,13 @@ class VideoReader:
         except av.FFmpegError:
             self.damaged += 1
             return []
+
+    def _time(self, frame: VideoFrame) -> int | None:
+        """The presentation time stamp of a frame; None where there is none.
+
+        AVI stores none, and what FFmpeg derives for H.264 is out of order. A frame is shown when it is decoded.
+        """
+        return frame.dts if self.container.format.name == "avi" else frame.pts
 
     def _frame_interval(self) -> int:
         """From one frame to the next, in units of the time base, for frames without times."""

@@ -15,10 +15,12 @@ from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from curate.decode.signatures import HEAD_BYTES
 from manifests.file_names import with_suffix
 from train.errors import MarkError
-from train.marks.containers import VideoFormat
-from train.swap.sound import Packet, SoundEncoder, fits, has_decoder
+from train.marks.containers import VideoFormat, media_type
+from train.marks.metadata import avi_file
+from train.swap.sound import Packet, SoundEncoder, add_copy, fits, has_decoder
 
 Pixels = npt.NDArray[np.uint8]
 CONTAINERS: dict[str, VideoFormat] = {
@@ -27,11 +29,21 @@ CONTAINERS: dict[str, VideoFormat] = {
     ".mov": "mov",
     ".mkv": "matroska",
     ".webm": "webm",
+    ".avi": "avi",
+    ".flv": "flv",
 }
 """Container of a result by the suffix of its target; others become MKV."""
 
 _H264 = ("libx264", {"crf": "18", "preset": "medium"})
+_H264_AVI = ("libx264", {**_H264[1], "bf": "0"})  # AVI has no presentation times: packets in the order of the frames
 _VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"})
+_CODECS = {"webm": _VP9, "avi": _H264_AVI}
+_MUXER_OPTIONS: dict[VideoFormat, dict[str, str]] = {
+    # Without use_metadata_tags, MP4 and MOV silently drop tags that they have no name for.
+    "mp4": {"movflags": "use_metadata_tags+faststart"},
+    "mov": {"movflags": "use_metadata_tags+faststart"},
+    "avi": {"metadata_header_padding": str(avi_file.PADDING)},
+}
 _TECHNICAL_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 
@@ -46,12 +58,18 @@ class FrameBatch:
 
 def output_name(target: Path) -> str:
     """The file name of the swapped video."""
-    return target.name if target.suffix.lower() in CONTAINERS else with_suffix(target.name, ".mkv")
+    keeps_container = CONTAINERS.get(target.suffix.lower()) == output_format(target)
+    return target.name if keeps_container else with_suffix(target.name, ".mkv")
 
 
 def output_format(target: Path) -> VideoFormat:
-    """The container of the swapped video."""
-    return CONTAINERS.get(target.suffix.lower(), "matroska")
+    """The container of the swapped video. Raises OSError where the target cannot be read."""
+    container = CONTAINERS.get(target.suffix.lower(), "matroska")
+    if container == "avi":
+        # AVI holds a frame for each interval of its time base, and so suits the times of AVI files only.
+        with target.open("rb") as file:
+            return container if media_type(file.read(HEAD_BYTES)) == "video/avi" else "matroska"
+    return container
 
 
 class VideoWriter:
@@ -82,9 +100,7 @@ class VideoWriter:
         self._format, self._stream, self._others = format, stream, others
         self._start: Fraction | None = None
         self._end = Fraction(0)
-        # Without use_metadata_tags, MP4 and MOV silently drop tags that they have no name for.
-        options = {"movflags": "use_metadata_tags+faststart"} if format in ("mp4", "mov") else {}
-        self._container = av.open(str(path), "w", format=format, options=options)
+        self._container = av.open(str(path), "w", format=format, options=_MUXER_OPTIONS.get(format, {}))
         kept = {key: value for key, value in tags.items() if key.lower() not in _TECHNICAL_TAGS}
         if not keep_location and any(_is_location(key) for key in kept):
             self.notes.append("GPS location: removed")
@@ -94,7 +110,7 @@ class VideoWriter:
             # What the target declared of itself; of a swap of a swap the first target's, as in XMP.
             kept.setdefault(f"{key.upper()}_TARGET", value)
         self._container.metadata.update(kept | dict(marks))
-        self._codec, self._codec_options = _VP9 if format == "webm" else _H264
+        self._codec, self._codec_options = _CODECS.get(format, _H264)
         self._video: VideoStream | None = None
         self._copies: dict[int, AudioStream | SubtitleStream] = {}
         self._encoders: dict[int, SoundEncoder] = {}
@@ -180,8 +196,7 @@ class VideoWriter:
 
     def _add_other_stream(self, source: AudioStream | SubtitleStream) -> None:
         if fits(source, self._format):
-            added = self._container.add_stream_from_template(source)
-            self._copies[source.index] = added
+            added = self._copies[source.index] = add_copy(self._container, source, self._format)
         elif isinstance(source, AudioStream) and has_decoder(source):
             encoder = self._encoders[source.index] = SoundEncoder(source, self._container, self._format)
             self.notes.append(encoder.note)

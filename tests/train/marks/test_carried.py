@@ -2,6 +2,10 @@
 
 import io
 import json
+import re
+import shutil
+import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,7 +19,10 @@ from tests.samples.swap import ASTRONAUT, METADATA_ONLY, pixels, swapper
 from tests.samples.videos import FACE, write_video
 from train.marks.marker import Marker
 from train.marks.marking import Marking
+from train.marks.metadata import provenance
+from train.marks.metadata.avi_file import add_texts
 from train.marks.metadata.mark import AigcMetadata
+from train.marks.metadata.photo_file import write_aigc
 from train.marks.metadata.provenance import carried_packet, packet_of, read_declarations
 from train.marks.metadata.xmp import (
     AIGC_PROPERTY,
@@ -45,19 +52,30 @@ RECORD = RunRecord("c", ("s",), None, None, None, "d", "face", "none", "bottom-r
 
 
 def test_a_packet_is_carried_without_places() -> None:
-    packet = carried_packet(XMP)
+    packet, notes = carried_packet(XMP)
     assert packet is not None
+    assert notes == ()
     assert b"GPS" not in packet
     assert b"Anna" in packet
     assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
     assert values_of(packet, TARGET_SOURCE_TYPE_PROPERTY) == [AI_SOURCE]
     assert values_of(packet, AIGC_PROPERTY) == []
-    assert carried_packet(packet) is not None  # a swap of a swap
-    assert carried_packet(b"<no xml") is None
-    long = carried_packet(XMP.replace(b"Anna", b"Anna" * 20_000))  # too large for a JPEG
-    assert long is not None
-    assert b"Anna" not in long
-    assert values_of(long, TARGET_AIGC_PROPERTY) == [FIELD]
+    assert carried_packet(packet)[0] is not None  # a swap of a swap
+    assert carried_packet(b"<no xml") == (None, ("XMP of the target: it cannot be parsed, not kept",))
+
+
+def test_a_packet_that_is_too_large_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "MAX_PACKET", 2_000)
+    packet, notes = carried_packet(XMP.replace(b"Anna", b"Anna" * 1_000))
+    assert packet is not None
+    assert b"Anna" not in packet
+    assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
+    assert len(notes) == 1
+    assert re.fullmatch(r"XMP of the target: 4,\d\d\d bytes, only its marks are kept", notes[0])
+    monkeypatch.setattr(provenance, "MAX_PACKET", 100)
+    packet, notes = carried_packet(XMP)
+    assert packet is None
+    assert re.fullmatch(r"XMP of the target: \d\d\d bytes, not kept", notes[0])
 
 
 def test_metadata_of_other_tools_is_found(photo: Pixels, tmp_path: Path) -> None:
@@ -126,8 +144,49 @@ def test_a_result_keeps_what_its_target_declared(name: str, tmp_path: Path) -> N
     assert "watermark: ID abcd1234" in ingredient["description"]
 
 
-def test_a_video_keeps_the_field_of_its_target(tmp_path: Path) -> None:
-    target = write_video(tmp_path / "clip.mp4", [FACE, FACE], tags={"AIGC": FIELD, "comment": "kept"})
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_a_result_keeps_xmp_of_any_length(name: str, tmp_path: Path) -> None:
+    names = [f"Anna {number}" for number in range(12_000)]
+    long = XMP.replace(b"Anna", "; ".join(names).encode())  # 132 kB: in a JPEG, three segments
+    (tmp_path / "in").mkdir()
+    target = tmp_path / f"in/photo.{name.lower()}"
+    target.write_bytes(write_aigc(encoded(resized(pixels(ASTRONAUT), 384, 384), name), json.loads(FIELD), long))
+    packet = packet_of(target.read_bytes())
+    assert packet is not None
+    assert b"Anna 11999" in packet
+    marker = Marker(Marking(MARK_ID), marks=(AigcMetadata,))
+    out = tmp_path / "out"
+    with Results(out, RECORD) as results:
+        (outcome,) = PhotoSwapper(swapper(), marker, out, results=results).run(find_photos(tmp_path / "in")[0])
+    assert outcome.notes == ""
+    result = out / outcome.output
+    packet = packet_of(result.read_bytes())
+    assert packet is not None
+    assert "; ".join(names).encode() in packet
+    assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
+    assert values_of(packet, SOURCE_TYPE_PROPERTY) == [SOURCE_TYPE]
+    if shutil.which("exiftool"):
+        done = subprocess.run(["exiftool", "-j", "-XMP:all", "-Warning", result], capture_output=True, check=True)
+        (tags,) = json.loads(done.stdout)
+        assert "Warning" not in tags
+        assert tags["Rights"].endswith("Anna 11999")
+
+
+def test_damaged_xmp_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    photo = resized(pixels(ASTRONAUT), 384, 384)
+    (tmp_path / "in/photo.jpg").write_bytes(encoded(photo, "JPEG", xmp=XMP.replace(b"</dc:rights>", b"")))
+    marker, out = Marker(Marking(MARK_ID), marks=(AigcMetadata,)), tmp_path / "out"
+    with Results(out, RECORD) as results:
+        (outcome,) = PhotoSwapper(swapper(), marker, out, results=results).run(find_photos(tmp_path / "in")[0])
+    note = "XMP of the target: it cannot be parsed, not kept"
+    assert (outcome.status, outcome.notes) == ("swapped", note)
+    assert json.loads((out / "swap.json").read_text())["results"]["photo.jpg"]["not_kept"] == [note]
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.flv"])
+def test_a_video_keeps_the_field_of_its_target(name: str, tmp_path: Path) -> None:
+    target = write_video(tmp_path / name, [FACE, FACE], tags={"AIGC": FIELD, "comment": "kept"})
     video = swap_video(target, tmp_path / "out", swapper(), METADATA_ONLY)
     verdict = verify(video.output, (AigcMetadata,))
     assert verdict.to_dict()["metadata"]["ContentProducer"] == "swapset"
@@ -135,3 +194,16 @@ def test_a_video_keeps_the_field_of_its_target(tmp_path: Path) -> None:
     for output in (video.output, again.output):
         with av.open(str(output)) as container:
             assert container.metadata["AIGC_TARGET"] == FIELD
+
+
+def test_an_avi_keeps_the_field_of_its_target(tmp_path: Path) -> None:
+    target = write_video(tmp_path / "clip.avi", [FACE, FACE], [0, 1], base=Fraction(1, 25), tags={"comment": "kept"})
+    add_texts(target, {"AIGC": FIELD})
+    video = swap_video(target, tmp_path / "out", swapper(), Marker(Marking(MARK_ID), marks=(AigcMetadata,)))
+    again = swap_video(video.output, tmp_path / "again", swapper(), METADATA_ONLY)  # the first origin is kept
+    for output in (video.output, again.output):
+        with av.open(str(output)) as container:
+            assert json.loads(container.metadata["AIGC"])["ContentProducer"] == "swapset"
+            assert container.metadata["AIGT"] == FIELD  # names in AVI have four characters
+            assert container.metadata["comment"] == "kept"
+            assert len(list(container.decode(video=0))) == 2

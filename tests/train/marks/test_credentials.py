@@ -181,7 +181,7 @@ def test_a_file_that_cannot_carry_credentials_is_an_error_and_left_unchanged(pho
     path = tmp_path / "clip.mkv"
     write_video(path, photo)
     before = path.read_bytes()
-    with pytest.raises(MarkError, match="cannot carry content credentials: write JPEG, PNG, WebP, MP4 or MOV"):
+    with pytest.raises(MarkError, match="cannot carry content credentials: write JPEG, PNG, WebP, MP4, MOV or AVI"):
         sign_file(path, certificates.load_own(), Claim(1, "both"))
     assert path.read_bytes() == before
     assert check_file(path).state == "absent"

@@ -18,15 +18,19 @@ from tests.samples.listener import Recorder, Step
 from tests.samples.swap import METADATA_ONLY, UNMARKED, StripesGenerator, detector, embedder, swapper
 from tests.samples.videos import FACE, moving, pictures, sound_of, times_of, write_video
 from train.errors import ConsentError, MarkError, TargetError
+from train.marks.containers import VideoFormat
 from train.marks.credentials.mark import ContentCredentials
 from train.marks.credentials.signature import check_file
 from train.marks.mark import Provenance
 from train.marks.marker import Marker
 from train.marks.marking import Marking
 from train.marks.metadata.mark import AigcMetadata
+from train.marks.verify import verify
 from train.swap import video_writer
 from train.swap.consent import Consent, Gallery
 from train.swap.video import swap_video
+from train.swap.video_reader import VideoReader, open_video
+from train.swap.video_writer import FrameBatch
 
 EMPTY = np.full((96, 96, 3), 120, np.uint8)
 
@@ -50,22 +54,33 @@ def test_every_frame_is_swapped_and_all_else_is_kept(tmp_path: Path) -> None:
         assert json.loads(container.metadata["AIGC"])["Label"] == "1"
 
 
-def test_credentials_name_the_target_and_the_sources_and_are_not_lost_silently(tmp_path: Path) -> None:
-    signed, source = write_video(tmp_path / "clip.mp4", moving(2)), tmp_path / "source.png"
+@pytest.mark.parametrize("container", ["mp4", "avi"])
+def test_credentials_name_the_target_and_the_sources(container: VideoFormat, tmp_path: Path) -> None:
+    signed = write_video(tmp_path / f"clip.{container}", moving(2), [0, 1], base=Fraction(1, 25), sound_codec="mp3")
+    source = tmp_path / "source.png"
     Image.fromarray(FACE).save(source)
-    marker = Marker(Marking(7), marks=(ContentCredentials,))
-    marker.seal(signed, Provenance(), "mp4")
+    marker = Marker(Marking(7), marks=(AigcMetadata, ContentCredentials))
+    marker.seal(signed, Provenance(), container)
     video = swap_video(signed, tmp_path / "out", swapper(), marker, sources=(source,))
     assert check_file(video.output).state == "trusted"
     with c2pa.Reader(str(video.output)) as reader:
         store = json.loads(reader.json())
     active = store["manifests"][store["active_manifest"]]
     relations = {part["title"]: part["relationship"] for part in active["ingredients"]}
-    assert relations == {"clip.mp4": "parentOf", "source.png": "componentOf"}
+    assert relations == {signed.name: "parentOf", "source.png": "componentOf"}
     assert len(store["manifests"]) == 2  # those of the target are part of it
-    assert times_of(video.output) == times_of(signed)
+    assert verify(video.output, (AigcMetadata, ContentCredentials)).state == "marked"
+    changed = bytearray(video.output.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    video.output.write_bytes(changed)
+    assert check_file(video.output).state == "invalid"
 
-    other = signed.rename(tmp_path / "clip.avi")  # becomes MKV
+
+def test_credentials_of_a_target_are_not_lost_silently(tmp_path: Path) -> None:
+    signed = write_video(tmp_path / "clip.mp4", moving(2))
+    marker = Marker(Marking(7), marks=(ContentCredentials,))
+    marker.seal(signed, Provenance(), "mp4")
+    other = signed.rename(tmp_path / "clip.avi")  # not an AVI by its content: becomes MKV
     video = swap_video(other, tmp_path / "out", swapper(), marker)
     assert video.notes == ("credentials of the target: not kept, matroska cannot carry them",)
 
@@ -114,10 +129,59 @@ def test_rotation_metadata_is_applied(tmp_path: Path) -> None:
 
 
 def test_other_containers_become_mkv(tmp_path: Path) -> None:
-    target = write_video(tmp_path / "old.avi", moving(2), base=Fraction(1, 25), times=[0, 1], sound=False)
+    target = write_video(tmp_path / "old.ts", moving(2), sound=False)
     video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
-    assert video.output.name == "old.avi.mkv"
+    assert video.output.name == "old.ts.mkv"
     assert len(pictures(video.output)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound_codec"),
+    [
+        ("old.avi", "mpeg4", "mp3"),
+        ("camera.avi", "libx264", "pcm_s16le"),
+        ("phone.AVI", "mjpeg", "adpcm_ms"),
+        ("a.flv", "libx264", "aac"),
+    ],
+)
+def test_avi_and_flv_keep_their_container(name: str, codec: str, sound_codec: str, tmp_path: Path) -> None:
+    times = [0, 1, 2, 3, 7, 8, 9, 10]  # three frames are missing
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    (tmp_path / "in").mkdir()
+    target = write_video(
+        tmp_path / "in" / name, moving(8), times, base=Fraction(1, 25), codec=codec, sound_codec=sound_codec,
+        options={"bf": "0"}, pix_fmt=pix_fmt,
+    )  # fmt: skip
+    video = swap_video(target, tmp_path, swapper(), METADATA_ONLY)
+    assert (video.output.name, video.frames, video.damaged, video.notes) == (name, 8, 0, ())
+    (container, before), (output_container, after) = read_times(target), read_times(video.output)
+    assert container == output_container == name[-3:].lower()
+    assert after[4] - after[3] == pytest.approx(0.16)
+    old, new = sound_of(target), sound_of(video.output)
+    assert [sound for _, sound in new] == [sound for _, sound in old]
+    # FLV has no negative times: all streams may be later by the same.
+    delay = after[0] - before[0] if container == "flv" else 0.0
+    assert after == pytest.approx([time + delay for time in before], abs=0.002)
+    assert [time for time, _ in new] == pytest.approx([time + delay for time, _ in old], abs=0.003)
+
+
+def test_reordered_frames_of_an_avi_are_kept(tmp_path: Path) -> None:
+    target = write_video(
+        tmp_path / "camera.avi", moving(12), list(range(12)), base=Fraction(1, 25), options={"bf": "2"}, sound=False
+    )
+    video = swap_video(target, tmp_path / "out", swapper(), METADATA_ONLY)
+    assert (video.frames, video.damaged) == (12, 0)
+    assert np.diff(read_times(video.output)[1])[1:] == pytest.approx([0.04] * 10)  # the first frame of an AVI is at 0
+    for old, new in zip(pictures(target), pictures(video.output), strict=True):
+        assert np.abs(old.astype(int) - new).mean() < 5
+
+
+def read_times(path: Path) -> tuple[str, list[float]]:
+    """The container, and the seconds of the frames, as the swap reads them."""
+    with open_video(path) as container:
+        reader = VideoReader(container, path)
+        batches = [item for item in reader.items() if isinstance(item, FrameBatch)]
+        return container.format.name, [reader.seconds(pts) for batch in batches for pts in batch.pts]
 
 
 def decoded_sound(path: Path) -> tuple[str, np.ndarray]:
@@ -129,9 +193,10 @@ def decoded_sound(path: Path) -> tuple[str, np.ndarray]:
 
 
 def test_sound_that_the_container_does_not_take_is_re_encoded(tmp_path: Path) -> None:
-    target = write_video(
+    written = write_video(
         tmp_path / "old.avi", moving(20), base=Fraction(1, 25), times=list(range(20)), sound_codec="adpcm_ms"
     )
+    target = written.rename(tmp_path / "old.mkv")
     video = swap_video(target, tmp_path / "out", swapper(), UNMARKED)
     assert video.notes == ("sound (adpcm_ms): the container does not take it, re-encoded to AAC",)
     (old_codec, old), (codec, new) = decoded_sound(target), decoded_sound(video.output)

@@ -16,7 +16,7 @@ class ContentCredentials(FileMark):
     """A C2PA manifest that names the edit and its source files; any change of the file invalidates it."""
 
     name: ClassVar[str] = "credentials"
-    containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS | {"mp4", "mov"}
+    containers: ClassVar[frozenset[Container]] = PHOTO_FORMATS | {"mp4", "mov", "avi"}
 
     def __init__(self, marking: Marking) -> None:
         self._mark_id, self._label, self._tsa = marking.mark_id, marking.label, marking.tsa
@@ -25,8 +25,9 @@ class ContentCredentials(FileMark):
         else:
             self._signer = certificates.load_own()
 
-    def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
+    def apply(self, path: Path, container: Container, provenance: Provenance) -> tuple[str, ...]:
         sign_file(path, self._signer, Claim(self._mark_id, self._label, provenance, self._tsa))
+        return ()
 
     @staticmethod
     def read(file: MediaFile) -> MarkFinding | None:

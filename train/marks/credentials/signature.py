@@ -86,7 +86,7 @@ def _sign(source: BinaryIO, result: BinaryIO, signer: Signer, claim: Claim) -> N
     mime = media_type(source.read(HEAD_BYTES))
     source.seek(0)
     if mime is None:
-        raise MarkError("the file format cannot carry content credentials: write JPEG, PNG, WebP, MP4 or MOV")
+        raise MarkError("the file format cannot carry content credentials: write JPEG, PNG, WebP, MP4, MOV or AVI")
     provenance = claim.provenance
     action = {
         "action": "c2pa.edited",

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from curate.errors import DecodeError
 from train.errors import MarkError
 from train.marks.containers import ALL_FORMATS, VIDEO_FORMATS, Container
 from train.marks.mark import FileMark, MarkFinding, Provenance
 from train.marks.marking import Marking
-from train.marks.media import MediaFile
+from train.marks.media import MediaFile, open_media
+from train.marks.metadata import avi_file
 from train.marks.metadata.aigc import NAME, aigc_fields, from_text, to_text
 from train.marks.metadata.photo_file import write_aigc
 from train.marks.metadata.provenance import (
@@ -20,6 +22,8 @@ from train.marks.metadata.provenance import (
 from train.marks.metadata.xmp import is_ai_source
 
 _LABELS = {"1": "AI-made", "2": "possibly AI-made", "3": "suspected to be AI-made"}  # GB 45438-2025
+_TARGET_NAME, _AVI_TARGET_NAME = f"{NAME}_TARGET", "AIGT"
+"""Of a result: the tag with the field of its target; names in AVI have four characters."""
 
 
 class AigcMetadata(FileMark):
@@ -32,12 +36,17 @@ class AigcMetadata(FileMark):
         self._fields = aigc_fields(marking.producer, marking.mark_id, marking.label)
 
     def tags(self, container: Container) -> dict[str, str]:
-        return {NAME: to_text(self._fields)} if container in VIDEO_FORMATS else {}
+        return {NAME: to_text(self._fields)} if container in VIDEO_FORMATS - {"avi"} else {}
 
-    def apply(self, path: Path, container: Container, provenance: Provenance) -> None:
+    def apply(self, path: Path, container: Container, provenance: Provenance) -> tuple[str, ...]:
+        if container == "avi":
+            texts = {NAME: to_text(self._fields)}
+            if provenance.parent is not None and (field := _field_of_video(provenance.parent)):
+                texts[_AVI_TARGET_NAME] = field
+            avi_file.add_texts(path, texts)
         if container in VIDEO_FORMATS:
-            return
-        data, packet = path.read_bytes(), None
+            return ()
+        data, packet, notes = path.read_bytes(), None, tuple[str, ...]()
         if provenance.parent is not None:
             try:
                 target = provenance.parent.read_bytes()
@@ -45,8 +54,9 @@ class AigcMetadata(FileMark):
                 raise MarkError(f"{provenance.parent}: {error.strerror}; the marks in it must be kept") from error
             data = carry_texts(data, target)
             target_packet = packet_of(target)
-            packet = carried_packet(target_packet) if target_packet else None
+            packet, notes = carried_packet(target_packet) if target_packet else (None, ())
         path.write_bytes(write_aigc(data, self._fields, packet))
+        return notes
 
     @staticmethod
     def read(file: MediaFile) -> MarkFinding:
@@ -71,3 +81,12 @@ class AigcMetadata(FileMark):
             return MarkFinding(False, "no AIGC field")
         is_ai = declared.aigc["Label"] == "1" if declared.aigc else is_ai_source(declared.source_type or "")
         return MarkFinding(is_ai, "; ".join(parts), details, forgeable=True, declares_nothing=not is_ai)
+
+
+def _field_of_video(path: Path) -> str | None:
+    """The field that a target declares; of a swap, that of the first target."""
+    try:
+        tags = open_media(path, "video").tags
+    except DecodeError:  # damaged; the swap used what could be decoded
+        return None
+    return next((tags[name] for name in (_AVI_TARGET_NAME, _TARGET_NAME, NAME) if name in tags), None)

@@ -1,7 +1,8 @@
 """XMP in JPEG, PNG and WebP files: inserts the AIGC field without changing a pixel, and finds the packet again.
 
-JPEG: an APP1 segment (Adobe XMP specification, part 3). PNG: an iTXt chunk. WebP: a chunk "XMP ", for which a simple
-file becomes an extended one. An existing XMP packet keeps its other properties.
+JPEG: an APP1 segment, and more of them with the packet that continues a large one (Adobe XMP specification, part 3).
+PNG: an iTXt chunk. WebP: a chunk "XMP ", for which a simple file becomes an extended one. An existing XMP packet keeps
+its other properties.
 """
 
 import struct
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 
 from train.errors import MarkError
 from train.marks.containers import PNG_SIGNATURE, PhotoFormat, photo_format
-from train.marks.metadata.xmp import build_packet
+from train.marks.metadata.xmp import EXTENSION_PROPERTY, build_packet, join_packets, split_packet, values_of
 
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_JPEG_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_JPEG_EXTENSION_HEADER = struct.Struct(">32sII")  # digest, length of the packet, position of this part in it
+_SEGMENT_BYTES = 0xFFFF - 2
 _PNG_XMP = b"XML:com.adobe.xmp\0"
 _WEBP_HAS_XMP = 0x04
 _WEBP_HAS_ALPHA = 0x10
@@ -34,7 +38,7 @@ def write_aigc(data: bytes, fields: Mapping[str, str], packet: bytes | None = No
 
     packet: XMP whose properties a file without XMP gets as well.
 
-    Raises MarkError for another format, for a damaged file, and for a packet larger than a JPEG segment.
+    Raises MarkError for another format, and for a damaged file.
     """
     format = photo_format(data)
     if format is None:
@@ -77,7 +81,7 @@ def insert_png_chunks(data: bytes, chunks: Sequence[bytes]) -> bytes:
 def _find_xmp(format: PhotoFormat, data: bytes) -> bytes | None:
     """The XMP packet of the file."""
     if format == "JPEG":
-        return next((p.content[len(_JPEG_XMP) :] for p in _jpeg_segments(data) if _is_jpeg_xmp(p)), None)
+        return _jpeg_packet(data)
     if format == "PNG":
         return next((_itxt_text(p.content) for p in _png_chunks(data) if _is_png_xmp(p)), None)
     return next((p.content for p in _webp_chunks(data) if p.name == b"XMP "), None)
@@ -103,20 +107,51 @@ def _jpeg_segments(data: bytes) -> Iterator[_Part]:
         at = end
 
 
-def _is_jpeg_xmp(part: _Part) -> bool:
-    return part.name == b"\xff\xe1" and part.content.startswith(_JPEG_XMP)
+def _is_jpeg_xmp(part: _Part, signature: bytes = _JPEG_XMP) -> bool:
+    return part.name == b"\xff\xe1" and part.content.startswith(signature)
+
+
+def _jpeg_packet(data: bytes) -> bytes | None:
+    """The packet of a JPEG, and what continues it."""
+    parts = list(_jpeg_segments(data))
+    packet = next((part.content[len(_JPEG_XMP) :] for part in parts if _is_jpeg_xmp(part)), None)
+    extensions = [part.content[len(_JPEG_EXTENSION) :] for part in parts if _is_jpeg_xmp(part, _JPEG_EXTENSION)]
+    if packet is None or not extensions:
+        return packet
+    digest = next(iter(values_of(packet, EXTENSION_PROPERTY)), "").encode()
+    size = _JPEG_EXTENSION_HEADER.size
+    ordered = sorted((_JPEG_EXTENSION_HEADER.unpack_from(part), part[size:]) for part in extensions if len(part) > size)
+    content = bytearray()
+    for (owner, _, position), text in ordered:
+        if owner == digest and position == len(content):  # others are leftovers of other packets
+            content += text
+    return join_packets(packet, bytes(content))
+
+
+def _jpeg_xmp_segments(packet: bytes) -> Iterator[bytes]:
+    limit = _SEGMENT_BYTES - len(_JPEG_XMP)
+    extension = b""
+    if len(packet) > limit:
+        packet, extension = split_packet(packet, limit)
+    yield _segment(_JPEG_XMP + packet)
+    digest = next(iter(values_of(packet, EXTENSION_PROPERTY)), "").encode() if extension else b""
+    step = _SEGMENT_BYTES - len(_JPEG_EXTENSION) - _JPEG_EXTENSION_HEADER.size
+    for start in range(0, len(extension), step):
+        header = _JPEG_EXTENSION_HEADER.pack(digest, len(extension), start)
+        yield _segment(_JPEG_EXTENSION + header + extension[start : start + step])
+
+
+def _segment(content: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
 
 
 def _insert_into_jpeg(data: bytes, packet: bytes) -> bytes:
     parts = list(_jpeg_segments(data))
-    content = _JPEG_XMP + packet
-    if len(content) > 0xFFFF - 2:
-        raise MarkError(f"the XMP packet has {len(content):,} bytes, a JPEG holds 65,533: shorten the metadata")
-    segment = b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
     # JFIF and EXIF must come first.
     first = [p for p in parts if p.name == b"\xff\xe0" or (p.name == b"\xff\xe1" and p.content.startswith(b"Exif"))]
     position = max((p.end for p in first), default=2)
-    return _splice(data, [p for p in parts if _is_jpeg_xmp(p)], position, segment)
+    removed = [part for part in parts if _is_jpeg_xmp(part) or _is_jpeg_xmp(part, _JPEG_EXTENSION)]
+    return _splice(data, removed, position, b"".join(_jpeg_xmp_segments(packet)))
 
 
 # ---- PNG (ISO/IEC 15948) --------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from train.marks.metadata.photo_file import find_packet, insert_png_chunks, png_
 from train.marks.metadata.xmp import (
     AIGC_PROPERTY,
     IPTC,
-    RDF,
     SOURCE_TYPE_PROPERTY,
     TARGET_AIGC_PROPERTY,
     TARGET_SOURCE_TYPE_PROPERTY,
+    packet_of_properties,
     parse,
+    properties_of,
     read_packet,
     values_of,
 )
@@ -46,7 +47,9 @@ _CARRIED_PROPERTIES = {
 
 _TARGET_PROPERTIES = {TARGET_AIGC_PROPERTY, TARGET_SOURCE_TYPE_PROPERTY}
 
-_MAX_PACKET = 60_000  # bytes; a JPEG holds 65,533
+MAX_PACKET = 1 << 24
+"""Bytes of the XMP of a target that results keep."""
+
 _PACKET = re.compile(rb"<x:xmpmeta\b.*?</x:xmpmeta\s*>", re.DOTALL)
 
 
@@ -75,59 +78,46 @@ def read_declarations(data: bytes) -> Declarations:
 
 
 def packet_of(data: bytes) -> bytes | None:
-    """The XMP packet of a photo: of JPEG, PNG and WebP by their structure, of others the first one in plain text."""
+    """The XMP packet of a photo: of JPEG, PNG and WebP by their structure, of others the first one in plain text.
+
+    Of a JPEG, with the packet that continues it.
+    """
     if photo_format(data) is not None:
         return find_packet(data)
     match = _PACKET.search(data)
     return match.group() if match else None
 
 
-def carried_packet(packet: bytes) -> bytes | None:
-    """A packet with the properties of another that results keep; None where there are none, or it cannot be parsed.
+def carried_packet(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
+    """A packet with the properties of another that results keep, None where there are none; notes on what is lost.
 
     The AIGC field and the digital source type, which the result has of its own, are renamed. They alone are kept where
-    all together would be too large for a JPEG.
+    all together are larger than `MAX_PACKET`.
     """
     root = parse(packet)
     if root is None:
-        return None
+        return None, ("XMP of the target: it cannot be parsed, not kept",)
     kept = list(_carried_elements(root))
-    for elements in (kept, [element for element in kept if element.tag in _TARGET_PROPERTIES]):
-        if elements and len(text := _packet(elements)) <= _MAX_PACKET:
-            return text
-    return None
-
-
-def _packet(elements: list[ElementTree.Element]) -> bytes:
-    """A packet of these properties."""
-    result = ElementTree.fromstring(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>')
-    description = ElementTree.SubElement(result[0], f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
-    description.extend(elements)
-    text: bytes = ElementTree.tostring(result, encoding="utf-8")
-    return text
+    text = packet_of_properties(kept)
+    if len(text) <= MAX_PACKET:
+        return text if kept else None, ()
+    note = f"XMP of the target: {len(text):,} bytes, only its marks are kept"
+    marks = packet_of_properties(element for element in kept if element.tag in _TARGET_PROPERTIES)
+    if len(marks) <= MAX_PACKET:
+        return marks, (note,)
+    return None, (f"XMP of the target: {len(text):,} bytes, not kept",)
 
 
 def _carried_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
     renamed = {AIGC_PROPERTY: TARGET_AIGC_PROPERTY, SOURCE_TYPE_PROPERTY: TARGET_SOURCE_TYPE_PROPERTY}
-    elements = [
-        element
-        for description in root.iter(f"{{{RDF}}}Description")
-        for element in (*(_element(name, value) for name, value in description.attrib.items()), *description)
-    ]
     names = set[str]()
     # Where the target is a swap itself, what its own target declared is kept: the first origin.
-    for element in sorted(elements, key=lambda element: element.tag not in _TARGET_PROPERTIES):
+    for element in sorted(properties_of(root), key=lambda element: element.tag not in _TARGET_PROPERTIES):
         tag = renamed.get(element.tag, element.tag)
         if tag not in names and (tag in _TARGET_PROPERTIES or _is_carried(tag)):
             names.add(tag)
             element.tag, element.tail = tag, None
             yield element
-
-
-def _element(name: str, text: str) -> ElementTree.Element:
-    element = ElementTree.Element(name)
-    element.text = text
-    return element
 
 
 def _is_carried(tag: str) -> bool:

@@ -1,7 +1,8 @@
 """XMP packets (ISO 16684-1) with the AIGC field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import md5
 from xml.etree import ElementTree
 
 from train.marks.metadata.aigc import NAME, from_text, to_text
@@ -13,12 +14,16 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 AIGC_PROPERTY = f"{{{NAMESPACE}}}{NAME}"
 SOURCE_TYPE_PROPERTY = f"{{{IPTC}}}DigitalSourceType"
+EXTENSION_PROPERTY = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"
+"""Of a packet in a JPEG: the MD5 digest of the packet that continues it, 32 hexadecimal digits."""
 _PROPERTIES = (AIGC_PROPERTY, SOURCE_TYPE_PROPERTY)
 _TARGET = "urn:swapset:target:1/"
 TARGET_AIGC_PROPERTY = f"{{{_TARGET}}}{NAME}"
 TARGET_SOURCE_TYPE_PROPERTY = f"{{{_TARGET}}}DigitalSourceType"
 """Of a result: what its target declared."""
 
+_ABOUT = f"{{{RDF}}}about"
+_ENVELOPE = 1_000  # bytes of a packet besides its properties, at most
 _HEAD = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _TAIL = b'\n<?xpacket end="w"?>'
 _PREFIXES = {
@@ -52,14 +57,14 @@ def build_packet(fields: Mapping[str, str], existing: bytes | None = None) -> by
         rdf = root[0]
     about = ""
     for description in rdf.findall(f"{{{RDF}}}Description"):
-        about = about or description.get(f"{{{RDF}}}about", "")
+        about = about or description.get(_ABOUT, "")
         for name in _PROPERTIES:
             description.attrib.pop(name, None)
             for old in description.findall(name):
                 description.remove(old)
-        if not len(description) and description.keys() == [f"{{{RDF}}}about"]:
+        if not len(description) and description.keys() == [_ABOUT]:
             rdf.remove(description)
-    added = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": about})
+    added = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {_ABOUT: about})
     for name, text in zip(_PROPERTIES, (to_text(fields), SOURCE_TYPE), strict=True):
         ElementTree.SubElement(added, name).text = text
     body: bytes = ElementTree.tostring(root, encoding="utf-8")
@@ -78,6 +83,61 @@ def values_of(data: bytes, name: str) -> list[str]:
         return []
     texts = (element.text if element.tag == name else element.get(name) for element in root.iter())
     return [text.strip() for text in texts if text and text.strip()]
+
+
+def packet_of_properties(properties: Iterable[ElementTree.Element], about: str = "") -> bytes:
+    """A packet of these properties, UTF-8."""
+    root = ElementTree.fromstring(f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>')
+    ElementTree.SubElement(root[0], f"{{{RDF}}}Description", {_ABOUT: about}).extend(properties)
+    packet: bytes = ElementTree.tostring(root, encoding="utf-8")
+    return packet
+
+
+def properties_of(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """The properties of a packet, those written as attributes too, each as an element of its own."""
+    for description in _descriptions(root):
+        for name, text in description.attrib.items():
+            if name != _ABOUT:
+                element = ElementTree.Element(name)
+                element.text = text
+                yield element
+        yield from description
+
+
+def _descriptions(root: ElementTree.Element) -> list[ElementTree.Element]:
+    """Those of the photo, without those that are the value of a property."""
+    return [each for rdf in root.iter(f"{{{RDF}}}RDF") for each in rdf.findall(f"{{{RDF}}}Description")]
+
+
+def split_packet(packet: bytes, limit: int) -> tuple[bytes, bytes]:
+    """Split a packet in two, as in a JPEG: one of at most `limit` bytes, and the one that continues it.
+
+    The AIGC field and the digital source type stay in the first, and of the others the shortest.
+    """
+    root = parse(packet)
+    assert root is not None
+    about = next((about for each in _descriptions(root) if (about := each.get(_ABOUT))), "")
+    properties = [element for element in properties_of(root) if element.tag != EXTENSION_PROPERTY]
+    sized = [(len(ElementTree.tostring(element, encoding="utf-8")), element) for element in properties]
+    sized.sort(key=lambda item: (item[1].tag not in _PROPERTIES, item[0]))
+    first, second = list[ElementTree.Element](), list[ElementTree.Element]()
+    room = limit - _ENVELOPE - len(about.encode())
+    for size, element in sized:
+        room -= size
+        (first if room >= 0 else second).append(element)
+    extension = packet_of_properties(second, about)
+    digest = ElementTree.Element(EXTENSION_PROPERTY)
+    digest.text = md5(extension, usedforsecurity=False).hexdigest().upper()
+    return _HEAD + packet_of_properties([*first, digest], about) + _TAIL, extension
+
+
+def join_packets(packet: bytes, extension: bytes) -> bytes:
+    """A packet and the one that continues it as one; the first alone where one of them cannot be parsed."""
+    first, second = parse(packet), parse(extension)
+    if first is None or second is None:
+        return packet
+    properties = (*properties_of(first), *properties_of(second))
+    return packet_of_properties(element for element in properties if element.tag != EXTENSION_PROPERTY)
 
 
 def parse(data: bytes) -> ElementTree.Element | None:
