@@ -19,7 +19,7 @@ from PIL import Image
 from manifests.errors import OutputError
 from tests.samples.marks import FORMATS, MARK_ID, Pixels, decoded, encoded
 from train.errors import MarkError
-from train.marks.credentials import certificates
+from train.marks.credentials import certificates, signature
 from train.marks.credentials.signature import Claim, check, check_file, sign, sign_file
 from train.marks.mark import Provenance
 from train.marks.metadata.xmp import SOURCE_TYPE
@@ -185,6 +185,17 @@ def test_a_file_that_cannot_carry_credentials_is_an_error_and_left_unchanged(pho
         sign_file(path, certificates.load_own(), Claim(1, "both"))
     assert path.read_bytes() == before
     assert check_file(path).state == "absent"
+
+
+def test_a_full_disk_is_an_error_of_the_system(photo: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(photo, "JPEG"))
+    before = path.read_bytes()
+    full = Path("/dev/full").open("r+b")  # noqa: SIM115 (sign_file closes it)
+    monkeypatch.setattr(signature.tempfile, "TemporaryFile", lambda dir: full)
+    with pytest.raises(OSError, match="No space left on device"):
+        sign_file(path, certificates.load_own(), Claim(1, "both"))
+    assert path.read_bytes() == before
 
 
 def test_a_time_stamp_authority_that_does_not_answer_is_an_error(photo: Pixels) -> None:

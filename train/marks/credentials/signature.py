@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import IO, Any, BinaryIO, Literal, TypeVar
 
 import c2pa  # type: ignore[import-untyped]
 
@@ -71,18 +71,52 @@ def sign(data: bytes, signer: Signer, claim: Claim) -> bytes:
     return result.getvalue()
 
 
+class _Output:
+    """A file for the library, which says of an OSError only that it could not write.
+
+    error: the first one.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._kept(lambda: self._file.write(data))
+
+    def flush(self) -> None:
+        self._kept(self._file.flush)
+
+    def _kept(self, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
 def sign_file(path: Path, signer: Signer, claim: Claim) -> None:
-    """Add credentials to a photo or video, in place. Raises MarkError where it cannot be signed."""
+    """Add credentials to a photo or video, in place.
+
+    Raises MarkError where it cannot be signed, OSError where it cannot be written.
+    """
     # A file without a name: nothing is left behind by a process that is killed, and `path` stays the same file.
     with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as result:
-        _sign(file, result, signer, claim)
+        output = _Output(result)
+        try:
+            _sign(file, output, signer, claim)
+        except MarkError as error:
+            if output.error is not None:
+                raise output.error from error
+            raise
         result.seek(0)
         file.seek(0)
         shutil.copyfileobj(result, file, 1 << 20)
         file.truncate()
 
 
-def _sign(source: BinaryIO, result: BinaryIO, signer: Signer, claim: Claim) -> None:
+def _sign(source: BinaryIO, result: BinaryIO | _Output, signer: Signer, claim: Claim) -> None:
     mime = media_type(source.read(HEAD_BYTES))
     source.seek(0)
     if mime is None:
