@@ -6,6 +6,7 @@ import pytest
 
 from curate.evaluate import degradations
 from curate.faces import align
+from curate.relate import pixel_check
 from curate.relate.photo_frame import PhotoFrame
 from curate.relate.pixel_check import agreement, is_same_picture
 from tests.samples.measured_faces import ASTRONAUT, ASTRONAUT_LANDMARKS, ASTRONAUT_PHOTO, GROUP_PHOTO, TEMPLATE, face_of
@@ -35,6 +36,21 @@ COPIES = {
 def test_copies_are_the_same_picture(kind):
     assert is_same_picture(CROP, COPIES[kind])
     assert is_same_picture(COPIES[kind], CROP)
+
+
+def test_copies_before_a_flat_ground():
+    """Blocks of the ground hold nothing but the noise of coding, which differs."""
+    ground = CROP.copy()
+    ground[ASTRONAUT.labels == 0] = 200
+    assert is_same_picture(degradations.jpeg(ground, 90), degradations.jpeg(ground, 30))
+
+
+def test_parts_that_differ_end_the_comparison_before_the_registration(monkeypatch):
+    moved = CROP.copy()
+    moved[130:] = np.roll(CROP, 24, axis=1)[130:]
+    assert not is_same_picture(CROP, moved)
+    monkeypatch.setattr(pixel_check, "_register", lambda *_: pytest.fail("registered"))
+    assert not is_same_picture(CROP, moved)
 
 
 def test_another_face_is_another_picture():
