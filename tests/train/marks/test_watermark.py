@@ -217,6 +217,17 @@ def test_a_clip_is_read_where_its_single_frames_are_not(photos: dict[str, Pixels
         read_clip([])
 
 
+def test_one_frame_of_a_clip_that_still_has_the_mark_suffices(photos: dict[str, Pixels]) -> None:
+    # As after an encoding at a low rate, whose predicted frames lose it.
+    random = np.random.default_rng(1)
+    frames = [photos["face 224"], *(np.roll(photos["face 224"], 3 * k, 1) for k in range(1, 48))]
+    frames[0] = Watermark(MARK_ID).mark(frames[0][None])[0]
+    clip = [np.clip(frame + random.normal(0, 12, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
+    reading = read_clip(clip)
+    assert (reading.detected, reading.mark_id) == (True, MARK_ID)
+    assert not read_clip(clip[1:]).detected
+
+
 def test_the_code_corrects_two_fifths_of_wrong_signs() -> None:
     random = np.random.default_rng(2)
     for mark_id in (0, 1, MARK_ID, 2**32 - 1):

@@ -78,6 +78,14 @@ class Carriers:
         """The phases of the pilot at the corner of the tile, half a cell before the centre of the first cell."""
         return np.asarray(self.phases - math.pi * self.pilot.sum(1) / TILE, np.float64)
 
+    def pilot_agreement(self, tile: Floats) -> float:
+        """How much of the pilot is in a tile, float32 (256, 256): the mean of its coefficients at the pilot's phases.
+
+        Coefficients are means over the cells. About 0 without a pilot.
+        """
+        across, down = _pilot_waves()
+        return float(((down @ tile) * across).sum(1).real.mean()) / TILE**2
+
     def soft(self, spectrum: npt.NDArray[np.complex64]) -> Floats:
         """Soft values of the code, float32 (4, 2048), from the spectrum of a tile, complex64 (256, 129)."""
         parts = spectrum.ravel()[self.index].view(np.float32)
@@ -116,3 +124,12 @@ def carriers() -> Carriers:
         pilot_index=np.array(pilot),
         phases=random_bits(KEY, "phases", PILOTS) / 2**32 * 2 * math.pi,
     )
+
+
+@lru_cache(maxsize=1)
+def _pilot_waves() -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64]]:
+    """The pilot's conjugate waves along x, with its phases, and along y: complex64 (PILOTS, 256) each."""
+    pilot, cells = carriers().pilot, np.arange(TILE)
+    across, down = (np.exp(-2j * math.pi * pilot[:, axis : axis + 1] * cells / TILE) for axis in (0, 1))
+    phases = np.exp(-1j * carriers().phases)[:, None]
+    return (across * phases).astype(np.complex64), down.astype(np.complex64)

@@ -31,6 +31,9 @@ MAX_READINGS = 2 + CANDIDATES + WINDOW_CANDIDATES
 MIN_SCORE = 17.6
 """Detection threshold of `Reading.score`."""
 
+_UNMARKED_AGREEMENT = 0.001
+"""Standard deviation of `Carriers.pilot_agreement` in unmarked photos; about .03 in marked ones."""
+
 MAX_CLIPS = 10
 """Clips of one video that may be read, of which one suffices."""
 
@@ -70,13 +73,13 @@ class Evidence:
 
     Attributes:
         height, width: of the picture, pixels.
-        upright: detail on the grid of the writer (`grid.cells_of`), float32.
+        tiles: float32 (2, 256, 256), detail on the grid of the writer (`grid.cells_of`), folded: as it is and mirrored.
         search: detail on the grid of `search_grid`, float32.
     """
 
     height: int
     width: int
-    upright: Floats
+    tiles: Floats
     search: Floats
 
 
@@ -84,8 +87,9 @@ def evidence_of(picture: Pixels) -> Evidence:
     """The evidence of a picture uint8 (H, W, 3) RGB."""
     plane = luma(picture)
     height, width = plane.shape
-    upright_grid = detail(resample(plane, *cells_of(height, width)))
-    return Evidence(height, width, upright_grid, detail(resample(plane, *search_size(height, width))))
+    grid = detail(resample(plane, *cells_of(height, width)))
+    tiles = np.stack([fold(grid), fold(grid[:, ::-1])])
+    return Evidence(height, width, tiles, detail(resample(plane, *search_size(height, width))))
 
 
 def read(pictures: Sequence[Pixels]) -> list[Reading]:
@@ -96,8 +100,8 @@ def read(pictures: Sequence[Pixels]) -> list[Reading]:
 def read_upright(frames: Pixels) -> int | None:
     """The ID of frames uint8 (N, H, W, 3) RGB that are as they were marked; None where none is detected."""
     cells = cells_of(*frames.shape[1:3])
-    tiles = [fold(detail(resample(luma(frame), *cells))) for frame in frames]
-    decoded = decode(carriers().soft(whiten(transform(np.sum(tiles, 0)))))
+    tiles = (fold(detail(resample(luma(frame), *cells))) for frame in frames)
+    decoded = decode(carriers().soft(whiten(transform(np.sum([_weighted(tile) for tile in tiles], 0)))))
     return decoded.mark_id if decoded.valid and decoded.score >= MIN_SCORE else None
 
 
@@ -111,15 +115,26 @@ def read_clip(frames: Iterable[Pixels], clips: int = 1) -> Reading:
     """
     total: Evidence | None = None
     for evidence in map(evidence_of, frames):
+        for tile in evidence.tiles:
+            tile[:] = _weighted(tile)
         if total is None:
             total = evidence
         elif (evidence.height, evidence.width) == (total.height, total.width):
-            total.upright[:] += evidence.upright
+            total.tiles[:] += evidence.tiles
             total.search[:] += evidence.search
     if total is None:
         raise ValueError("the clip has no frames")
     reading = read_evidence(total, MIN_SCORE if clips == 1 else MIN_CLIP_SCORE)
     return replace(reading, readings=MAX_READINGS * clips)
+
+
+def _weighted(tile: Floats) -> Floats:
+    """The tile of a frame times its weight among those of a clip: the square of its agreement with the pilot.
+
+    In frames that are predicted from others, codecs move the pattern with the picture, or drop it. The pilot's key is
+    independent of the code's, so the weights do not change the bound of false positives.
+    """
+    return tile * np.float32(max(carriers().pilot_agreement(tile), _UNMARKED_AGREEMENT) ** 2)
 
 
 def read_evidence(evidence: Evidence, min_score: float = MIN_SCORE) -> Reading:
@@ -143,8 +158,8 @@ def read_evidence(evidence: Evidence, min_score: float = MIN_SCORE) -> Reading:
 def _tiles(evidence: Evidence, search: SearchGrid) -> Iterator[tuple[Floats, Placement]]:
     """The tiles to decode, at most MAX_READINGS, with their placements."""
     height, width = evidence.height, evidence.width
-    yield fold(evidence.upright), upright(height, width)
-    yield fold(evidence.upright[:, ::-1]), upright(height, width, mirrored=True)
+    yield evidence.tiles[0], upright(height, width)
+    yield evidence.tiles[1], upright(height, width, mirrored=True)
     for placement in find_placements(search):
         yield restore(search, placement), placement
     for window, placement in find_in_windows(search):
