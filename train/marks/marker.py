@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from manifests.output import writable
 from train.errors import MarkError
 from train.marks.containers import Container, photo_format
 from train.marks.mark import Mark, Provenance
@@ -52,7 +51,7 @@ class Marker:
         names of `provenance` are published in the content credentials.
 
         Returns notes on the marks of the target that the file does not keep. Raises MarkError for other formats, and
-        where a mark cannot be applied; the file is then to be discarded.
+        where a mark cannot be applied, OSError where the file cannot be written; it is then to be discarded.
         """
         if container is None:
             with path.open("rb") as file:
@@ -61,12 +60,11 @@ class Marker:
             raise MarkError("the file format cannot carry the marks: write JPEG, PNG or WebP")
         notes: list[str] = []
         target_marks = provenance.marks.get(provenance.parent, {}) if provenance.parent else {}
-        with writable(path):
-            for mark in self._marks:
-                if mark.acts_on == "file" and container in mark.containers:
-                    notes += mark.apply(path, container, provenance)
-                elif mark.acts_on == "file" and mark.name in target_marks:
-                    notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
+        for mark in self._marks:
+            if mark.acts_on == "file" and container in mark.containers:
+                notes += mark.apply(path, container, provenance)
+            elif mark.acts_on == "file" and mark.name in target_marks:
+                notes.append(f"{mark.name} of the target: not kept, {container} cannot carry them")
         return tuple(notes)
 
     def marks_of(self, file: MediaFile) -> dict[str, str]:
