@@ -57,6 +57,19 @@ def test_training_starts_from_the_source(size: int) -> None:
     assert (swapped - source).abs().mean() < 0.05 < 0.1 < (swapped - target).abs().mean()
 
 
+def test_no_weights_move_all_pixels_out_of_reach() -> None:
+    network = generator()
+    source = photos(1, 1)
+    second = torch.cat([torch.eye(DIM)[:1], source.flatten(1)], 1)
+    for level in network.levels:
+        torch.nn.init.constant_(level.flow.bias, 100.0)
+        level.flow.weight.requires_grad_(True)
+    swapped = network(photos(1, 2), second)
+    swapped.mean().backward()
+    assert swapped.std() > 0.02  # the source's pixels, not one of its corners
+    assert all(level.flow.bias.grad.abs().max() > 0 for level in network.levels)
+
+
 def test_light_is_too_coarse_for_features_of_a_face() -> None:
     network = generator(size=96)
     for level in network.levels:
