@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.relate.detail_band import DetailBand, bands_agree
 from curate.relate.photo_frame import PhotoFrame, face_matrices
 from curate.threads import usable_cores
 from manifests.reader import Dataset, decode_crop
@@ -52,23 +53,6 @@ _LEVELS = (_Level(28, 15, 3, 0.75), _Level(56, 15, 5, 0.91), _Level(112, 20, 5, 
 """Coarse to fine. The lowest correlations of 150 copies in celebs-112 were .79, .92 and .90; most other pairs stop
 before the last level."""
 
-_BAND_SIDE, _BAND_SHIFT, _MIN_BAND = 56, 5, 0.5
-"""Side of the band-passed faces that are compared first, px; shifts that are tried, px; correlation below which two
-faces are not registered at all. The lowest of 55 copies in celebs-112 was .59; a quarter of the other pairs, and 60% of
-them mirrored, are below."""
-
-_BLOCKS, _BLOCK_SHIFT, _MIN_BLOCK, _MAX_DISTURBED = 3, 3, 0.7, 2
-"""Blocks of a band along each side, px by which each may lie elsewhere than the band as a whole, its least correlation,
-and the number of blocks that may have less: another expression or another light changes some. Of 518 copies in
-celebs-112 the third lowest block had .87 and more; two thirds of the other pairs that reach this test have less than
-.75."""
-
-_MIN_BLOCK_SIDE, _FLAT_BLOCK = 10, 3.0
-"""Px below which blocks are too small to be compared, and standard deviation, levels, of one that shows nothing."""
-
-_BAND_EDGE, _MIN_BAND_SIDE = 3, 16
-"""Px of a band beside the end of the photo that are left out, and the fewest that are compared along a side."""
-
 _DRAWN_DIFFERENCE, _DRAWN_MARGIN = 14.0, 5
 """Difference in grey levels from which a pixel counts as drawn over, and the side of the square around it, px."""
 
@@ -89,27 +73,26 @@ class _Face:
     Attributes:
         gray: float32 (SIDE, SIDE), luma.
         valid: uint8 (SIDE, SIDE), see `_valid`.
-        band: float32 (_BAND_SIDE, _BAND_SIDE), its detail at a coarse scale.
+        band: its detail at a coarse scale.
         frame: where the crop lies in its photo, in px of `gray`; None where it is unknown.
     """
 
     gray: Gray
     valid: npt.NDArray[np.uint8]
-    band: Gray
+    band: DetailBand
     frame: PhotoFrame | None = None
 
     @classmethod
     def of(cls, crop: npt.NDArray[np.uint8], frame: PhotoFrame | None = None) -> "_Face":
         """Prepare a crop, uint8 (S, S, 3) RGB. `frame`: in px of the crop."""
         gray = _gray(crop)
-        small = cv2.resize(gray, (_BAND_SIDE, _BAND_SIDE), interpolation=cv2.INTER_AREA)
-        band = cv2.subtract(cv2.GaussianBlur(small, (0, 0), 0.7), cv2.GaussianBlur(small, (0, 0), 3))
-        return cls(gray, _valid(gray), np.asarray(band, np.float32), frame and frame.shrunk(crop.shape[0] / SIDE))
+        valid = _valid(gray)
+        return cls(gray, valid, DetailBand.of(gray, valid), frame and frame.shrunk(crop.shape[0] / SIDE))
 
     def mirrored(self) -> "_Face":
         """Return the face of the mirrored crop."""
         gray, valid = np.ascontiguousarray(self.gray[:, ::-1]), np.ascontiguousarray(self.valid[:, ::-1])
-        return _Face(gray, valid, np.ascontiguousarray(self.band[:, ::-1]))
+        return _Face(gray, valid, self.band.mirrored())
 
 
 @dataclass(frozen=True)
@@ -205,53 +188,10 @@ def _agrees_in_frame(first: _Face, second: _Face, mirrored: bool) -> bool:
 
 
 def _agrees(first: _Face, second: _Face) -> bool:
-    # The one that shows less: what the other one has around it, such as a border, is left out.
-    less, more = sorted((first, second), key=lambda face: np.count_nonzero(face.valid))
-    (top, bottom), (left, right) = _shown(less.valid)
-    template = np.ascontiguousarray(less.band[top:bottom, left:right])
-    searched = more.band[top - _BAND_SHIFT : bottom + _BAND_SHIFT, left - _BAND_SHIFT : right + _BAND_SHIFT]
-    _, highest, _, (x, y) = cv2.minMaxLoc(
-        cv2.matchTemplate(np.ascontiguousarray(searched), template, cv2.TM_CCOEFF_NORMED)
-    )
-    if highest < _MIN_BAND or not _blocks_agree(template, more.band, (top + y - _BAND_SHIFT, left + x - _BAND_SHIFT)):
+    if not bands_agree(first.band, second.band):
         return False
     face, surroundings = _agreement(first, second)
     return face >= MIN_FACE_AGREEMENT and surroundings >= MIN_SURROUNDINGS_AGREEMENT
-
-
-def _blocks_agree(band: Gray, other: Gray, place: tuple[int, int]) -> bool:
-    """Whether the blocks of a part of a band are found near their places in another band, all but _MAX_DISTURBED.
-
-    `place`: row and column of the part in the other band.
-    """
-    sides = [side // _BLOCKS for side in band.shape]
-    if min(sides) < _MIN_BLOCK_SIDE:
-        return True
-    disturbed = 0
-    for row, column in np.ndindex(_BLOCKS, _BLOCKS):
-        y, x = row * sides[0], column * sides[1]
-        block = np.ascontiguousarray(band[y : y + sides[0], x : x + sides[1]])
-        if cv2.meanStdDev(block)[1][0, 0] < _FLAT_BLOCK:
-            continue
-        low = [max(at + start - _BLOCK_SHIFT, 0) for at, start in zip(place, (y, x), strict=True)]
-        high = [at + start + side + _BLOCK_SHIFT for at, start, side in zip(place, (y, x), sides, strict=True)]
-        searched = np.ascontiguousarray(other[low[0] : high[0], low[1] : high[1]])
-        if cv2.matchTemplate(searched, block, cv2.TM_CCOEFF_NORMED).max() < _MIN_BLOCK:
-            disturbed += 1
-            if disturbed > _MAX_DISTURBED:
-                return False
-    return True
-
-
-def _shown(valid: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Range of rows and of columns of a band in which the photo is shown, without the pixels that its end disturbs."""
-    ranges = []
-    for axis in (1, 0):
-        shown = np.flatnonzero(valid.any(axis)) * _BAND_SIDE // SIDE
-        first, last = (int(shown[0]), int(shown[-1])) if len(shown) else (0, _BAND_SIDE - 1)
-        low, high = max(_BAND_SHIFT, first + _BAND_EDGE), min(_BAND_SIDE - _BAND_SHIFT, last + 1 - _BAND_EDGE)
-        ranges.append((low, high) if high - low >= _MIN_BAND_SIDE else (_BAND_SHIFT, _BAND_SIDE - _BAND_SHIFT))
-    return ranges
 
 
 def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:

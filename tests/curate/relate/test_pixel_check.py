@@ -45,6 +45,16 @@ def test_copies_before_a_flat_ground():
     assert is_same_picture(degradations.jpeg(ground, 90), degradations.jpeg(ground, 30))
 
 
+def test_a_cut_copy_of_a_photo_with_black_pixels():
+    """The photo that ends within its crop is not the one of the two that has more black pixels."""
+    dotted, cut = CROP.copy(), CROP.copy()
+    cut[:36] = 0
+    outside = np.zeros(ASTRONAUT.labels.shape, bool)
+    outside[8::16, 8::16] = ASTRONAUT.labels[8::16, 8::16] == 0
+    dotted[cv2.dilate(outside.astype(np.uint8), np.ones((3, 3))) > 0] = 0
+    assert is_same_picture(dotted, cut)
+
+
 def test_parts_that_differ_end_the_comparison_before_the_registration(monkeypatch):
     moved = CROP.copy()
     moved[130:] = np.roll(CROP, 24, axis=1)[130:]
