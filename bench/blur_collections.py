@@ -44,7 +44,7 @@ class Portrait:
         crops = align.warp([self.photo if photo is None else photo], [0], matrices, TEMPLATE.size)
         points = align.transform_points(self.landmarks[None], matrices)[0]
         crop = crops[0].permute(1, 2, 0).contiguous().numpy()
-        return AlignedFace(crop, self.labels, points, float(np.hypot(*matrices[0, :, 0])))
+        return AlignedFace(crop, self.labels, points)
 
 
 def read_portraits(dataset: Dataset, image_ids: Sequence[str]) -> Iterator[Portrait]:
@@ -95,8 +95,7 @@ def score(faces: Sequence[AlignedFace], calibration: BlurCalibration) -> Floats:
         crops = torch.from_numpy(np.stack([face.crop for face in part])).permute(0, 3, 1, 2).contiguous()
         labels = torch.from_numpy(np.stack([face.labels for face in part]))
         points = torch.from_numpy(np.stack([face.points for face in part])).float()
-        upscale = torch.tensor([face.upscale for face in part])
-        scores.append(sharpness(crops, labels, points, upscale, calibration)["sharpness"].numpy())
+        scores.append(sharpness(crops, labels, points, calibration)["sharpness"].numpy())
     return np.concatenate(scores)
 
 
@@ -148,14 +147,12 @@ class ScoredVersions:
     Attributes:
         image_ids: of the photos.
         sizes: int (N, 2), width and height, px.
-        upscale: (N,), crop px per photo px.
         scores: (N,), of the photos as they are.
         planted: (N, PLANTS), what was planted; planted_scores: the same shape.
     """
 
     image_ids: list[str]
     sizes: npt.NDArray[np.int64]
-    upscale: Floats
     scores: Floats
     planted: list[list[Planted]]
     planted_scores: Floats
@@ -172,5 +169,4 @@ def score_versions(portraits: Iterator[Portrait], plants: int, calibration: Blur
         faces.append(portrait.aligned())
         faces += [portrait.aligned(blur.apply(portrait, random)) for blur in planted[-1]]
     scores = score(faces, calibration).reshape(len(ids), plants + 1)
-    upscale = np.array([face.upscale for face in faces[:: plants + 1]])
-    return ScoredVersions(ids, np.array(sizes), upscale, scores[:, 0], planted, scores[:, 1:])
+    return ScoredVersions(ids, np.array(sizes), scores[:, 0], planted, scores[:, 1:])

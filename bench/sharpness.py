@@ -94,7 +94,7 @@ def align_face(photo: Pixels, landmarks: Floats) -> AlignedFace:
     matrices, _ = align.fit(landmarks[None], TEMPLATE)
     crop = align.warp([photo], [0], matrices, TEMPLATE.size)[0].permute(1, 2, 0).numpy()
     points = align.transform_points(landmarks[None], matrices)[0]
-    return AlignedFace(crop, np.zeros(TEMPLATE.size, np.uint8), points, float(np.hypot(*matrices[0, :, 0])))
+    return AlignedFace(crop, np.zeros(TEMPLATE.size, np.uint8), points)
 
 
 def at_face_scale(photo: Pixels, landmarks: Floats) -> tuple[Pixels, Floats]:
@@ -123,8 +123,7 @@ def scores(
     faces = [align_face(*version) for version in versions]
     crops = torch.from_numpy(np.stack([face.crop for face in faces])).permute(0, 3, 1, 2).contiguous()
     points = torch.from_numpy(np.stack([face.points for face in faces])).float()
-    upscale = torch.tensor([face.upscale for face in faces])
-    scored = sharpness(crops, torch.from_numpy(np.stack(labels)), points, upscale, calibration)["sharpness"]
+    scored = sharpness(crops, torch.from_numpy(np.stack(labels)), points, calibration)["sharpness"]
     blurriness = BlurrinessProperty()
     raw = pd.DataFrame([blurriness.calculate(Image.fromarray(photo)) for photo, _ in versions])
     cleanvision = blurriness.get_scores(raw, "blurry", **CLEANVISION)["blurry_score"].to_numpy()

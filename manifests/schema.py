@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from manifests.identity import NO_IDENTITY as NO_IDENTITY
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Incremented when a column changes its meaning or disappears; a reader refuses every other version."""
 
 REASONS = (
@@ -155,6 +155,7 @@ FACE_NUMBERS = (
         ("sharpness", "0-1", "fused score that the face is sharp for its size; 0.5 is the calibrated boundary"),
         ("fine_ratio", "log10", "energy of detail between sigma 1 and 2 px over that between 2 and 4 px, of the logarithm of the luma, less the noise, inside the face"),
         ("edge_ratio_min", "log10", "energy of edges smoothed by sigma 1 px over that at 2 px, of the logarithm of the luma, less the noise, minimum over directions; low in motion blur"),
+        ("detail_octaves", "octaves", "log2 of the share of the pixels of the 224 px crop, along each axis, that carry detail, inside the face; 0 is all of them"),
         ("noise", "levels", "standard deviation of the noise of the crop, from the flattest parts of the face"),
         ("brightness", "0-255", "median luma of the face"),
         ("contrast", "0-255", "95th minus 5th percentile of the luma of the face"),

@@ -47,7 +47,7 @@ persons with two names occur in most published datasets."""
 
 SOFT_SHARPNESS = 0.5
 """A median sharpness below this is outside the range that the score was calibrated for: 64 px thumbnails have a median
-of .67, and the limit is not lowered below .31."""
+of .59, and the limit is not lowered below .28."""
 
 NATURAL_STRETCH = 1.15
 """Factor from 1 beyond which the median stretch is off: the check sets of the project measure .98-1.05."""

@@ -9,20 +9,16 @@ import pyarrow as pa
 import torch
 
 from curate.measure.sharpness import BlurCalibration, sharpness_score
-from curate.measure.sharpness_statistics import SIZE, STATISTICS
+from curate.measure.sharpness_statistics import STATISTICS
 
-COLUMNS = (*STATISTICS, "upscale", "sharpness")
+COLUMNS = (*STATISTICS, "sharpness")
 """Columns of the measures that `rescored` reads; sharpness is replaced."""
 
 
-def rescored(measures: pa.Table, calibration: BlurCalibration, crop_side: int) -> pa.Table:
-    """Return measures (at least COLUMNS) with sharpness scored by `calibration`; null where there is no face.
-
-    crop_side: px, height of the dataset's crops, to which `upscale` refers; faces are scored at SIZE px.
-    """
+def rescored(measures: pa.Table, calibration: BlurCalibration) -> pa.Table:
+    """Return measures (at least COLUMNS) with sharpness scored by `calibration`; null where there is no face."""
     columns = {name: torch.from_numpy(np.array(measures[name].to_numpy(), np.float32)) for name in STATISTICS}
-    upscale = torch.from_numpy(np.array(measures["upscale"].to_numpy(), np.float32)) * (SIZE / crop_side)
-    score = pa.array(sharpness_score(columns, upscale, calibration).numpy(), pa.float32(), from_pandas=True)
+    score = pa.array(sharpness_score(columns, calibration).numpy(), pa.float32(), from_pandas=True)
     index = measures.schema.get_field_index("sharpness")
     return measures.set_column(index, measures.schema.field(index), score)
 

@@ -66,7 +66,7 @@ class Policy(TypedToml):
     )
     min_sharpness: float = number(0.41, 0, 1, "minimum sharpness score; 0.5 is the boundary of the calibration")
     review_sharpness: float = number(
-        0.62, 0, 1, "sharpness score below which a face that is not blurred is reviewed; at most min_sharpness: none"
+        0.6, 0, 1, "sharpness score below which a face that is not blurred is reviewed; at most min_sharpness: none"
     )
     adapt_sharpness: bool = switch(
         True,

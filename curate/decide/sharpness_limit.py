@@ -15,18 +15,18 @@ import numpy.typing as npt
 
 from curate.counts import counted
 
-ANCHOR = 0.85
+ANCHOR = 0.93
 """Quantile of the scores that stands for the sharp faces of a group."""
 
-REFERENCE = 2.1
-"""Log odds of the anchor at which the limit is the policy's: about that of aligned web photos of 112 px."""
+REFERENCE = 1.78
+"""Log odds of the anchor at which the limit is the policy's: that of aligned web photos of 112 px."""
 
-SLOPE = 1.0
+SLOPE = 0.5
 """Shift of the limit over that of the anchor, both in log odds."""
 
-MAX_LOWERED, MAX_RAISED = 0.35, 0.65
-"""Bounds of the shift, log odds: with them the limits are .33 to .57 for a policy's .41. Anchors are 1.2 (thumbnails of
-64 px), 1.6 (enlarged greyscale photos), 2.2 (aligned web photos of 112 px), 2.5 (web photos) and 2.7 (portraits). Below
+MAX_LOWERED, MAX_RAISED = 0.6, 0.5
+"""Bounds of the shift, log odds: with them the limits are .28 to .53 for a policy's .41. Anchors are .8 (thumbnails of
+64 px), 1.3 (enlarged greyscale photos), 1.8 (aligned web photos of 112 px), 2.0 (web photos) and 2.4 (portraits). Below
 the limit nearly all faces are ones that a person calls blurred; between it and the limit of review, blurred and merely
 soft faces mix."""
 
@@ -66,7 +66,7 @@ class LimitGroup:
         if self.anchor is None:
             return f"{text}, as the policy says: {counted(self.faces, 'face', 'is', 'are')} too few to adapt it"
         return (
-            f"{text} ({self.policy_limit:.2f} by the policy, shifted because 15% of their {self.faces:,} faces score "
+            f"{text} ({self.policy_limit:.2f} by the policy, shifted because 7% of their {self.faces:,} faces score "
             f"above {self.anchor:.2f})"
         )
 

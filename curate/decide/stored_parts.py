@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from curate.lineage import require_relations
 from manifests.errors import DatasetError
-from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
 from manifests.table_file import TableFile
 
@@ -39,8 +38,7 @@ class StoredPart:
         from curate.decide.rescore import COLUMNS, rescored
 
         names = None if columns is None else list(dict.fromkeys([*columns, *COLUMNS]))
-        template = TEMPLATES[self._dataset.info.template]
-        return rescored(self._dataset.measures(self._bucket, names), self._calibration, template.size[0])
+        return rescored(self._dataset.measures(self._bucket, names), self._calibration)
 
     def tables(self, columns: Sequence[str] | None = None) -> tuple[pa.Table, pa.Table]:
         """Return measures and relations. Raises DatasetError where they are not of the same faces."""

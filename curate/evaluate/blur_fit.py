@@ -21,7 +21,7 @@ from torch import Tensor
 from curate.errors import SourceError
 from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER
-from curate.measure.sharpness import BlurCalibration, limited, octaves
+from curate.measure.sharpness import BlurCalibration, limited
 from curate.measure.sharpness_statistics import STATISTICS, VERSION, sharpness_statistics
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,13 +36,12 @@ SHARP_VERSIONS, BLURRED_VERSIONS = 4, 8
 RANGE = (0.01, 0.97)
 """Quantiles between which a statistic counts: beyond, more sharpening or more blur changes nothing."""
 
-PER_OCTAVE = 0.4
-"""Log odds by which a face is excused for each octave that the crop enlarges it: with it, sharp faces of labelled
-112 px photos and of the 64 px thumbnails made from them score alike. Degradations of sharp crops cannot show it."""
-
 RESERVE = 0.01
 MIN_FACES = 50
-RIDGE = 1e-4
+RIDGE = 0.03
+"""Penalty of the squared weights of standardised statistics. It spreads the weight over statistics that agree on the
+faces of the fit: each fails where another does not (the spectrum in clipped light, edges on sharpened small photos)."""
+
 BATCH = 32
 
 _JPEG_SHARE = 0.25
@@ -57,13 +56,11 @@ class AlignedFace:
         crop: uint8 (224, 224, 3) RGB with the template simswap-224.
         labels: uint8 (224, 224) label map.
         points: (5, 2) landmarks in crop px.
-        upscale: Crop px per source px.
     """
 
     crop: Pixels
     labels: npt.NDArray[np.uint8]
     points: npt.NDArray[np.floating]
-    upscale: float
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,11 @@ class FitData:
 
     Attributes:
         columns: each of STATISTICS -> (M,).
-        upscale: (M,) crop px per source px.
         blurred: (M,) bool.
         origin: int (M,), values of Origin.
     """
 
     columns: dict[str, Tensor]
-    upscale: Tensor
     blurred: Tensor
     origin: Tensor
 
@@ -105,11 +100,11 @@ class _Collector:
 
     batch: list[AlignedFace] = field(default_factory=list)
     parts: list[dict[str, Tensor]] = field(default_factory=list)
-    rows: list[tuple[float, bool, Origin]] = field(default_factory=list)
+    rows: list[tuple[bool, Origin]] = field(default_factory=list)
 
     def add(self, face: AlignedFace, blurred: bool, origin: Origin) -> None:
         self.batch.append(face)
-        self.rows.append((face.upscale, blurred, origin))
+        self.rows.append((blurred, origin))
         if len(self.batch) == BATCH:
             self.measure()
 
@@ -124,10 +119,9 @@ class _Collector:
     def data(self) -> FitData:
         self.measure()
         columns = {name: torch.cat([part[name] for part in self.parts] or [torch.zeros(0)]) for name in STATISTICS}
-        upscale, blurred, origin = zip(*self.rows, strict=True) if self.rows else ((), (), ())
+        blurred, origin = zip(*self.rows, strict=True) if self.rows else ((), ())
         return FitData(
             columns,
-            torch.tensor(upscale),
             torch.tensor(blurred, dtype=torch.bool),
             torch.tensor(origin, dtype=torch.int),
         )
@@ -156,10 +150,9 @@ def fit_calibration(
     values = torch.stack([data.columns[name].double() for name in STATISTICS], 1)
     low, high = torch.quantile(values, torch.tensor(RANGE, dtype=torch.float64), dim=0)
     inputs = limited(data.columns, tuple(low.tolist()), tuple(high.tolist()))
-    offset = PER_OCTAVE * octaves(data.upscale)
-    weight, bias = fit_monotone(inputs, offset, ~data.blurred, _importance(data))
+    weight, bias = fit_monotone(inputs, ~data.blurred, _importance(data))
     sharp = ~data.blurred & (data.origin != Origin.DEGRADED)
-    bias -= float(torch.quantile((inputs @ weight + offset + bias)[sharp], RESERVE))
+    bias -= float(torch.quantile((inputs @ weight + bias)[sharp], RESERVE))
     counts = {"faces": count, "labelled": int((data.origin == Origin.LABELLED).sum()), "seed": seed}
     return BlurCalibration(
         version=VERSION,
@@ -167,7 +160,6 @@ def fit_calibration(
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),
         weight=tuple(weight.tolist()),
-        per_octave=PER_OCTAVE,
         bias=bias,
         provenance=counts | (provenance or {}),
     )
@@ -228,22 +220,25 @@ def _importance(data: FitData) -> Tensor:
     return weight
 
 
-def fit_monotone(inputs: Tensor, offset: Tensor, target: Tensor, importance: Tensor) -> tuple[Tensor, float]:
-    """Fit a logistic regression whose weights are at least 0.
+def fit_monotone(inputs: Tensor, target: Tensor, importance: Tensor) -> tuple[Tensor, float]:
+    """Fit a logistic regression whose weights are at least 0, with a RIDGE on standardised inputs.
 
     Args:
         inputs: float64 (M, K).
-        offset: float64 (M,), added to the log odds.
         target: bool (M,).
         importance: float64 (M,), the weight of each row.
 
     Returns:
         Weights float64 (K,) and the constant.
     """
+    importance = importance / importance.sum()
+    mean = (importance[:, None] * inputs).sum(0)
+    spread = (importance[:, None] * (inputs - mean) ** 2).sum(0).sqrt().clamp(min=1e-6)
+    standard = (inputs - mean) / spread
     active = list(range(inputs.shape[1]))
     while True:
-        columns = torch.cat((inputs[:, active], torch.ones(len(inputs), 1, dtype=torch.float64)), 1)
-        found = _newton(columns, offset, target.double(), importance)
+        columns = torch.cat((standard[:, active], torch.ones(len(inputs), 1, dtype=torch.float64)), 1)
+        found = _newton(columns, target.double(), importance)
         # A statistic that would count against sharpness is left out, the worst first.
         worst = int(found[:-1].argmin()) if active else -1
         if worst < 0 or found[worst] >= 0:
@@ -251,16 +246,17 @@ def fit_monotone(inputs: Tensor, offset: Tensor, target: Tensor, importance: Ten
         del active[worst]
     weights = torch.zeros(inputs.shape[1], dtype=torch.float64)
     weights[active] = found[:-1]
-    return weights, float(found[-1])
+    weights = weights / spread
+    return weights, float(found[-1] - weights @ mean)
 
 
-def _newton(inputs: Tensor, offset: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+def _newton(inputs: Tensor, target: Tensor, importance: Tensor) -> Tensor:
     """Minimise the logistic loss by Newton's method: it is convex, and the ridge keeps its curvature above zero."""
     ridge = torch.full((inputs.shape[1],), RIDGE, dtype=torch.float64)
     ridge[-1] = 0
     weights = torch.zeros(inputs.shape[1], dtype=torch.float64)
     for _ in range(50):
-        probability = torch.sigmoid(inputs @ weights + offset)
+        probability = torch.sigmoid(inputs @ weights)
         gradient = inputs.T @ (importance * (probability - target)) + ridge * weights
         curvature = (inputs * (importance * probability * (1 - probability))[:, None]).T @ inputs
         step = torch.linalg.solve(curvature + torch.diag(ridge + 1e-9), gradient)

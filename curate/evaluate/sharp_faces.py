@@ -85,12 +85,12 @@ class SharpFaces:
         points = align.transform_points(face.landmarks, matrices)
         if self.calibration is not None:
             landmarks = torch.from_numpy(points).float()
-            scores = sharpness(crops, labels, landmarks, torch.tensor([upscale]), self.calibration)
+            scores = sharpness(crops, labels, landmarks, self.calibration)
             if float(scores["sharpness"]) < MIN_SHARPNESS:
                 self.counts.blurred += 1
                 return None
         crop = crops[0].permute(1, 2, 0).contiguous().numpy()
-        return AlignedFace(crop, labels[0].numpy(), points[0], upscale)
+        return AlignedFace(crop, labels[0].numpy(), points[0])
 
 
 def sample_photos(source: Source, limit: int) -> list[Entry]:

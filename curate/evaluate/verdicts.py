@@ -20,7 +20,6 @@ from curate.relate.duplicates import Confirm
 from curate.relate.pixel_check import THREADS, is_same_picture
 from curate.relate.relate import RelateSettings, relate_collection
 from curate.relate.relations import relation_rows
-from manifests.landmarks import TEMPLATES
 from manifests.schema import REASONS
 
 _BUCKET_ROWS = 16_384
@@ -101,9 +100,7 @@ class DrawDecider:
         return self._collection.vectors[row[self._collection.has_face(row)]]
 
     def _rescored(self, measures: pa.Table) -> pa.Table:
-        if self._calibration is None:
-            return measures
-        return rescored(measures, self._calibration, TEMPLATES[self._collection.template].size[0])
+        return measures if self._calibration is None else rescored(measures, self._calibration)
 
     def _same(self, pair: tuple[int, int]) -> bool:
         first, second = map(self._collection.crop, pair)

@@ -164,12 +164,6 @@ class FaceInputs:
         """Stored crop -> crop of STANDARD, float64 (1, 2, 3)."""
         return align.fit(self.template.points[:1], STANDARD)[0]
 
-    @cached_property
-    def upscale(self) -> Tensor:
-        """Px of `crops` per px of the photo, float32 (N,)."""
-        factor = (self.scale * MEASURED_SIDE / self._side).astype(np.float32)
-        return torch.from_numpy(factor).to(self.stored_crops.device)
-
     @property
     def _side(self) -> int:
         return self.template.size[1]

@@ -30,19 +30,27 @@ def photo_resolution(luma: Gray) -> dict[str, float]:
 
 
 def resolution(values: npt.NDArray[np.floating]) -> float:
-    """Return 2^y, at most 1, where y = output(tanh(hidden(features))) is the estimated octaves of enlargement."""
+    """Return the share of a photo's pixels that carries detail, 0-1, from its `spectrum`."""
+    return float(2.0 ** octaves(values))
+
+
+def octaves(values: npt.NDArray[np.floating]) -> Floats:
+    """Estimate the octaves of enlargement, negative, from spectra (..., 2 * FREQUENCIES + 1): float64 (...).
+
+    min(0, output(tanh(hidden(features)))), a network of one hidden layer.
+    """
     weights = _weights()
     standard = (features(values) - weights["mean"]) / weights["spread"]
-    hidden = np.tanh(weights["hidden"] @ standard + weights["hidden_bias"])
-    octaves = float(weights["output"] @ hidden + weights["output_bias"])
-    return float(2.0 ** min(0.0, octaves))
+    hidden = np.tanh(standard @ weights["hidden"].T + weights["hidden_bias"])
+    return np.asarray(np.minimum(0.0, hidden @ weights["output"] + weights["output_bias"]), np.float64)
 
 
 def features(values: npt.NDArray[np.floating]) -> Floats:
-    """What the network sees of a `spectrum`: (23,), powers relative to REFERENCE, its level, and the repeated lines."""
-    textured, flat = values[:FREQUENCIES].astype(np.float64), values[FREQUENCIES:-1].astype(np.float64)
-    level = textured[REFERENCE].mean()
-    return np.concatenate([textured - level, flat[list(NOISE_FREQUENCIES)] - level, [level], values[-1:]])
+    """What the network sees of spectra: (..., 23), powers relative to REFERENCE, its level, and the repeated lines."""
+    values = values.astype(np.float64)
+    textured, flat = values[..., :FREQUENCIES], values[..., FREQUENCIES:-1]
+    level = textured[..., REFERENCE].mean(-1, keepdims=True)
+    return np.concatenate([textured - level, flat[..., list(NOISE_FREQUENCIES)] - level, level, values[..., -1:]], -1)
 
 
 @cache

@@ -1,9 +1,9 @@
 """Sharpness score of aligned faces: the blur statistics fused by a calibration.
 
 No single statistic suffices: the finest detail shows the slightest blur but drowns in noise, the least steep direction
-shows motion. A weighted sum of them, each limited to the range of the faces that it was fitted on, falls with every one
-of them: more blur never scores higher, and no amount of sharpening extrapolates. The weights are fitted by
-`curate.evaluate.blur_fit`.
+shows motion, the spectrum shows faces of few pixels, however their edges were sharpened. A weighted sum of them, each
+limited to the range of the faces that it was fitted on, falls with every one of them: more blur never scores higher,
+and no amount of sharpening extrapolates. The weights are fitted by `curate.evaluate.blur_fit`.
 """
 
 import json
@@ -23,21 +23,15 @@ from manifests.records import Limits, read_record
 SOFTNESS = 3.0
 """Divides the log odds of the regression, so that scores far from the limit still differ."""
 
-MAX_OCTAVES = 2.0
-"""Enlargement, in octaves, up to which a face is excused for being soft: a factor of 4. Smaller faces are a matter of
-`too_small`, whatever their focus."""
-
-
 Bound = Annotated[float, Limits(low=-1e6, high=1e6)]
 Weight = Annotated[float, Limits(low=0, high=1e6)]
 
 
 @dataclass(frozen=True)
 class BlurCalibration:
-    """Weights that turn the statistics and the upscale factor into one score: a monotone logistic regression.
+    """Weights that turn the statistics into one score: a monotone logistic regression.
 
-        log odds = bias + sum_k weight_k clamp(statistic_k, low_k, high_k) + per_octave octaves
-        octaves  = clamp(log2(upscale), 0, MAX_OCTAVES)
+        log odds = bias + sum_k weight_k clamp(statistic_k, low_k, high_k)
         score    = sigmoid(log odds / SOFTNESS)
 
     Attributes:
@@ -45,7 +39,6 @@ class BlurCalibration:
         statistics: names, equal to STATISTICS; K of them.
         low, high: (K,), the range of each statistic.
         weight: (K,), at least 0.
-        per_octave: at least 0: a small face that the crop enlarges is soft for that reason alone.
         bias: log odds of a face whose statistics are all 0.
         provenance: origin of the faces, as free text and numbers.
     """
@@ -55,7 +48,6 @@ class BlurCalibration:
     low: tuple[Bound, ...]
     high: tuple[Bound, ...]
     weight: tuple[Weight, ...]
-    per_octave: Weight
     bias: Bound
     provenance: dict[str, Any]
 
@@ -86,20 +78,17 @@ def load_calibration(path: Path | None = None) -> BlurCalibration:
     return calibration
 
 
-def sharpness(
-    crops: Tensor, labels: Tensor, points: Tensor, upscale: Tensor, calibration: BlurCalibration
-) -> dict[str, Tensor]:
+def sharpness(crops: Tensor, labels: Tensor, points: Tensor, calibration: BlurCalibration) -> dict[str, Tensor]:
     """Measure `sharpness_statistics` of N crops and their `sharpness_score` as column `sharpness`."""
     columns = sharpness_statistics(crops, labels, points)
-    return columns | {"sharpness": sharpness_score(columns, upscale, calibration)}
+    return columns | {"sharpness": sharpness_score(columns, calibration)}
 
 
-def sharpness_score(columns: Mapping[str, Tensor], upscale: Tensor, calibration: BlurCalibration) -> Tensor:
+def sharpness_score(columns: Mapping[str, Tensor], calibration: BlurCalibration) -> Tensor:
     """Score faces from their stored statistics alone; another calibration rescores them without reading a pixel.
 
     Args:
         columns: STATISTICS, each (N,).
-        upscale: (N,), crop px per source px of the 224 px crop.
         calibration: the weights.
 
     Returns:
@@ -107,15 +96,10 @@ def sharpness_score(columns: Mapping[str, Tensor], upscale: Tensor, calibration:
     """
     values = limited(columns, calibration.low, calibration.high)
     odds = calibration.bias + values @ values.new_tensor(calibration.weight)
-    return torch.sigmoid((odds + calibration.per_octave * octaves(upscale.to(values.device))) / SOFTNESS).float()
+    return torch.sigmoid(odds / SOFTNESS).float()
 
 
 def limited(columns: Mapping[str, Tensor], low: tuple[float, ...], high: tuple[float, ...]) -> Tensor:
     """Return the statistics limited to their ranges, float64 (N, K)."""
     values = torch.stack([columns[name].double() for name in STATISTICS], 1)
     return values.maximum(values.new_tensor(low)).minimum(values.new_tensor(high))
-
-
-def octaves(upscale: Tensor) -> Tensor:
-    """Crop px per source px (N,) -> enlargement, float64 (N,), 0 to MAX_OCTAVES."""
-    return torch.log2(upscale.double().clamp(min=1e-6)).clamp(0, MAX_OCTAVES)

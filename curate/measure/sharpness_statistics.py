@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curate.measure.cells import cell_means, halved
+from curate.measure.detail import detail_octaves
 from curate.measure.luma import luma
 from curate.measure.region import CELL, face_region
 
@@ -69,10 +70,10 @@ detail is noise, the edges decide."""
 WHITE_NOISE_SHARE = 1 - 1 / math.pi + 1 / (4 * math.pi)
 """Share of the energy of white noise that remains after its smooth version, sigma 1 px, is subtracted."""
 
-STATISTICS = ("fine_ratio", "edge_ratio_min")
+STATISTICS = ("fine_ratio", "edge_ratio_min", "detail_octaves")
 """Statistics that the sharpness score is computed from; each one falls with blur."""
 
-VERSION = 3
+VERSION = 4
 """Increases when the statistics change: shards are measured again, and calibrations of another version are refused."""
 
 
@@ -94,6 +95,7 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
         - `edge_ratio_min`: log10 <(d S(1))^2> / <(d S(2))^2>, the minimum over the directions (motion blur). An edge
           blurred by sigma gives (sigma^2 + 4) / (sigma^2 + 1) to the power 1/2. After Zhuo and Sim, "Defocus map
           estimation from a single image", 2011.
+        - `detail_octaves`: see `detail.py`.
         - `noise`: standard deviation of white noise with the energy that the flattest cells of the luma have above
           sigma 1 px, in grey levels.
 
@@ -107,10 +109,12 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
     region = face_region(labels, points, EROSION)[:, *in_cells].float()
     face = cell_means(region, BLOCK // CELL)  # (N, 20, 20), share of each cell
     weight = face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)
-    flat = _noise_cells(face, crops[:, 1, *window])
+    clipped = _clipped_cells(crops[:, 1, *window])
+    flat = _noise_cells(face, clipped)
     # On the CPU few faces at a time, whose planes stay in its cache.
     parts = torch.split(crops[:, :, *window], CACHED_FACES if crops.device.type == "cpu" else max(1, len(crops)))
-    brightness, noise, *tone_energies = torch.cat([_energies(luma(part)) for part in parts], 1)
+    lumas = [luma(part) for part in parts]
+    brightness, noise, *tone_energies = torch.cat([_energies(gray) for gray in lumas], 1)
     energies = torch.stack(tone_energies)  # (10, N, 20, 20)
     # Energy of the tone per energy of the luma.
     slope = ((TONE_MIDDLE + TONE_OFFSET) / (brightness + TONE_OFFSET)) ** 2
@@ -131,6 +135,7 @@ def sharpness_statistics(crops: Tensor, labels: Tensor, points: Tensor) -> dict[
     return {
         "fine_ratio": log_ratio(fine[0], coarse[0]).minimum(intercept + slope_of_bound * edge_ratio_min),
         "edge_ratio_min": edge_ratio_min,
+        "detail_octaves": detail_octaves(torch.cat(lumas), face, clipped),
         "noise": (NOISE_GAIN * noise_of(noise) / WHITE_NOISE_SHARE).sqrt(),
     }
 
@@ -155,18 +160,23 @@ def _energies(gray: Tensor) -> Tensor:
     return torch.stack([*planes, *_directional(smooth1), *_directional(smooth2)])
 
 
-def _noise_cells(face: Tensor, green: Tensor) -> Tensor:
+def _clipped_cells(green: Tensor) -> Tensor:
+    """Return the cells with clipped pixels, bool (N, 20, 20), of the channel with most of the luma, (N, 160, 160)."""
+    count, side, _ = green.shape
+    rows = green.contiguous().reshape(count, side // BLOCK, BLOCK, -1).amax(2)  # (N, 20, 160)
+    return rows.reshape(count, side // BLOCK, -1, BLOCK).amax(3) >= 254
+
+
+def _noise_cells(face: Tensor, clipped: Tensor) -> Tensor:
     """Return the cells from which noise is measured, bool (N, 20, 20): the face's whole ones, unclipped where possible.
 
     Args:
         face: share of each cell inside the face, (N, 20, 20).
-        green: uint8 (N, 160, 160), the channel with most of the luma.
+        clipped: bool (N, 20, 20).
     """
     whole = face > 0.99
     whole = torch.where(whole.any(2).any(1)[:, None, None], whole, face >= face.amax((1, 2), keepdim=True))
-    count, cells, _ = face.shape
-    rows = green.contiguous().reshape(count, cells, BLOCK, -1).amax(2)  # (N, 20, 160)
-    unclipped = whole & (rows.reshape(count, cells, -1, BLOCK).amax(3) < 254)
+    unclipped = whole & ~clipped
     enough = unclipped.sum((1, 2)) >= MIN_UNCLIPPED * whole.sum((1, 2))
     return torch.where(enough[:, None, None], unclipped, whole)
 

@@ -26,7 +26,7 @@ SMALL_PHOTO = 256 * 256
 SPECTRUM_FLOOR = 0.05
 """Power, in squared grey levels, added to every frequency; rounding to 8 bits alone leaves 1/12."""
 
-_AVERAGED = 4
+AVERAGED = 4
 """Lines averaged before the transform, which leaves the frequencies below 1/8 across it."""
 
 
@@ -39,7 +39,7 @@ def _windowed_waves() -> Floats:
     return np.asarray(waves, np.float32)
 
 
-_WAVES = _windowed_waves()
+WAVES = _windowed_waves()
 _MEAN = np.full((TILE, 1), 1 / TILE, np.float32)
 
 
@@ -83,18 +83,18 @@ def _tile_sums(image: Gray, step: int, grid: tuple[int, ...]) -> npt.NDArray[np.
 def _median_power(tiles: Gray, chosen: npt.NDArray[np.intp]) -> Floats:
     """Power (FREQUENCIES,) of the chosen tiles of a (rows, columns, TILE, TILE) grid."""
     part = tiles[chosen // tiles.shape[1], chosen % tiles.shape[1]].astype(np.uint16)
-    sums = part[:, ::_AVERAGED], part[:, :, ::_AVERAGED].transpose(0, 2, 1)
-    for k in range(1, _AVERAGED):
-        sums = sums[0] + part[:, k::_AVERAGED], sums[1] + part[:, :, k::_AVERAGED].transpose(0, 2, 1)
-    lines = np.concatenate(sums).astype(np.float32) / _AVERAGED  # (2 tiles, TILE / _AVERAGED, TILE)
+    sums = part[:, ::AVERAGED], part[:, :, ::AVERAGED].transpose(0, 2, 1)
+    for k in range(1, AVERAGED):
+        sums = sums[0] + part[:, k::AVERAGED], sums[1] + part[:, :, k::AVERAGED].transpose(0, 2, 1)
+    lines = np.concatenate(sums).astype(np.float32) / AVERAGED  # (2 tiles, TILE / AVERAGED, TILE)
     lines = lines.reshape(-1, TILE)
     lines -= lines @ _MEAN
-    waves = lines @ _WAVES
+    waves = lines @ WAVES
     waves *= waves
-    power = waves.reshape(-1, TILE // _AVERAGED, 2 * FREQUENCIES).sum(1)  # of cosines and sines
+    power = waves.reshape(-1, TILE // AVERAGED, 2 * FREQUENCIES).sum(1)  # of cosines and sines
     power = np.sort(power[:, :FREQUENCIES] + power[:, FREQUENCIES:], axis=0)
     middle = power[(len(power) - 1) // 2] + power[len(power) // 2]  # twice the median
-    return np.asarray(middle * (_AVERAGED / (2 * TILE)), np.float32)
+    return np.asarray(middle * (AVERAGED / (2 * TILE)), np.float32)
 
 
 def _repeated(steps: npt.NDArray[np.generic]) -> float:

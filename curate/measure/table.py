@@ -93,7 +93,7 @@ MEASURES = (
         "sharpness",
         "face",
         ("sharpness", *STATISTICS, "noise"),
-        ("standard_crops", "standard_label_maps", "standard_points", "upscale", "calibration"),
+        ("standard_crops", "standard_label_maps", "standard_points", "calibration"),
         sharpness,
         version=SHARPNESS_VERSION,
     ),

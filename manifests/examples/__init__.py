@@ -19,7 +19,9 @@ _PHOTOS = 15
 
 # Values of a person's n-th photo that differ from those of a photo without faults.
 _FAULTS: dict[tuple[str, int], dict[str, Any]] = {
-    ("Ada", 3): {"reasons": ["blurred"], "sharpness": 0.08, "fine_ratio": -2.6, "edge_ratio_min": 0.06},
+    ("Ada", 3): {
+        "reasons": ["blurred"], "sharpness": 0.08, "fine_ratio": -2.6, "edge_ratio_min": 0.06, "detail_octaves": -3.1,
+    },
     ("Ada", 7): {
         "reasons": ["other_person"], "own_similarity": 0.04, "nearest_identity": "Emmy", "nearest_similarity": 0.66,
         "margin": -0.62, "wrong_person": 0.98, "suggested_identity": "Emmy",
@@ -50,7 +52,7 @@ _RANGES = {column.name: (0.1, 0.9) for column in FACE_NUMBERS if pa.types.is_flo
     "right_mouth_x": (230, 245), "right_mouth_y": (270, 290),
     "eye_distance": (55, 95), "upscale": (0.9, 1.4), "inside": (0.93, 1.0), "yaw": (-40, 40), "pitch": (-15, 15),
     "roll": (-12, 12), "stretch": (0.95, 1.05), "sharpness": (0.72, 0.99), "fine_ratio": (-1.2, -0.5),
-    "edge_ratio_min": (0.2, 0.4), "noise": (0, 2), "brightness": (95, 165),
+    "edge_ratio_min": (0.2, 0.4), "detail_octaves": (-1.3, -0.2), "noise": (0, 2), "brightness": (95, 165),
     "contrast": (35, 60), "local_contrast": (0.1, 0.2), "clipped_dark": (0, 0.02), "clipped_bright": (0, 0.02),
     "colourfulness": (15, 30), "blockiness": (0.95, 1.1), "corruption": (0, 0.01), "face_share": (0.38, 0.5),
     "ita": (10, 50), "own_similarity": (0.58, 0.82), "nearest_similarity": (0.02, 0.18), "flat_rows": (0, 0.01),

@@ -157,10 +157,10 @@ def test_a_folder_without_dataset_json_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 3"),
+        ('{"schema_version": 99, "buckets": 1}', "has schema version 99, this swapset reads version 4"),
         ("{half", "is damaged"),
         ("[]", r"is damaged \(not a JSON object\)"),
-        ('{"schema_version": 3, "source": {}}', "missing or unknown key: buckets, models, settings"),
+        ('{"schema_version": 4, "source": {}}', "missing or unknown key: buckets, models, settings"),
     ],
 )
 def test_an_unusable_dataset_json_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -209,7 +209,7 @@ def test_a_table_of_an_unknown_schema_version_is_refused(dataset: Dataset) -> No
     path = dataset.path / "manifest.parquet"
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"swapset.schema_version": b"1"}), path)
-    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 1, this swapset reads version 3"):
+    with pytest.raises(DatasetError, match=r"manifest.parquet has schema version 1, this swapset reads version 4"):
         dataset.manifest()
     pq.write_table(table.replace_schema_metadata(None), path)
     with pytest.raises(DatasetError, match="has schema version none"):

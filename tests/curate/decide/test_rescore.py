@@ -23,16 +23,15 @@ SHIPPED = load_calibration()
 STRICTER = dataclasses.replace(SHIPPED, bias=SHIPPED.bias - 100)
 
 
-def test_rows_without_a_face_have_no_score_and_upscale_is_scaled_to_224_px() -> None:
+def test_rows_without_a_face_have_no_score() -> None:
     schema = arrow_schema("measures")
     face = {column.name: 0.1 for column in FACE_NUMBERS if pa.types.is_floating(column.dtype)}
-    rows = pa.Table.from_pylist([{**face, "upscale": 6.0}, {}, {**face, "upscale": 6.0 * 512 / 224}], schema)
-    small, missing, _ = rescored(rows, SHIPPED, 224)["sharpness"].to_pylist()
+    rows = pa.Table.from_pylist([face, {}], schema)
+    score, missing = rescored(rows, SHIPPED)["sharpness"].to_pylist()
     assert missing is None
-    assert 0 <= small <= 1
-    assert rescored(rows, SHIPPED, 512)["sharpness"].to_pylist()[2] == pytest.approx(small, abs=1e-6)
-    assert rescored(rows, STRICTER, 224)["sharpness"][0].as_py() < small
-    assert rescored(rows, SHIPPED, 224).schema == schema
+    assert 0 <= score <= 1
+    assert rescored(rows, STRICTER)["sharpness"][0].as_py() < score
+    assert rescored(rows, SHIPPED).schema == schema
 
 
 def test_the_hash_of_a_calibration_depends_on_its_values_alone(tmp_path: Path) -> None:

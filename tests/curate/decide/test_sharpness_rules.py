@@ -9,7 +9,7 @@ from tests.samples.photos import decided
 
 
 def test_the_limit_of_review_is_the_policys_where_that_of_blur_is() -> None:
-    assert review_limit(np.array([0.41]), Policy()).tolist() == [pytest.approx(0.62)]
+    assert review_limit(np.array([0.41]), Policy()).tolist() == [pytest.approx(0.6)]
 
 
 def test_it_is_shifted_as_the_limit_of_blur() -> None:

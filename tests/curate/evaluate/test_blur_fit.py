@@ -19,7 +19,7 @@ def faces(count: int):
     for index in range(count):
         crop = degradations.noise(degradations.brightness(ASTRONAUT.crop, random.uniform(0.6, 1.2)), 2, random)
         crop = crop[:, ::-1].copy() if index % 2 else crop
-        yield AlignedFace(crop, ASTRONAUT.labels, ASTRONAUT.points, 1.0)
+        yield AlignedFace(crop, ASTRONAUT.labels, ASTRONAUT.points)
 
 
 def test_a_calibration_separates_blurred_from_sharp_and_records_its_provenance():
@@ -29,7 +29,7 @@ def test_a_calibration_separates_blurred_from_sharp_and_records_its_provenance()
         degradations.gaussian(ASTRONAUT.crop, 2.5),
         degradations.low_resolution(ASTRONAUT.crop, 5),
     ]
-    scores = sharpness.sharpness(*batch(versions), torch.ones(3), calibration)["sharpness"]
+    scores = sharpness.sharpness(*batch(versions), calibration)["sharpness"]
     assert scores[0] > 0.5 > max(scores[1], scores[2])
     assert calibration.provenance == {"faces": MIN_FACES, "labelled": 0, "seed": 3, "photos": "one face"}
     assert min(calibration.weight) >= 0
@@ -46,7 +46,7 @@ def test_labelled_faces_count_as_much_as_degraded_ones():
 
 def test_a_statistic_that_counts_against_sharpness_is_left_out():
     inputs = torch.tensor([[0.0, 1.0], [0.2, 0.7], [0.8, 0.4], [1.0, 0.0]], dtype=torch.float64)
-    weights, _ = fit_monotone(inputs, torch.zeros(4), torch.tensor([False, False, True, True]), torch.ones(4))
+    weights, _ = fit_monotone(inputs, torch.tensor([False, False, True, True]), torch.ones(4))
     assert weights[0] > 0 == weights[1]
 
 
