@@ -5,12 +5,12 @@ import torch
 
 from curate.relate.other_identities import Floats, Rows, Vectors, is_defined
 
-_MAX_BYTES = 1 << 30
-"""Of the cosines of one block, float32, and their squares."""
+_MAX_BYTES = 1 << 28
+"""Of the cosines of one block, float32, and their squares; each thread holds one block."""
 
 
 class DeviceCentroids:
-    """`curate.relate.other_identities.Comparison` by torch. Each thread compares one block at a time.
+    """`curate.relate.other_identities.Comparison` by torch.
 
     Args:
         centroids: (K, D) unit vectors; rows of zeros are identities without a face.
