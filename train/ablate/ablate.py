@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from curate.listener import SILENT, Listener
+from curate.threads import default_threads
 from manifests.errors import DatasetError
 from manifests.output import OutputLock
 from manifests.reader import Dataset
@@ -20,6 +21,7 @@ from train import fit
 from train.ablate.arm_result import REVISION, AblationResult, ArmKey, FinishedArm, read_finished, write_finished
 from train.ablate.arms import Arm
 from train.ablate.timing import Timing, architecture, read_or_measure
+from train.ablate.train_ahead import train_ahead
 from train.ablate.train_arm import train_arm
 from train.data.faces import TrainingFaces, read_training_faces
 from train.errors import DivergedError
@@ -41,6 +43,7 @@ class AblateRequest:
         judge: Name or file of the embedder that judges; see `train.judge.judge.choose_embedders`.
         pairs: Maximum number of pairs of each kind.
         workers: Decoding threads; see `train.fit.FitRequest`.
+        jobs: Trainings at a time, in processes that share the device and the cores.
     """
 
     out: Path
@@ -50,6 +53,7 @@ class AblateRequest:
     judge: str | None = None
     pairs: int = 500
     workers: int | None = None
+    jobs: int = 1
 
     def fit_request(self, arm: Arm) -> fit.FitRequest:
         """The training of an arm."""
@@ -58,7 +62,7 @@ class AblateRequest:
             recipe=arm.recipe,
             out=self.out / "arms" / arm.slug,
             device=self.device,
-            workers=self.workers,
+            workers=self.workers or (default_threads(self.jobs) if self.jobs > 1 else None),
         )
 
 
@@ -130,6 +134,9 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
             request.device,
             listener,
         )
+        if request.jobs > 1 and (missing := [arm for arm in request.arms if _read(planned, arm)[1] is None]):
+            # Times are measured before: other trainings would disturb them.
+            train_ahead([request.fit_request(arm) for arm in missing], request.jobs, request.device, listener)
         arms: list[FinishedArm] = []
         failed: dict[str, str] = {}
         for number, arm in enumerate(request.arms, 1):
@@ -147,6 +154,19 @@ def _finish_arm(
     planned: AblatePlan, arm: Arm, scorer: PairScorer, timing: Timing, title: str, listener: Listener
 ) -> FinishedArm:
     """Read an arm that is finished, or train and score it and write its files."""
+    training, finished, key = _read(planned, arm)
+    if finished is not None:
+        listener.note(f"{title}: already finished")
+        return finished
+    listener.note(title)
+    out = planned.request.out
+    finished = train_arm(arm, training, key, timing, planned.dataset, scorer, out, listener)
+    write_finished(out, arm, finished)
+    return finished
+
+
+def _read(planned: AblatePlan, arm: Arm) -> tuple[fit.FitPlan, FinishedArm | None, ArmKey]:
+    """Plan the training of an arm, and read its result: None where there is none of the same training and judge."""
     request = planned.request
     training = fit.plan(request.fit_request(arm))
     key = ArmKey(
@@ -158,14 +178,7 @@ def _finish_arm(
         judged=planned.judged.faces.digest(),
         pairs=len(planned.pairs.cross.targets),
     )
-    finished = read_finished(request.out, arm, key)
-    if finished is not None:
-        listener.note(f"{title}: already finished")
-        return finished
-    listener.note(title)
-    finished = train_arm(arm, training, key, timing, planned.dataset, scorer, request.out, listener)
-    write_finished(request.out, arm, finished)
-    return finished
+    return training, read_finished(request.out, arm, key), key
 
 
 def _select_faces(request: AblateRequest) -> tuple[TrainingFaces, JudgedFaces]:

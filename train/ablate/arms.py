@@ -1,8 +1,9 @@
 """The arms of an ablation: every recipe on every view of a dataset, with every seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from curate.decide.policy import load_policy
 from curate.decide.view import make_view
@@ -43,6 +44,7 @@ def make_arms(
     seeds: int,
     held_out: float,
     batch: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> list[Arm]:
     """Make an arm of every recipe on every view with every seed.
 
@@ -53,6 +55,7 @@ def make_arms(
         seeds: trainings of each arm, with seeds 0, 1, ...
         held_out: share of the people held out of every arm.
         batch: images of an update; None takes the recipe's.
+        changes: values of other keys, the same in every recipe.
 
     Raises:
         RecipeError: an unknown recipe, two recipes of one name, or recipes of more than one template.
@@ -63,7 +66,9 @@ def make_arms(
         for policy, data in views.items():
             name = stem if policy == CURRENT_POLICY else f"{stem}, {policy}"
             for seed in range(seeds):
-                recipe = load_recipe(recipe_name, images=images, seed=seed, batch=batch, held_out=held_out)
+                recipe = load_recipe(
+                    recipe_name, images=images, seed=seed, batch=batch, held_out=held_out, **changes or {}
+                )
                 arms.append(Arm(name, with_checkpoints(recipe), data))
     if len({arm.slug for arm in arms}) < len(arms):
         raise RecipeError(f"two of the recipes {', '.join(recipes)} have the same name: rename a file")

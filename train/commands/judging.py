@@ -178,6 +178,13 @@ def ablate(
         float, typer.Option(min=0.001, max=0.9, help="Share of the people held out of every training, to judge on.")
     ] = 0.1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images of an update. Default: the recipe's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE: another key of all recipes, for example size=128; repeatable."),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trainings at a time, which share the GPU, or are spread over several.")
+    ] = 1,
     judge: Annotated[str | None, typer.Option(help=_JUDGE_HELP)] = None,
     pairs: PairsOption = 500,
     device: Device = None,
@@ -195,6 +202,13 @@ def ablate(
 
     Example: simswap ablate --data curated/x --recipes tiny --policies keep-all,default --images 20000 --out ablation
     """
+    from train.settings import parse_settings
+
+    changes = parse_settings(settings or [])
+    options = {"images", "seed", "held_out", "batch"}
+    if taken := sorted(options & changes.keys()):
+        raise typer.BadParameter(f"--set {taken[0]}=...: the arms of an ablation share it; use its own option")
+
     import tempfile
 
     from curate.faces.models import check_device
@@ -208,12 +222,13 @@ def ablate(
         views = make_views(data, _split(policies), Path(scratch) if dry_run else out / "views")
         request = AblateRequest(
             out=out,
-            arms=make_arms(_split(recipes), views, images, seeds, held_out, batch),
+            arms=make_arms(_split(recipes), views, images, seeds, held_out, batch, changes),
             judged_on=list(views.values()),
             device=check_device(device),
             judge=judge,
             pairs=pairs,
             workers=workers,
+            jobs=jobs,
         )
         planned = plan(request)
         if dry_run:

@@ -84,6 +84,17 @@ def test_an_interrupted_arm_continues(ablation: AblateRequest) -> None:
     assert sum(line.startswith("continuing after 4 images") for line in recorder.notes) == 1
 
 
+def test_arms_are_trained_several_at_a_time(ablation: AblateRequest) -> None:
+    recorder = Recorder()
+    arms = [ablation.arms[0], ablation.arms[2]]
+    result = run(plan(replace(ablation, arms=arms, jobs=2)), recorder)
+    assert [arm.result.images for arm in result.arms] == [8, 8]
+    (together,) = [step for step in recorder.steps if step.name == "training 2 arms, 2 at a time"]
+    assert together.done == together.total == 16
+    # The trainings were complete before the arms were scored one after the other.
+    assert sum(line.startswith("continuing after 8 images") for line in recorder.notes) == 2
+
+
 def test_a_failed_arm_is_recorded_and_the_others_are_trained(
     ablation: AblateRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

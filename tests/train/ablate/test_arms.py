@@ -21,3 +21,9 @@ def test_recipes_of_one_name_or_of_two_templates_are_refused(tmp_path: Path) -> 
     second.write_text(RECIPE + 'template = "ffhq-512"\n')
     with pytest.raises(RecipeError, match="one template, but small, default uses simswap-224, large, default uses"):
         make_arms([str(first), str(second)], {"default": tmp_path}, 8, 1, 0.5)
+
+
+def test_keys_are_changed_in_every_recipe(tmp_path: Path) -> None:
+    arms = make_arms(["baseline", "seg-mask"], {"default": tmp_path}, 8, 1, 0.5, changes={"size": 128, "width": 32})
+    assert {(arm.recipe.size, arm.recipe.width) for arm in arms} == {(128, 32)}
+    assert [arm.recipe.mask for arm in arms] == ["none", "face_hair"]

@@ -1,0 +1,63 @@
+"""Trains arms of an ablation several at a time, each in a process; the GPUs of the machine are given out in turn."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import torch
+
+from curate.engines.engine import Advance, Work
+from curate.engines.local import LocalEngine
+from curate.listener import Listener, progress
+from curate.threads import default_threads
+from train import fit
+from train.errors import DivergedError
+
+
+def train_ahead(requests: Sequence[fit.FitRequest], jobs: int, device: str, listener: Listener) -> None:
+    """Train each request, `jobs` at a time, so that `fit.run` finds its last checkpoint.
+
+    A training that diverges, or that finds too little memory beside the others, is left as it is: `fit.run` continues
+    it alone, and reports its error.
+
+    Args:
+        requests: trainings into different folders.
+        jobs: processes.
+        device: of all of them; "cuda" stands for all GPUs of the machine, "cuda:1" for one.
+        listener: receives the images that are trained on.
+
+    Raises:
+        WorkerDied: a process was killed three times, most often for lack of memory.
+        SwapsetError: as `fit.plan` and `fit.run`.
+    """
+    engine = LocalEngine(min(jobs, len(requests)), default_threads(jobs), gpus=int(device == "cuda"))
+    images = sum(request.recipe.images for request in requests)
+    with progress(listener, f"training {len(requests)} arms, {jobs} at a time", images, "images") as advance:
+        engine.run(requests, _start_worker, advance)
+
+
+class _Images:
+    """A `Listener` that reports the images of a training to an engine."""
+
+    def __init__(self, report: Advance) -> None:
+        self.report = report
+
+    def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None:
+        self.counts = unit == "images"
+        if self.counts:
+            self.report(done)
+
+    def advance(self, count: int = 1) -> None:
+        if self.counts:
+            self.report(count)
+
+    def finish(self) -> None: ...
+    def note(self, message: str) -> None: ...
+
+
+def _train(request: fit.FitRequest, report: Advance) -> None:
+    with suppress(DivergedError, torch.OutOfMemoryError):
+        fit.run(fit.plan(request), _Images(report))
+
+
+def _start_worker() -> Work[fit.FitRequest]:
+    return _train
