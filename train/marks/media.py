@@ -112,7 +112,8 @@ def open_media(path: Path, kind: Kind) -> MediaFile:
                 raise DecodeError("no video stream")
             return MediaFile(path, kind, tags=dict(container.metadata))
     except (av.error.FFmpegError, ValueError) as error:
-        raise DecodeError(_reason(error)) from error
+        known = path.suffix.lower() in (*VIDEO_SUFFIXES, _TRANSPORT_STREAM_SUFFIX)
+        raise DecodeError(_reason(error) if known else "neither a photo nor a video") from error
 
 
 def media_files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -63,13 +63,19 @@ def output_name(target: Path) -> str:
 
 
 def output_format(target: Path) -> VideoFormat:
-    """The container of the swapped video. Raises OSError where the target cannot be read."""
+    """The container of the swapped video."""
     container = CONTAINERS.get(target.suffix.lower(), "matroska")
-    if container == "avi":
-        # AVI holds a frame for each interval of its time base, and so suits the times of AVI files only.
+    # AVI holds a frame for each interval of its time base, and so suits the times of AVI files only.
+    return "matroska" if container == "avi" and not _is_avi(target) else container
+
+
+def _is_avi(target: Path) -> bool:
+    """Whether a file is an AVI by its content. False where it cannot be read, which opening it reports."""
+    try:
         with target.open("rb") as file:
-            return container if media_type(file.read(HEAD_BYTES)) == "video/avi" else "matroska"
-    return container
+            return media_type(file.read(HEAD_BYTES)) == "video/avi"
+    except OSError:
+        return False
 
 
 class VideoWriter:

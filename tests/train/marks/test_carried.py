@@ -19,7 +19,7 @@ from tests.samples.swap import ASTRONAUT, METADATA_ONLY, pixels, swapper
 from tests.samples.videos import FACE, write_video
 from train.marks.marker import Marker
 from train.marks.marking import Marking
-from train.marks.metadata import provenance
+from train.marks.metadata import mark, provenance
 from train.marks.metadata.avi_file import add_texts
 from train.marks.metadata.mark import AigcMetadata
 from train.marks.metadata.photo_file import write_aigc
@@ -172,6 +172,16 @@ def test_a_result_keeps_xmp_of_any_length(name: str, tmp_path: Path) -> None:
         assert tags["Rights"].endswith("Anna 11999")
 
 
+def test_a_cut_extension_is_noted(photo: Pixels) -> None:
+    data = write_aigc(encoded(photo, "JPEG"), json.loads(FIELD), XMP.replace(b"Anna", b"Anna" * 20_000))
+    packet = packet_of(data.replace(b"http://ns.adobe.com/xmp/extension/", b"http://ns.adobe.com/xmp/something/", 1))
+    assert packet is not None
+    kept, notes = carried_packet(packet)
+    assert notes == ("extended XMP of the target: it is not complete, not kept",)
+    assert kept is not None
+    assert values_of(kept, TARGET_AIGC_PROPERTY) == [FIELD]
+
+
 def test_damaged_xmp_is_noted(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     photo = resized(pixels(ASTRONAUT), 384, 384)
@@ -198,12 +208,23 @@ def test_a_video_keeps_the_field_of_its_target(name: str, tmp_path: Path) -> Non
 
 def test_an_avi_keeps_the_field_of_its_target(tmp_path: Path) -> None:
     target = write_video(tmp_path / "clip.avi", [FACE, FACE], [0, 1], base=Fraction(1, 25), tags={"comment": "kept"})
-    add_texts(target, {"AIGC": FIELD})
+    field = FIELD.replace("another tool", "另一个")
+    add_texts(target, {"AIGC": field})
     video = swap_video(target, tmp_path / "out", swapper(), Marker(Marking(MARK_ID), marks=(AigcMetadata,)))
     again = swap_video(video.output, tmp_path / "again", swapper(), METADATA_ONLY)  # the first origin is kept
     for output in (video.output, again.output):
         with av.open(str(output)) as container:
             assert json.loads(container.metadata["AIGC"])["ContentProducer"] == "swapset"
-            assert container.metadata["AIGT"] == FIELD  # names in AVI have four characters
+            assert container.metadata["AIGT"] == field  # names in AVI have four characters
             assert container.metadata["comment"] == "kept"
             assert len(list(container.decode(video=0))) == 2
+
+
+def test_a_field_that_an_avi_has_no_room_for_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_video(tmp_path / "clip.avi", [FACE], [0], base=Fraction(1, 25), sound=False)
+    add_texts(target, {"AIGC": FIELD})
+    monkeypatch.setattr(mark, "_MAX_AVI_FIELD", 10)
+    video = swap_video(target, tmp_path / "out", swapper(), METADATA_ONLY)
+    assert video.notes == (f"AIGC field of the target: {len(FIELD)} bytes, not kept",)
+    with av.open(str(video.output)) as container:
+        assert "AIGT" not in container.metadata

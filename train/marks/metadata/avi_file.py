@@ -20,7 +20,7 @@ _HEADER = struct.Struct("<4sI")
 def add_texts(path: Path, texts: Mapping[str, str]) -> None:
     """Add texts to the INFO list of a file that FFmpeg wrote, in place; those of the same names are replaced.
 
-    Names have four characters; texts are ASCII.
+    Names have four ASCII characters; texts are written as UTF-8.
 
     Raises MarkError where the file is damaged, or the padding is too small.
     """
@@ -30,7 +30,7 @@ def add_texts(path: Path, texts: Mapping[str, str]) -> None:
             start, end, present = _room(head)
         except struct.error as error:
             raise MarkError("the AVI file is damaged: its header cannot be parsed") from error
-        items = present | {name.encode("ascii"): text.encode("ascii") + b"\0" for name, text in texts.items()}
+        items = present | {name.encode("ascii"): text.encode("utf-8") + b"\0" for name, text in texts.items()}
         added = _chunk(b"LIST", b"INFO" + b"".join(_chunk(*item) for item in items.items()))
         rest = end - start - len(added) - _HEADER.size
         if rest < 0:

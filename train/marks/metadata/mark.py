@@ -25,6 +25,8 @@ _LABELS = {"1": "AI-made", "2": "possibly AI-made", "3": "suspected to be AI-mad
 _TARGET_NAME, _AVI_TARGET_NAME = f"{NAME}_TARGET", "AIGT"
 """Of a result: the tag with the field of its target; names in AVI have four characters."""
 
+_MAX_AVI_FIELD = avi_file.PADDING // 2  # bytes; the rest is for the other texts
+
 
 class AigcMetadata(FileMark):
     """The field AIGC with the label, the producer and the mark ID; lost in any re-encoding."""
@@ -40,10 +42,7 @@ class AigcMetadata(FileMark):
 
     def apply(self, path: Path, container: Container, provenance: Provenance) -> tuple[str, ...]:
         if container == "avi":
-            texts = {NAME: to_text(self._fields)}
-            if provenance.parent is not None and (field := _field_of_video(provenance.parent)):
-                texts[_AVI_TARGET_NAME] = field
-            avi_file.add_texts(path, texts)
+            return self._apply_to_avi(path, provenance.parent)
         if container in VIDEO_FORMATS:
             return ()
         data, packet, notes = path.read_bytes(), None, tuple[str, ...]()
@@ -57,6 +56,14 @@ class AigcMetadata(FileMark):
             packet, notes = carried_packet(target_packet) if target_packet else (None, ())
         path.write_bytes(write_aigc(data, self._fields, packet))
         return notes
+
+    def _apply_to_avi(self, path: Path, target: Path | None) -> tuple[str, ...]:
+        texts, field = {NAME: to_text(self._fields)}, _field_of_video(target) if target else None
+        length = len(field.encode()) if field else 0
+        if field and length <= _MAX_AVI_FIELD:
+            texts[_AVI_TARGET_NAME] = field
+        avi_file.add_texts(path, texts)
+        return (f"AIGC field of the target: {length:,} bytes, not kept",) if length > _MAX_AVI_FIELD else ()
 
     @staticmethod
     def read(file: MediaFile) -> MarkFinding:

@@ -118,12 +118,12 @@ def _jpeg_packet(data: bytes) -> bytes | None:
     extensions = [part.content[len(_JPEG_EXTENSION) :] for part in parts if _is_jpeg_xmp(part, _JPEG_EXTENSION)]
     if packet is None or not extensions:
         return packet
-    digest = next(iter(values_of(packet, EXTENSION_PROPERTY)), "").encode()
+    digest = next(iter(values_of(packet, EXTENSION_PROPERTY)), "").upper().encode()
     size = _JPEG_EXTENSION_HEADER.size
     ordered = sorted((_JPEG_EXTENSION_HEADER.unpack_from(part), part[size:]) for part in extensions if len(part) > size)
     content = bytearray()
     for (owner, _, position), text in ordered:
-        if owner == digest and position == len(content):  # others are leftovers of other packets
+        if owner.upper() == digest and position == len(content):  # others are leftovers of other packets
             content += text
     return join_packets(packet, bytes(content))
 

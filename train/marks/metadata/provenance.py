@@ -14,6 +14,7 @@ from train.marks.containers import photo_format
 from train.marks.metadata.photo_file import find_packet, insert_png_chunks, png_texts
 from train.marks.metadata.xmp import (
     AIGC_PROPERTY,
+    EXTENSION_PROPERTY,
     IPTC,
     SOURCE_TYPE_PROPERTY,
     TARGET_AIGC_PROPERTY,
@@ -97,10 +98,12 @@ def carried_packet(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     root = parse(packet)
     if root is None:
         return None, ("XMP of the target: it cannot be parsed, not kept",)
+    is_cut = any(element.tag == EXTENSION_PROPERTY for element in properties_of(root))
+    cut = ("extended XMP of the target: it is not complete, not kept",) if is_cut else ()
     kept = list(_carried_elements(root))
     text = packet_of_properties(kept)
     if len(text) <= MAX_PACKET:
-        return text if kept else None, ()
+        return text if kept else None, cut
     note = f"XMP of the target: {len(text):,} bytes, only its marks are kept"
     marks = packet_of_properties(element for element in kept if element.tag in _TARGET_PROPERTIES)
     if len(marks) <= MAX_PACKET:
