@@ -5,6 +5,8 @@ The spectrum of the face's textured parts tells where detail ends, as that of a 
 as large. It makes no difference whether the photo is small, was enlarged before, or is out of focus.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -47,10 +49,11 @@ def detail_octaves(gray: Tensor, face: Tensor, clipped: Tensor) -> Tensor:
     unclipped = face * ~clipped
     enough = (unclipped > MIN_SHARE).float().mean((1, 2)) > MIN_UNCLIPPED
     face = torch.where(enough[:, None, None], unclipped, face)
-    along_x, along_y = gray[:, :, 1:] - gray[:, :, :-1], gray[:, 1:] - gray[:, :-1]
-    gradient = along_x[:, :-1].abs() + along_y[:, :, :-1].abs()
+    along_x, along_y = (gray[:, :, 1:] - gray[:, :, :-1]).abs_(), (gray[:, 1:] - gray[:, :-1]).abs_()
+    inner = gray.shape[1] - 1
+    tile_sums = _tile_sums(inner).to(gray.device)
+    energy = tile_sums @ (along_x[:, :inner] + along_y[:, :, :inner]) @ tile_sums.T  # (N, G, G)
     cell = gray.shape[1] // face.shape[1]
-    energy = F.avg_pool2d(gradient[:, None], TILE - 1, STEP)[:, 0]  # (N, G, G), mean over each tile
     share = F.avg_pool2d(face[:, None], TILE // cell, STEP // cell)[:, 0].flatten(1).clamp(max=MIN_SHARE)
     columns, energy = energy.shape[2], energy.flatten(1)
     inside = share >= share.topk(TEXTURED, 1).values[:, -1:]
@@ -61,9 +64,16 @@ def detail_octaves(gray: Tensor, face: Tensor, clipped: Tensor) -> Tensor:
     rows = torch.arange(len(gray), device=gray.device)[:, None]
     power = _power(tiles[rows, chosen // columns, chosen % columns])  # (N, TEXTURED + FLAT, 2, FREQUENCIES)
     levels = [torch.log10(_median(part) + SPECTRUM_FLOOR) for part in torch.split(power, [TEXTURED, FLAT], 1)]
-    repeated = torch.minimum(_repeated(along_x.abs().mean(1)), _repeated(along_y.abs().mean(2)))
+    repeated = torch.minimum(_repeated(along_x.mean(1)), _repeated(along_y.mean(2)))
     values = torch.cat([*levels, repeated[:, None]], 1).cpu().numpy()
     return torch.from_numpy(octaves(values)).float().to(gray.device)
+
+
+@cache
+def _tile_sums(length: int) -> Tensor:
+    """Matrix (G, length) that sums the TILE - 1 differences of neighbouring pixels within each tile of a line."""
+    position, start = torch.arange(length), STEP * torch.arange((length - TILE + 1) // STEP + 1)[:, None]
+    return ((position >= start) & (position < start + TILE - 1)).float()
 
 
 def _power(tiles: Tensor) -> Tensor:
