@@ -85,6 +85,18 @@ def test_what_is_around_a_bordered_photo_is_ignored(colour):
     assert is_same_picture(tight, bordered)
 
 
+@pytest.mark.parametrize("turn", [15, -20])
+def test_the_border_of_a_tilted_head_is_ignored(turn):
+    """Upright in the crop, the head's photo is a tilted rectangle."""
+    matrix = cv2.getRotationMatrix2D((112, 112), turn, 1)
+    inside = np.zeros(CROP.shape[:2], np.uint8)
+    inside[35:-35, 35:-35] = 1
+    wide = cv2.dilate(inside, np.ones((31, 31), np.uint8))
+    inside, wide = (cv2.warpAffine(area, matrix, (224, 224))[..., None] > 0 for area in (inside, wide))
+    tight, bordered = np.where(inside, CROP, 0), np.where(inside, CROP, np.where(wide, 255, 0)).astype(np.uint8)
+    assert is_same_picture(tight, bordered)
+
+
 def framed(photo, move=(0.0, 0.0)):
     """The astronaut's crop of a version of the photo and its frame; the landmarks are `move` px (x, y) off."""
     landmarks = np.asarray(ASTRONAUT_LANDMARKS, np.float64)[None] * (photo.shape[0] / ASTRONAUT_PHOTO.shape[0])
