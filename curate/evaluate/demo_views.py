@@ -80,21 +80,55 @@ def background_photos() -> list[Image]:
     return [packaged_photo("skimage", f"data/{name}") for name in _BACKGROUNDS]
 
 
-def turns(count: int, rng: Rng) -> Points:
-    """Return (count, 2) yaw and pitch in degrees, spread so that no two are close."""
-    yaw = np.linspace(-24, 24, count)
-    pitch = np.linspace(-12, 12, count)[np.argsort((np.arange(count) * 0.618) % 1)]
-    return rng.permutation(np.stack([yaw, pitch], -1))
+@dataclass(frozen=True)
+class Pose:
+    """How a head is held in a view.
+
+    Attributes:
+        yaw, pitch: degrees.
+        smile, open_mouth, brow, squint: displacements of the expression, in eye distances.
+    """
+
+    yaw: float
+    pitch: float
+    smile: float
+    open_mouth: float
+    brow: float
+    squint: float
+
+    @classmethod
+    def drawn(cls, rng: Rng) -> "Pose":
+        """Draw any pose."""
+        return cls(*rng.uniform([-24, -12, -0.14, -0.12, -0.12, -0.05], [24, 12, 0.16, 0.16, 0.12, 0.05]).tolist())
 
 
-def view(person: Person, backgrounds: list[Image], rng: Rng, turn: Points | None = None) -> Image:
+def poses(count: int, rng: Rng) -> list[Pose]:
+    """Return poses in random order, spread so that no two are close: neighbours in yaw differ in pitch and mouth."""
+    steps = np.arange(count)
+
+    def spread(low: float, high: float, stride: float) -> Points:
+        """Evenly spaced values, of which neighbours in yaw are `stride` of the range apart, taken around its end."""
+        return np.linspace(low, high, count)[np.argsort(np.argsort(steps * stride % 1))]
+
+    columns = [
+        np.linspace(-25, 25, count),
+        spread(-12, 12, 0.618),
+        spread(-0.14, 0.16, 0.414),
+        spread(-0.12, 0.16, 0.732),
+        spread(-0.12, 0.12, 0.236),
+        rng.uniform(-0.05, 0.05, count),
+    ]
+    return [Pose(*values) for values in rng.permutation(np.stack(columns, -1)).tolist()]
+
+
+def view(person: Person, backgrounds: list[Image], rng: Rng, pose: Pose | None = None) -> Image:
     """Render a view of a person, uint8 RGB of about 260 px: another pose, expression, light and background.
 
     Args:
         person: Whose photo is warped.
         backgrounds: Photos without people.
         rng: Draws everything that is not given.
-        turn: (2,) yaw and pitch in degrees; None draws them.
+        pose: None draws it.
     """
     width, height = int(rng.integers(220, 330)), int(rng.integers(240, 350))
     eyes = EYE_DISTANCE * rng.uniform(0.85, 1.15)
@@ -105,8 +139,8 @@ def view(person: Person, backgrounds: list[Image], rng: Rng, turn: Points | None
 
     # u: coordinates on the face, in eye distances from the point between the eyes.
     u = grid @ upright.T
-    turn = rng.uniform([-24, -12], [24, 12]) if turn is None else turn
-    displaced = _apply_expression(_turn_head(u, *np.radians(turn)), rng)
+    pose = pose or Pose.drawn(rng)
+    displaced = _apply_expression(_turn_head(u, *np.radians([pose.yaw, pose.pitch])), pose)
     across, down = person.across, np.array([-person.across[1], person.across[0]])
     source = (person.centre + displaced[..., :1] * across + displaced[..., 1:] * down).astype(np.float32)
     face = cv2.remap(person.photo, source[..., 0], source[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -133,16 +167,15 @@ def _turn_head(u: Points, yaw: float, pitch: float) -> Points:
     return turned
 
 
-def _apply_expression(u: Points, rng: Rng) -> Points:
+def _apply_expression(u: Points, pose: Pose) -> Points:
     """Displace mouth corners, lips, brows and eyelids, each by a smooth bump."""
-    smile, open_mouth, brow, squint = rng.uniform([-0.14, -0.12, -0.12, -0.05], [0.16, 0.16, 0.12, 0.05])
     displaced = u.copy()
     for (x, y, std), dx, dy in (
-        (_SMILE_LEFT, 0.5 * smile, smile),
-        (_SMILE_RIGHT, -0.5 * smile, smile),
-        (_LIPS, 0.0, -open_mouth),
-        *((bump, 0.0, brow) for bump in _BROWS),
-        *((bump, 0.0, squint) for bump in _EYELIDS),
+        (_SMILE_LEFT, 0.5 * pose.smile, pose.smile),
+        (_SMILE_RIGHT, -0.5 * pose.smile, pose.smile),
+        (_LIPS, 0.0, -pose.open_mouth),
+        *((bump, 0.0, pose.brow) for bump in _BROWS),
+        *((bump, 0.0, pose.squint) for bump in _EYELIDS),
     ):
         bump = np.exp(-((u[..., 0] - x) ** 2 + (u[..., 1] - y) ** 2) / (2 * std**2))
         displaced += bump[..., None] * [dx, dy]
@@ -176,15 +209,15 @@ def background(photos: list[Image], width: int, height: int, rng: Rng) -> Image:
 def blurs(eye_distance: float) -> Iterator[Callable[[Image], Image]]:
     """Yield four blurs for a photo with the eyes `eye_distance` px apart: gaussian, motion, defocus, low resolution."""
     step = eye_distance / 65  # photo pixels per pixel of a 224 px crop
-    size = int(13 * step) | 1
+    size = int(16 * step) | 1
     motion = np.full((1, size), 1 / size, np.float32)
-    radius = 3.5 * step
+    radius = 4.2 * step
     span = np.arange(-int(radius) - 1, int(radius) + 2)
     disc = (np.hypot(*np.meshgrid(span, span)) <= radius).astype(np.float32)
-    yield lambda photo: np.asarray(cv2.GaussianBlur(photo, (0, 0), 2.6 * step), np.uint8)
+    yield lambda photo: np.asarray(cv2.GaussianBlur(photo, (0, 0), 3.0 * step), np.uint8)
     yield lambda photo: np.asarray(cv2.filter2D(photo, -1, motion), np.uint8)
     yield lambda photo: np.asarray(cv2.filter2D(photo, -1, disc / disc.sum()), np.uint8)
-    yield lambda photo: _low_resolution(photo, 0.25 / step)
+    yield lambda photo: _low_resolution(photo, 0.22 / step)
 
 
 def _low_resolution(photo: Image, scale: float) -> Image:
