@@ -28,7 +28,11 @@ from manifests.records import InvalidRecordError, parse_record
 CLASSES = MASK_CLASSES
 FORMAT = "swapset-segmenter-1"
 BATCH = 32
-_REVISION = 1  # part of the fingerprint: increase it when results change
+_REVISION = 2  # part of the fingerprint: increase it when results change
+
+MIN_HAT_MARGIN = 2.2
+"""Least difference between the logit of a hat and the next one that some pixel of a crop with a hat reaches. Hair that
+the end of a tight photo cuts, and grey hair, are called a hat by less."""
 
 MaskKind = Literal["face", "face_hair", "not_background"]
 
@@ -96,7 +100,7 @@ class Segmenter(nn.Module):
         labels = torch.empty(len(crops), *crops.shape[2:], dtype=torch.uint8, device=device)
         for start in range(0, len(crops), BATCH):
             batch = crops[start : start + BATCH].to(device, non_blocking=True)
-            logits = self.logits(batch)
+            logits = without_doubtful_hats(self.logits(batch))
             # Logits at the crop's size are 19 floats a pixel: on a CPU, those of one crop fit the cache.
             step = BATCH if device.type == "cuda" else 1
             for at in range(0, len(batch), step):
@@ -123,6 +127,16 @@ class Segmenter(nn.Module):
         with half:
             logits, features = self.network.logits_and_features(pixels)
         return logits.float(), features.float()
+
+
+def without_doubtful_hats(logits: Tensor) -> Tensor:
+    """Return logits float32 (N, 19, h, w) without the class hat where it is nowhere certain: the next class decides."""
+    hat = CLASSES.index("hat")
+    others = torch.cat([logits[:, :hat], logits[:, hat + 1 :]], 1).amax(1)
+    is_doubtful = (logits[:, hat] - others).amax((1, 2)) < MIN_HAT_MARGIN
+    logits = logits.clone()
+    logits[:, hat] = torch.where(is_doubtful[:, None, None], -1e4, logits[:, hat])
+    return logits
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

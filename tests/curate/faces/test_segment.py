@@ -17,12 +17,14 @@ from curate.faces.segment import (
     CLASSES,
     FORMAT,
     MASK_KINDS,
+    MIN_HAT_MARGIN,
     Segmenter,
     binary_mask,
     box_mask,
     digest,
     fuse_batch_norm,
     read_weights,
+    without_doubtful_hats,
 )
 from curate.faces.weights import SEGMENTER, locate, place
 from manifests.landmarks import MASK_CLASSES, flip_mask
@@ -213,6 +215,17 @@ def test_a_mirrored_photo_gives_the_mirrored_map(segmenter: Segmenter) -> None:
     assert (flip_mask(mirrored) == labels).mean() > 0.92
     assert (flip_mask(mirrored)[eyes] == labels[eyes]).mean() > 0.75
     assert (mirrored[..., ::-1][eyes] == labels[eyes]).mean() < 0.1
+
+
+def test_a_hat_that_is_nowhere_certain_is_the_next_class() -> None:
+    hat, hair = MASK_CLASSES.index("hat"), MASK_CLASSES.index("hair")
+    logits = torch.zeros(2, len(MASK_CLASSES), 4, 4)
+    logits[:, hair], logits[:, hat] = 1.0, 2.0
+    logits[1, hat, 0, 0] = 1.0 + MIN_HAT_MARGIN
+    labels = without_doubtful_hats(logits).argmax(1)
+    assert (labels[0] == hair).all()
+    assert (labels[1] == hat).all()
+    assert logits[0, hat, 0, 0] == 2.0  # the argument is as it was
 
 
 def test_binary_masks_of_arrays_and_tensors_agree() -> None:
