@@ -22,8 +22,9 @@ _SHIFT, _MIN_CORRELATION = 5, 0.5
 """Shifts that are tried, px, and correlation below which two bands are of different pictures. The lowest of 55 copies
 in celebs-112 was .59; a quarter of the other pairs, and 60% of them mirrored, are below."""
 
-_EDGE, _MIN_SIDE = 3, 16
-"""Px of a band beside the end of the photo that are left out, and the fewest that are compared along a side."""
+_EDGE, _MIN_SIDE, _MIN_SHARE = 3, 16, 0.3
+"""Px of a band beside the end of the photo that are left out, the fewest that are compared along a side, and the share
+of an area that must be left."""
 
 _BLACK, _EXTENT = 6, 5
 """Luma below which a pixel is black, and the least side of a black part beyond the photo, px of a band."""
@@ -81,9 +82,21 @@ def bands_agree(first: DetailBand, second: DetailBand) -> bool:
     less, more = sorted((first, second), key=lambda band: band.area)
     (top, bottom), (left, right) = less.shown
     searched = more.pixels[top - _SHIFT : bottom + _SHIFT, left - _SHIFT : right + _SHIFT]
-    correlation = cv2.matchTemplate(searched, less.pixels[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
+    correlation = _correlations(searched, less.pixels[top:bottom, left:right], less.undisturbed[top:bottom, left:right])
     _, highest, _, (x, y) = cv2.minMaxLoc(correlation)
     return highest >= _MIN_CORRELATION and _blocks_agree(less, more, y - _SHIFT, x - _SHIFT)
+
+
+def _correlations(searched: Gray, template: Gray, undisturbed: Flags) -> Gray:
+    """Correlation of a band with another one at every shift, away from the end of its photo.
+
+    The photo of a tilted head is a tilted rectangle in the crop, beside which the other photo may show its border.
+    """
+    if undisturbed.all() or cv2.countNonZero(undisturbed) < _MIN_SHARE * undisturbed.size:
+        return np.asarray(cv2.matchTemplate(searched, template, cv2.TM_CCOEFF_NORMED), np.float32)
+    mask = undisturbed.astype(np.float32)
+    correlations = cv2.matchTemplate(searched, template, cv2.TM_CCOEFF_NORMED, mask=mask)
+    return np.nan_to_num(np.asarray(correlations, np.float32), nan=-1.0, posinf=-1.0, neginf=-1.0)
 
 
 def _blocks_agree(less: DetailBand, more: DetailBand, down: int, right: int) -> bool:
@@ -101,7 +114,7 @@ def _blocks_agree(less: DetailBand, more: DetailBand, down: int, right: int) -> 
         if cv2.meanStdDev(block)[1][0, 0] < _FLAT_BLOCK:
             continue
         searched = more.pixels[_window(y + down, x + right, height, width, _BLOCK_SHIFT)]
-        if cv2.minMaxLoc(cv2.matchTemplate(searched, block, cv2.TM_CCOEFF_NORMED))[1] < _MIN_BLOCK:
+        if cv2.minMaxLoc(_correlations(searched, block, less.undisturbed[own]))[1] < _MIN_BLOCK:
             disturbed += 1
             if disturbed > _MAX_DISTURBED:
                 return False
