@@ -14,24 +14,24 @@ from curate.engines.engine import Engine
 __all__ = ["ENGINES", "Engine", "open_engine"]
 
 
-def _local(workers: int, threads: int, gpus: int) -> Engine:
+def _local(workers: int, threads: int, gpus: float) -> Engine:
     from curate.engines.local import LocalEngine
 
     return LocalEngine(workers, threads, gpus)
 
 
-def _ray(workers: int, threads: int, gpus: int) -> Engine:
+def _ray(workers: int, threads: int, gpus: float) -> Engine:
     from curate.engines.ray import RayEngine
 
     return RayEngine(workers, threads, gpus)
 
 
-ENGINES: dict[str, Callable[[int, int, int], Engine]] = {"local": _local, "ray": _ray}
+ENGINES: dict[str, Callable[[int, int, float], Engine]] = {"local": _local, "ray": _ray}
 """Name -> constructor, called with the number of workers (0: as many as the engine has), and the numbers of threads and
 of GPUs of each worker. The modules are imported when an engine is opened: `--help` lists the names."""
 
 
-def open_engine(name: str, workers: int, threads: int, gpus: int = 0) -> Engine:
+def open_engine(name: str, workers: int, threads: int, gpus: float = 0) -> Engine:
     """Create the engine called `name`. Raises ValueError for an unknown name."""
     if name not in ENGINES:
         raise ValueError(f"no engine is called {name!r}; choose {', '.join(sorted(ENGINES))}")

@@ -40,10 +40,11 @@ def warm_up(modules: Sequence[str]) -> None:
 class LocalEngine:
     """Runs tasks in `workers` processes of `threads` threads each; with one worker, in the calling process.
 
-    `gpus`: 0, or 1 where each process uses the device "cuda": the GPUs of the machine are given out in turn.
+    `gpus`: 0, or more where each process uses the device "cuda": the GPUs of the machine are given out in turn, and
+    workers share them, however many there are.
     """
 
-    def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
+    def __init__(self, workers: int, threads: int, gpus: float = 0) -> None:
         self.workers = workers
         self.threads = threads
         self.gpus = gpus

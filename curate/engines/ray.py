@@ -25,7 +25,7 @@ _START_SECONDS = 900.0
 class RayEngine:
     """Runs tasks in up to `workers` actors of `threads` CPUs and `gpus` GPUs; 0: as many as the cluster holds."""
 
-    def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
+    def __init__(self, workers: int, threads: int, gpus: float = 0) -> None:
         self.workers = workers
         self.threads = threads
         self.gpus = gpus
@@ -128,7 +128,7 @@ class _Run:
                     began = time.monotonic()
                 elif time.monotonic() - began > _START_SECONDS:
                     raise EngineError(
-                        f"no worker of {self._engine.threads} CPUs and {self._engine.gpus} GPUs has started in "
+                        f"no worker of {self._engine.threads} CPUs and {self._engine.gpus:g} GPUs has started in "
                         f"{_START_SECONDS / 60:.0f} minutes: give the cluster such a node, or use fewer --workers"
                     )
                 if time.monotonic() - topped_up > _TOP_UP_SECONDS:  # nodes may have joined, or have been lost

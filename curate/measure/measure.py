@@ -46,8 +46,9 @@ from manifests.output import OutputLock, remove_results
 from manifests.partials import remove_partials
 
 _OPENING_THREADS = 16  # that open tables: an object store answers each request after tens of milliseconds
-_REMOTE_THREADS = {"cpu": 1, "cuda": 8}
+_REMOTE_THREADS = {"cpu": 1, "cuda": 2}
 """Threads of a worker on other machines, whose cores are unknown here, by kind of device."""
+_REMOTE_GPUS = 0.25  # share of a GPU that such a worker takes: the host's work in one process feeds no more
 _GPU_BYTES_OF_WORKER = 4 * 2**30  # context, networks, and the tables of a batch
 _BUCKETS_OF_GPU_WORKER = (
     8  # a process loads its networks for several seconds, in which another measures hundreds of photos
@@ -269,7 +270,7 @@ def run(measure_plan: MeasurePlan, listener: Listener = SILENT, engine: Engine |
     Raises BusyError where another run uses OUT, OutputError where OUT cannot be written, and the engine's errors.
     """
     job = measure_plan.job
-    gpus = int(job.device == "cuda")  # "cuda:N" is one GPU for all workers
+    gpus = _REMOTE_GPUS if job.device == "cuda" else 0  # "cuda:N" is one GPU for all workers
     engine = engine or open_engine(measure_plan.engine, measure_plan.workers, job.threads, gpus)
     todo = [replace(shard, isolated=was_killed(shard, job)) for shard in measure_plan.todo]
     with OutputLock(job.out, shared=measure_plan.part is not None):
