@@ -10,8 +10,9 @@ Passes over the buckets, of which each thread holds the embeddings of one at a t
    photos of each (`copies`);
 4. the rows are written (`relations`).
 
-Of all rows together only numbers are held, about 200 bytes a row; the centroids of 9,131 identities with 512
-dimensions take 19 MB.
+Of all rows together only numbers are held, about 200 bytes a row, and measures and embeddings of the first buckets, up
+to `bucket.CACHED_BYTES`; the centroids of 9,131 identities with 512 dimensions take 19 MB. The results of passes are
+kept in the dataset until the rows are written (`passes`).
 """
 
 from dataclasses import asdict, dataclass, field, replace
