@@ -44,22 +44,26 @@ def detail_octaves(gray: Tensor, face: Tensor, clipped: Tensor) -> Tensor:
     Returns:
         float32 (N,): log2 of the share of the pixels, along each axis, that carry detail; 0 is all of them.
     """
-    brightness = (cell_means(gray, gray.shape[1] // face.shape[1]) * face).sum((1, 2)) / face.sum((1, 2)).clamp(min=1)
+    cell = gray.shape[1] // face.shape[1]
+    brightness = (cell_means(gray, cell) * face).sum((1, 2)) / face.sum((1, 2)).clamp(min=1)
     gray = gray * (BRIGHTNESS / brightness.clamp(min=1)).clamp(MIN_GAIN, MAX_GAIN)[:, None, None]
     unclipped = face * ~clipped
     enough = (unclipped > MIN_SHARE).float().mean((1, 2)) > MIN_UNCLIPPED
     face = torch.where(enough[:, None, None], unclipped, face)
+
+    # Choose the tiles.
     along_x, along_y = (gray[:, :, 1:] - gray[:, :, :-1]).abs_(), (gray[:, 1:] - gray[:, :-1]).abs_()
     inner = gray.shape[1] - 1
     tile_sums = _tile_sums(inner).to(gray.device)
     energy = tile_sums @ (along_x[:, :inner] + along_y[:, :, :inner]) @ tile_sums.T  # (N, G, G)
-    cell = gray.shape[1] // face.shape[1]
     share = F.avg_pool2d(face[:, None], TILE // cell, STEP // cell)[:, 0].flatten(1).clamp(max=MIN_SHARE)
     columns, energy = energy.shape[2], energy.flatten(1)
     inside = share >= share.topk(TEXTURED, 1).values[:, -1:]
     textured = energy.masked_fill(~inside, -1).topk(TEXTURED, 1).indices
     flat = energy.masked_fill(~inside, torch.inf).topk(FLAT, 1, largest=False).indices
     chosen = torch.cat([textured, flat], 1)
+
+    # Read their spectrum.
     tiles = gray.unfold(1, TILE, STEP).unfold(2, TILE, STEP)  # (N, G, G, TILE, TILE)
     rows = torch.arange(len(gray), device=gray.device)[:, None]
     power = _power(tiles[rows, chosen // columns, chosen % columns])  # (N, TEXTURED + FLAT, 2, FREQUENCIES)

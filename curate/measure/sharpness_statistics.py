@@ -9,6 +9,8 @@ Noise adds energy to every part of the face, edges only to some. The energy of t
 therefore taken as noise and subtracted from the mean, band by band and direction by direction, whatever the noise's
 spectrum. It is measured per slope of the tone, because noise of the luma is larger in the tone of dark parts. The
 finest pixels, up to sigma 1 px, are left out: in photos they hold more noise and coding than detail.
+
+Faces of few pixels whose edges were sharpened have the energies of sharp ones; their spectrum shows them (`detail.py`).
 """
 
 import math
