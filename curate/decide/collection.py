@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from curate.decide.corrections import correct, without_refused
 from curate.decide.kept_photo import RANKING_COLUMNS, Duplicates, candidates, choose_kept, group_members
 from curate.decide.rule import Flags, Rule
-from curate.decide.rules import RULES, Policy, own_rules, photo_reasons
+from curate.decide.rules import RULES, Policy, photo_reasons, ranking_rules
 from curate.decide.sharpness_limit import Floats, SharpnessLimits, collection_limits, fixed_limit
 from curate.overrides import Overrides
 from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, SHARPNESS_LIMIT, VERDICTS, arrow_schema
@@ -159,7 +159,7 @@ def decide_collection(
             if policy.adapt_sharpness:
                 scores, width, height = np.concatenate(list(pool.map(_sharpness, parts)), 1)
                 limits = collection_limits(scores, width, height, policy.min_sharpness)
-        own = own_rules(rules)
+        own = ranking_rules(rules)
         related = {column.name for column in (*RELATIONS, SHARPNESS_LIMIT)} - set(RANKING_COLUMNS)
         columns = {*RANKING_COLUMNS, *(name for rule in own for name in rule.columns if name not in related)}
 

@@ -50,7 +50,7 @@ def candidates(measures: pa.Table, relations: pa.Table, human: Verdicts, own: Ve
         measures: table with RANKING_COLUMNS.
         relations: the same rows of the relations.
         human: (N,) human verdicts, codes of `manifests.schema.VERDICTS`; -1 for none.
-        own: (N,) verdicts for reasons other than being a copy.
+        own: (N,) verdicts for reasons other than being a copy or soft.
     """
     standing = np.where(human == 0, _KEPT_BY_HAND, np.where(human > 0, human, own))
     columns = {name: measures[name] for name in RANKING_COLUMNS}
@@ -62,8 +62,9 @@ def choose_kept(parts: Sequence[pa.Table]) -> Duplicates:
     """Choose the kept photo of each duplicate group from the `candidates` of all parts.
 
     The kept photo is the best one (`_best_first`) of those that a human keeps; else of those to which no other reason
-    applies; else of those to review; else of all: then it is dropped for its own reasons, and the copies refer to it
-    all the same. A copy is 'exact' where its bytes equal those of the kept photo or of a better copy, else 'near'.
+    applies; else of those to review (but for being soft); else of all: then it is dropped for its own reasons, and the
+    copies refer to it all the same. A copy is 'exact' where its bytes equal those of the kept photo or of a better copy,
+    else 'near'.
     """
     if not sum(part.num_rows for part in parts):
         return Duplicates()

@@ -288,9 +288,13 @@ REVIEW_REASONS = tuple(rule.reason for rule in RULES if rule.verdict == "review"
 """Reasons for which a photo is reviewed, not dropped."""
 
 
-def own_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Return the rules that depend on a photo alone, not on the photo that is kept of its duplicate group."""
-    return tuple(rule for rule in rules if "duplicate_kind" not in rule.columns)
+def ranking_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules by which the copies of a picture are ranked.
+
+    They depend on a photo alone, not on the photo that is kept of its duplicate group. `soft` is left out: copies are
+    about as soft, and a limit between two nearly equal scores must not make an enlargement the better one.
+    """
+    return tuple(rule for rule in rules if "duplicate_kind" not in rule.columns and rule.reason != SOFT.reason)
 
 
 def photo_reasons(rules: Sequence[Rule], policy: Policy, *tables: pa.Table) -> Flags:

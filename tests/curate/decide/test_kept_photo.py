@@ -46,6 +46,14 @@ def test_a_copy_without_doubts_is_kept_before_one_to_review():
     assert (second["verdict"], second["duplicate_of"]) == ("keep", None)
 
 
+def test_an_enlargement_does_not_win_because_the_original_is_softer_by_a_little():
+    original, enlarged = decided(
+        {**COPY, "copy_rank": 0, "sharpness": 0.59}, {**COPY, "copy_rank": 1, "sharpness": 0.61}
+    )
+    assert (original["verdict"], original["reasons"], original["duplicate_of"]) == ("review", ["soft"], None)
+    assert enlarged["duplicate_of"] == "anna/0.jpg"
+
+
 def test_where_other_reasons_drop_all_copies_none_is_kept():
     rows = decided({**COPY, "sharpness": 0.1, "copy_rank": 1}, {**COPY, "sharpness": 0.2, "copy_rank": 0})
     assert [row["verdict"] for row in rows] == ["drop", "drop"]
