@@ -63,8 +63,8 @@ def choose_kept(parts: Sequence[pa.Table]) -> Duplicates:
 
     The kept photo is the best one (`_best_first`) of those that a human keeps; else of those to which no other reason
     applies; else of those to review (but for being soft); else of all: then it is dropped for its own reasons, and the
-    copies refer to it all the same. A copy is 'exact' where its bytes equal those of the kept photo or of a better copy,
-    else 'near'.
+    copies refer to it all the same. A copy is 'exact' where its bytes equal those of the kept photo or of a better
+    copy, else 'near'.
     """
     if not sum(part.num_rows for part in parts):
         return Duplicates()

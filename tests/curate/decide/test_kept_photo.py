@@ -47,9 +47,8 @@ def test_a_copy_without_doubts_is_kept_before_one_to_review():
 
 
 def test_an_enlargement_does_not_win_because_the_original_is_softer_by_a_little():
-    original, enlarged = decided(
-        {**COPY, "copy_rank": 0, "sharpness": 0.59}, {**COPY, "copy_rank": 1, "sharpness": 0.61}
-    )
+    soft, sharp = {"copy_rank": 0, "sharpness": 0.59}, {"copy_rank": 1, "sharpness": 0.61}
+    original, enlarged = decided({**COPY, **soft}, {**COPY, **sharp})
     assert (original["verdict"], original["reasons"], original["duplicate_of"]) == ("review", ["soft"], None)
     assert enlarged["duplicate_of"] == "anna/0.jpg"
 
