@@ -1,13 +1,13 @@
 """Finished passes of relating, kept beside the dataset until the relations are written: a killed run continues.
 
-A file per pass, `.passes/NAME.npz`, under its name only when it is whole. It holds the inputs of the run that wrote it;
-one of other inputs, or one that is damaged, is computed again.
+A file per pass, `.passes/NAME.npz`, under its name only when it is whole. It holds the inputs of the run that wrote it,
+and ends with the SHA-256 of what comes before; a pass of other inputs, or a damaged file, is computed again.
 """
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from manifests.partials import PASSES
 Part = TypeVar("Part")
 
 _INPUTS = "inputs"
-_UNREADABLE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError)
+_DIGEST_BYTES = 32
 
 
 class Passes:
@@ -45,9 +45,10 @@ class Passes:
         parts = self._read(path, kind)
         if parts is None:
             parts = compute()
-            # Not waiting for the disk: a file that a loss of power leaves in part fails its CRC and is not used.
+            content = _packed(self._inputs, parts)
+            # Not waiting for the disk: a file that a loss of power leaves in part has another hash and is not used.
             with atomic(path, sync=False) as partial:
-                partial.write_bytes(_packed(self._inputs, parts))
+                partial.write_bytes(content + sha256(content).digest())
         return parts
 
     def remove(self) -> None:
@@ -60,12 +61,17 @@ class Passes:
             self._folder.rmdir()
 
     def _read(self, path: Path, kind: type[Part]) -> list[Part] | None:
+        """The parts in a file; None where it is missing, damaged, or of other inputs or fields."""
         try:
-            with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            file = memoryview(path.read_bytes())
+            content, digest = file[:-_DIGEST_BYTES], file[-_DIGEST_BYTES:]
+            if sha256(content).digest() != digest:
+                return None
+            with np.load(BytesIO(content), allow_pickle=False) as stored:
                 if _text(stored[_INPUTS]) != self._inputs:
                     return None
                 columns = {field.name: _unpacked(stored, field.name) for field in fields(kind)}  # type: ignore[arg-type]
-        except _UNREADABLE:
+        except (OSError, KeyError):
             return None
         return [kind(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
 

@@ -1,10 +1,14 @@
 """A relate that was killed continues after its last whole pass, with the same result."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from curate import relate
+from curate.relate.passes import Passes
 from manifests.partials import PASSES
 from tests.samples.dataset import write_dataset
 from tests.samples.kills import killed_at
@@ -48,3 +52,22 @@ def test_passes_of_other_settings_or_in_part_are_computed_again(dataset: Path) -
     killed_at(4 * STEPS_OF_A_FILE + 1, lambda: relate.run(relate.RelateRequest(dataset)))
     (dataset / "overrides.csv").write_text("image_id,verdict,identity\nanna/0000.jpg,move,bert\n")
     assert passes_of(dataset) == ORDER
+
+
+@dataclass
+class Part:
+    numbers: npt.NDArray[np.int64]
+    names: list[str]
+
+
+def test_a_pass_with_a_damaged_byte_is_computed_again(tmp_path: Path) -> None:
+    passes, parts = Passes(tmp_path), [Part(np.arange(3), ["a"]), Part(np.arange(0), [])]
+    passes.result("pass", Part, lambda: parts)
+    stored = passes.result("pass", Part, lambda: pytest.fail("computed"))
+    assert [(part.numbers.tolist(), part.names) for part in stored] == [([0, 1, 2], ["a"]), ([], [])]
+
+    (path,) = (tmp_path / PASSES).iterdir()
+    content = path.read_bytes()
+    for place in range(0, len(content), 23):  # headers of the archive, names, and numbers
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        assert passes.result("pass", Part, lambda: parts) is parts
