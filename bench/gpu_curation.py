@@ -27,7 +27,7 @@ _FROM, _TO = 0.3, 0.85  # shares of the photos between which the rate is taken
 
 
 class _Clock:
-    """A `Listener` that records when how many photos were done."""
+    """A `Listener` that records the time and the number of finished photos at each report."""
 
     def __init__(self) -> None:
         self.total = self.done = 0

@@ -66,8 +66,8 @@ class LimitGroup:
         if self.anchor is None:
             return f"{text}, as the policy says: {counted(self.faces, 'face', 'is', 'are')} too few to adapt it"
         return (
-            f"{text} ({self.policy_limit:.2f} by the policy, shifted because 7% of their {self.faces:,} faces score "
-            f"above {self.anchor:.2f})"
+            f"{text} ({self.policy_limit:.2f} by the policy, shifted because {1 - ANCHOR:.0%} of their "
+            f"{self.faces:,} faces score above {self.anchor:.2f})"
         )
 
 

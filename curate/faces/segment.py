@@ -135,6 +135,7 @@ def without_doubtful_hats(logits: Tensor) -> Tensor:
     others = torch.cat([logits[:, :hat], logits[:, hat + 1 :]], 1).amax(1)
     is_doubtful = (logits[:, hat] - others).amax((1, 2)) < MIN_HAT_MARGIN
     logits = logits.clone()
+    # Finite, because logits are interpolated to the size of the crop, and 0 * inf is NaN.
     logits[:, hat] = torch.where(is_doubtful[:, None, None], -1e4, logits[:, hat])
     return logits
 

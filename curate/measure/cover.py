@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from curate.measure.region import class_table
 from curate.measure.thinned import Thinned
 from manifests.landmarks import FACE_CLASSES, MASK_CLASSES
 
@@ -43,19 +44,15 @@ Labels = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def _lookup(*names: str) -> Labels:
-    return np.isin(np.arange(256), [MASK_CLASSES.index(name) for name in names]).astype(np.uint8)
-
-
 def _are(labels: Labels, table: Labels) -> Flags:
-    """Which labels have a 1 in a table of `_lookup`."""
+    """Which labels have a 1 in a table of `class_table`."""
     return np.asarray(cv2.LUT(labels, table), np.uint8).view(bool)
 
 
-_FACE = _lookup(*FACE_CLASSES)
-_OVER = _lookup("hair", "hat", "cloth", "neck", "neck_l", "ear_r")
-_LIPS = _lookup("u_lip", "l_lip", "mouth")
-_SKIN = _lookup("skin", "nose")
+_FACE = class_table(FACE_CLASSES)
+_OVER = class_table(("hair", "hat", "cloth", "neck", "neck_l", "ear_r"))
+_LIPS = class_table(("u_lip", "l_lip", "mouth"))
+_SKIN = class_table(("skin", "nose"))
 _GLASSES = MASK_CLASSES.index("glasses")
 
 

@@ -1,8 +1,8 @@
 """Detail of aligned faces: the effective resolution of a face on its crop.
 
-The spectrum of the face's textured parts tells where detail ends, as that of a photo does, and the network of
-`resolution` reads it: a crop in which detail ends at half the highest frequency that its pixels represent could be half
-as large. It makes no difference whether the photo is small, was enlarged before, or is out of focus.
+The spectrum of the face's textured parts shows where detail ends, as that of a photo does, and the network of
+`resolution` evaluates it: a crop in which detail ends at half the highest frequency that its pixels represent could be
+half as large. It makes no difference whether the photo is small, was enlarged before, or is out of focus.
 """
 
 from functools import cache
@@ -25,8 +25,8 @@ MIN_SHARE = 0.5
 """Share of a tile inside the face; where fewer than TEXTURED tiles have it, those with the largest share are taken."""
 
 BRIGHTNESS, MIN_GAIN, MAX_GAIN = 110.0, 0.7, 3.0
-"""Mean luma of the face to which it is scaled, and bounds of the factor: the network knows photos, whose faces are
-about as bright, and reads noise and coding by their level."""
+"""Mean luma of the face to which it is scaled, and bounds of the factor: the network was fitted on photos,
+whose faces are about as bright, and its estimate depends on the level of noise and coding."""
 
 MIN_UNCLIPPED = 0.1
 """Share of the crop's cells that must be unclipped parts of the face for clipped ones to be left out: the border of a

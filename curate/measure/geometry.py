@@ -8,8 +8,8 @@ from torch import Tensor
 
 from curate.faces import align
 from curate.faces.faces import Faces
-from curate.measure.region import class_runs
-from manifests.landmarks import FACE_CLASSES, MASK_CLASSES, Template
+from curate.measure.region import class_runs, class_table
+from manifests.landmarks import FACE_CLASSES, Template
 from manifests.schema import BOX, LANDMARKS
 
 Array = npt.NDArray[np.generic]
@@ -63,4 +63,4 @@ def face_share(label_maps: Tensor) -> dict[str, Tensor]:
     return {"face_share": inside.sum((1, 2)).float() / inside[0].numel()}
 
 
-_IS_FACE = np.isin(np.arange(256), [MASK_CLASSES.index(name) for name in FACE_CLASSES]).astype(np.uint8)
+_IS_FACE = class_table(FACE_CLASSES)

@@ -50,9 +50,9 @@ _REMOTE_THREADS = {"cpu": 1, "cuda": 2}
 """Threads of a worker on other machines, whose cores are unknown here, by kind of device."""
 _REMOTE_GPUS = 0.25  # share of a GPU that such a worker takes: the host's work in one process feeds no more
 _GPU_BYTES_OF_WORKER = 4 * 2**30  # context, networks, and the tables of a batch
-_BUCKETS_OF_GPU_WORKER = (
-    8  # a process loads its networks for several seconds, in which another measures hundreds of photos
-)
+_BUCKETS_OF_GPU_WORKER = 8
+"""Least shards for each process on a GPU: in the seconds in which it loads its networks, another one measures hundreds
+of photos."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ bitmap compression history", 2003). A photo that is saved again with a slightly 
 one; the earlier, coarser step is visible in how many coefficients fall on each tooth: some teeth get two of the
 earlier levels and others none (Lukas and Fridrich, "Estimation of primary quantization matrix in double compressed
 JPEG images", 2003). One frequency of a small photo rarely shows it; the steps of most tables are known up to one
-number, their quality, so that all frequencies together tell it.
+number, their quality, which all frequencies together determine.
 """
 
 from dataclasses import dataclass

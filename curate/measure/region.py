@@ -6,6 +6,8 @@ never set to zero, which would draw an edge around the face that is sharper than
 
 from functools import cache
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,6 +86,11 @@ def _has_class(labels: Tensor, names: tuple[str, ...]) -> Tensor:
     for first, last in class_runs(names):
         found |= (cells >= first) & (cells <= last)
     return found
+
+
+def class_table(names: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+    """Table (256,) of `cv2.LUT`: 1 for the labels of these classes, else 0."""
+    return np.isin(np.arange(256), [MASK_CLASSES.index(name) for name in names]).astype(np.uint8)
 
 
 @cache

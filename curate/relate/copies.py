@@ -47,22 +47,21 @@ def order_copies(groups: DuplicateGroups, reader: RowReader) -> OrderedCopies:
 
 def _copies(table: pa.Table) -> Iterator[Copy]:
     """Yield the photos of a table with the columns of `bucket.COPY`."""
-    names = [name for name in COPY if name != "edge_grid"]
-    eyes, shrink, width, height, border, resolution, quantisation, step, size = (
-        table[name].to_numpy().astype(np.float64) for name in names
-    )
-    extent = np.sqrt(width * height * (1 - border)) / eyes
+    numbers = {name: table[name].to_numpy().astype(np.float64) for name in COPY if name != "edge_grid"}
+    extents = np.sqrt(numbers["width"] * numbers["height"] * (1 - numbers["border"])) / numbers["eye_distance"]
     grids = table["edge_grid"].to_pylist()
     for row, image_id in enumerate(table["image_id"].to_pylist()):
+        value = {name: float(column[row]) for name, column in numbers.items()}
+        shrink = value["shrink"]
         yield Copy(
             image_id,
-            size=(int(width[row] * shrink[row]), int(height[row] * shrink[row])),
-            eye_distance=float(eyes[row] * shrink[row]),
-            extent=float(extent[row]),
-            resolution=float(resolution[row]),
-            border=float(border[row]),
-            quantisation=float(quantisation[row]),
-            jpeg_step=float(step[row]) if shrink[row] == 1 else np.nan,  # the table is of the larger photo
+            size=(int(value["width"] * shrink), int(value["height"] * shrink)),
+            eye_distance=value["eye_distance"] * shrink,
+            extent=float(extents[row]),
+            resolution=value["resolution"],
+            border=value["border"],
+            quantisation=value["quantisation"],
+            jpeg_step=value["jpeg_step"] if shrink == 1 else np.nan,  # the table is of the larger photo
             edge_grid=None if grids[row] is None else grid_levels(grids[row]),
-            file_size=int(size[row]),
+            file_size=int(value["file_size"]),
         )

@@ -47,7 +47,7 @@ class Copy:
 
     Attributes:
         image_id: its name.
-        size: width and height, px of the file.
+        size: width and height, px of the file; (0, 0) where it is unknown.
         eye_distance: of its main face, px of the file.
         extent: side of the photo without its border, in eye distances.
         resolution, border, quantisation, jpeg_step: columns of the measures.

@@ -16,7 +16,7 @@ up to which they certainly show one frame."""
 
 MIN_RATIO, QUANTISED_RATIO, _FLOOR = 1.5, 0.02, 3.0
 """Factor by which at least one cell must differ, more for each level of the coarser quantisation, with so many levels
-added to both: coarse coding and a faint overlay weaken edges by less, and do not tell which photo is drawn over."""
+added to both: coarse coding and a faint overlay weaken edges by less, which does not show which photo is drawn over."""
 
 _FLAT, _MIN_ERASED = 0.5, 3
 """Edges of a cell in one colour, levels; cells of a painted band that show edges in the other photo."""
@@ -48,15 +48,14 @@ def cells_agree(cells: Cells, other: Cells, step: float) -> bool:
 
 def _changes(cells: Cells, other: Cells, step: float) -> tuple[Cells, Cells]:
     """Return the other cells, mirrored where they agree better, and the changes: 1 for more edges, -1 for fewer."""
-    best: tuple[Cells, Cells] | None = None
-    for side in (other, other[:, ::-1]):
-        difference = cells - side
-        tolerance = TOLERANCE + RELATIVE_TOLERANCE * np.maximum(cells, side) + QUANTISED_TOLERANCE * (step - 1)
-        change = np.asarray(np.sign(difference) * (np.abs(difference) > tolerance), np.float32)
-        if best is None or np.count_nonzero(change) < np.count_nonzero(best[1]):
-            best = side, change
-    assert best is not None
-    return best
+    compared = [(side, _change(cells, side, step)) for side in (other, other[:, ::-1])]
+    return min(compared, key=lambda pair: np.count_nonzero(pair[1]))
+
+
+def _change(cells: Cells, other: Cells, step: float) -> Cells:
+    difference = cells - other
+    tolerance = TOLERANCE + RELATIVE_TOLERANCE * np.maximum(cells, other) + QUANTISED_TOLERANCE * (step - 1)
+    return np.asarray(np.sign(difference) * (np.abs(difference) > tolerance), np.float32)
 
 
 def _has_band(cells: Cells, change: Cells) -> bool:

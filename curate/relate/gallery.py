@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from curate.counts import counted
 from curate.errors import DatasetError, SourceError
 from curate.faces.models import Models, load
 from curate.lineage import require_current
@@ -80,7 +81,7 @@ def _folder_references(path: Path, models: Models, listener: Listener) -> list[R
             advance(len(batch.photos))
     if without_face:
         listener.note(
-            f"--exclude {path}: no face in {len(without_face)} of {len(entries)} photos, which have no effect "
+            f"--exclude {path}: no face in {len(without_face):,} of {counted(len(entries), 'photo')}: without effect "
             f"({', '.join(without_face[:3])}{', ...' if len(without_face) > 3 else ''})"
         )
     return references

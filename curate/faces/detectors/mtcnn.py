@@ -191,7 +191,7 @@ class Mtcnn:
             self._search_frames(_Searched.create(photos, empty, _WIDE_MARGIN, self.device, _FRAME_PIXELS), candidates)
         return candidates
 
-    def _search(self, photos: "_Searched", candidates: list[Rows], smallest: Floats, below: Floats) -> None:
+    def _search(self, photos: _Searched, candidates: list[Rows], smallest: Floats, below: Floats) -> None:
         """Extend `candidates` by the faces on the levels for sides from `smallest` to under `below` px, both (N,)."""
         levels: list[tuple[int, float]] = []
         for number, (index, copy, longest) in enumerate(
@@ -207,7 +207,7 @@ class Mtcnn:
             return
         photos.extend(candidates, self._cascade(photos.canvas, levels).numpy())
 
-    def _search_frames(self, photos: "_Searched", candidates: list[Rows]) -> None:
+    def _search_frames(self, photos: _Searched, candidates: list[Rows]) -> None:
         """Extend `candidates` by the faces that fill the frame, without PNet."""
         boxes = [frame_boxes(height, width, _WIDE_MARGIN) for height, width in photos.canvas.sizes]
         number = np.repeat(np.arange(len(boxes), dtype=np.float32), [len(part) for part in boxes])

@@ -237,5 +237,5 @@ def test_verify_compares_both_files_with_onnxruntime(monkeypatch: pytest.MonkeyP
     assert not verify("buffalo_s", [square])[1].agrees
 
     monkeypatch.setattr("curate.faces.packs.parity._THRESHOLD", 1.0)
-    with pytest.raises(ModelError, match="no face found in 1 photo"):
+    with pytest.raises(ModelError, match="no face found in 1 photo;"):
         verify("buffalo_s", [square])
