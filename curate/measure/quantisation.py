@@ -74,9 +74,9 @@ def coarsest_steps(coefficients: npt.NDArray[np.float32]) -> list[int]:
     counts = histograms @ _COUNTED.T  # (frequencies, steps)
     fits = (counts >= _MIN_COEFFICIENTS) & (histograms @ _COSINES.T > _MIN_AGREEMENT * counts)
     visible = [int(steps[-1]) + 2 if len(steps := np.flatnonzero(row)) else 1 for row in fits]
-    found = [_evidence(*pair) if pair[1] > 1 else None for pair in zip(histograms, visible, strict=True)]
-    single = [_earlier(step, part) for step, part in zip(visible, found, strict=True)]
-    joint = _earlier_table(visible, found)
+    evidence = [_evidence(*pair) if pair[1] > 1 else None for pair in zip(histograms, visible, strict=True)]
+    single = [_earlier(step, part) for step, part in zip(visible, evidence, strict=True)]
+    joint = _earlier_table(visible, evidence)
     return joint if joint is not None and np.median(joint) > np.median(single) else single
 
 
@@ -132,19 +132,19 @@ def _earlier(step: int, evidence: _Evidence | None) -> int:
     return _steps(step)[best] if is_seen else step
 
 
-def _earlier_table(visible: list[int], found: list[_Evidence | None]) -> list[int] | None:
+def _earlier_table(visible: list[int], evidence: list[_Evidence | None]) -> list[int] | None:
     """Return the steps of the standard table that explains all frequencies best together; None without a sign of one.
 
     No frequency that shows a comb had a finer step, but one, which may show a multiple of its step.
     """
     frequencies = np.arange(len(visible))
     explained, left, is_finer = np.zeros((3, len(visible), MAX_STEP + 1))
-    for row, (step, evidence) in enumerate(zip(visible, found, strict=True)):
+    for row, (step, part) in enumerate(zip(visible, evidence, strict=True)):
         is_finer[row, :step] = 1
         explained[row, _last_step(step) + 1 :] = -np.inf
-        if evidence is not None:
-            explained[row, step + 1 : _last_step(step) + 1] = evidence.explained
-            left[row, step + 1 :] = evidence.left
+        if part is not None:
+            explained[row, step + 1 : _last_step(step) + 1] = part.explained
+            left[row, step + 1 :] = part.left
     is_possible = is_finer[frequencies, _TABLES].sum(1) < 2
     total = np.where(is_possible, explained[frequencies, _TABLES].sum(1), -np.inf)
     best = _TABLES[int(total.argmax())]

@@ -82,10 +82,10 @@ def _dilated(flags: Tensor, radius: int) -> Tensor:
 def _has_class(labels: Tensor, names: tuple[str, ...]) -> Tensor:
     """Label maps uint8 (N, H, W) -> cells whose middle pixel has one of these classes, bool (N, H / 4, W / 4)."""
     cells = labels[:, CELL // 2 :: CELL, CELL // 2 :: CELL].contiguous()
-    found = torch.zeros_like(cells, dtype=torch.bool)
+    is_member = torch.zeros_like(cells, dtype=torch.bool)
     for first, last in class_runs(names):
-        found |= (cells >= first) & (cells <= last)
-    return found
+        is_member |= (cells >= first) & (cells <= last)
+    return is_member
 
 
 def class_table(names: tuple[str, ...]) -> npt.NDArray[np.uint8]:

@@ -155,14 +155,14 @@ def banded_pairs(hashes: PhotoHashes, limits: DuplicateLimits) -> Pairs:
     count = len(hashes)
     rows = np.arange(count)
     mirrored = np.concatenate([hashes.photo, hashes.mirror])
-    photo = _Banding(mirrored, np.concatenate([rows, rows]))
-    triples = list(combinations(range(8), 3))
+    bandings = _Banding(mirrored, np.concatenate([rows, rows])), _Banding(hashes.face, rows)
+
+    def pairs_of(banding: _Banding, triple: tuple[int, ...]) -> Pairs:
+        return _within_limits(banding.band(triple), hashes, limits)
+
     with ThreadPoolExecutor(THREADS) as pool:  # sorting takes most of the time and releases the interpreter lock
-        found = pool.map(
-            lambda job: _within_limits(job[0].band(job[1]), hashes, limits),
-            product((photo, _Banding(hashes.face, rows)), triples),
-        )
-        return unique_pairs(np.concatenate(list(found)), count)
+        parts = list(pool.map(pairs_of, *zip(*product(bandings, combinations(range(8), 3)), strict=True)))
+    return unique_pairs(np.concatenate(parts), count)
 
 
 def _within_limits(candidates: Iterable[Pairs], hashes: PhotoHashes, limits: DuplicateLimits) -> Pairs:

@@ -106,7 +106,7 @@ def _octaves(copy: Copy, other: Copy) -> float:
 
 
 def _show_one_frame(copy: Copy, other: Copy) -> bool:
-    if copy.edge_grid is None or other.edge_grid is None or not _in_one_frame(copy, other):
+    if copy.edge_grid is None or other.edge_grid is None or not _have_one_shape(copy, other):
         return False
     return cells_agree(copy.edge_grid, other.edge_grid, _coarsest(copy, other))
 
@@ -118,10 +118,10 @@ def _is_soft(copy: Copy, other: Copy) -> bool:
 def _is_bordered(copy: Copy, other: Copy) -> bool:
     # A border that is added changes the size. Coarse coding and text hide one: its lines are no longer of one colour.
     is_framed = copy.border > other.border + MIN_BORDER and copy.size != other.size
-    return bool(is_framed and (other.extent > SAME_EXTENT * copy.extent or _frames(copy, other)))
+    return bool(is_framed and (other.extent > SAME_EXTENT * copy.extent or _contains(copy, other)))
 
 
-def _frames(copy: Copy, other: Copy) -> bool:
+def _contains(copy: Copy, other: Copy) -> bool:
     """Whether a copy shows the whole of another photo, px for px, within its border.
 
     A border beside plain rows of the photo makes these rows part of the content, which then has a larger extent.
@@ -132,7 +132,7 @@ def _frames(copy: Copy, other: Copy) -> bool:
 
 
 def _is_drawn_over(copy: Copy, other: Copy) -> bool:
-    if copy.edge_grid is None or other.edge_grid is None or not _in_one_frame(copy, other):
+    if copy.edge_grid is None or other.edge_grid is None or not _have_one_shape(copy, other):
         return False
     return is_drawn_over(copy.edge_grid, other.edge_grid, _coarsest(copy, other))
 
@@ -142,7 +142,7 @@ def _coarsest(copy: Copy, other: Copy) -> float:
     return float(np.fmax(np.fmax(copy.step, other.step), 1.0))
 
 
-def _in_one_frame(copy: Copy, other: Copy) -> bool:
+def _have_one_shape(copy: Copy, other: Copy) -> bool:
     """Whether two photos have one ratio of width to height and equal borders: their cells then show the same places."""
     if copy.size == other.size or 0 in (*copy.size, *other.size):
         return True
@@ -172,7 +172,7 @@ def _is_coarser(step: float, other: float) -> bool:
 
 
 def _is_cropped(copy: Copy, other: Copy) -> bool:
-    return bool(copy.extent < SAME_EXTENT * other.extent) and not _frames(other, copy)
+    return bool(copy.extent < SAME_EXTENT * other.extent) and not _contains(other, copy)
 
 
 FLAWS: dict[str, Callable[[Copy, Copy], bool]] = {

@@ -208,17 +208,17 @@ def _near_pairs(photos: _HashedPhotos, reader: RowReader, limits: DuplicateLimit
     suspect_vectors = reader.vectors_in_order(photos.rows[suspects])
 
     def within(bucket: int) -> list[Pairs]:
-        found: list[Pairs] = []
+        near: list[Pairs] = []
         part = slice(*np.searchsorted(photos.rows, reader.start[bucket : bucket + 2]))
         if part.start == part.stop:
-            return found
+            return near
         vectors = row_vectors(reader.read(bucket), photos.rows[part] - reader.start[bucket]).astype(np.float32)
         low, high = np.searchsorted(bounds, [part.start, part.stop])
         for start, stop in pairwise(bounds[low : high + 1].tolist()):
             if stop - start > _MAX_COMPARED:
                 continue
             own = vectors[start - part.start : stop - part.start]
-            found.append(close_pairs(photos.hashes.take(slice(start, stop)), own, limits) + start)
+            near.append(close_pairs(photos.hashes.take(slice(start, stop)), own, limits) + start)
             identity = photos.identity[start]
             first, end = np.searchsorted(target, [identity, identity + 1])
             for block in range(first, end, _ROWS_BLOCK):
@@ -231,10 +231,10 @@ def _near_pairs(photos: _HashedPhotos, reader: RowReader, limits: DuplicateLimit
                     own,
                     limits,
                 )
-                found.append(np.sort(np.stack([a, b], axis=1), axis=1))
-        return found
+                near.append(np.sort(np.stack([a, b], axis=1), axis=1))
+        return near
 
-    pairs += [part for found in map_buckets(listener, "duplicates", len(reader.start) - 1, within) for part in found]
+    pairs += [part for near in map_buckets(listener, "duplicates", len(reader.start) - 1, within) for part in near]
     return unique_pairs(np.concatenate(pairs), len(photos.rows))
 
 

@@ -178,11 +178,11 @@ def _agrees_in_frame(first: _Face, second: _Face, mirrored: bool) -> bool:
     warped, both = _warped(second, matrix, first)
     difference = cv2.GaussianBlur(cv2.subtract(warped, first.gray), (0, 0), 0.7)
     drawn = (np.abs(difference) > _DRAWN_DIFFERENCE) & both
-    most = MAX_DRAWN * np.count_nonzero(both)
-    if np.count_nonzero(drawn) > most:  # the margins only add to these
+    max_drawn = MAX_DRAWN * np.count_nonzero(both)
+    if np.count_nonzero(drawn) > max_drawn:  # the margins only add to these
         return False
     drawn = cv2.dilate(drawn.astype(np.uint8), np.ones((_DRAWN_MARGIN, _DRAWN_MARGIN), np.uint8)) > 0
-    if np.count_nonzero(drawn & both) > most:
+    if np.count_nonzero(drawn & both) > max_drawn:
         return False
     return min(_agreement_within(first.gray, warped, both & ~drawn)) >= MIN_REST_AGREEMENT
 
