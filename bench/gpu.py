@@ -39,6 +39,8 @@ from curate.measure.pipeline import Pipeline
 from curate.measure.settings import MeasureSettings
 from curate.measure.sharpness import load_calibration
 from curate.measure.table import MEASURES, measure_faces
+from curate.relate.device_centroids import DeviceCentroids
+from curate.relate.other_identities import Centroids, other_identities
 from curate.sources import open_source
 
 SIDE = 350
@@ -98,6 +100,7 @@ def parity(images: Sequence[Pixels], cpu: Models, gpu: Models, side: int) -> Ite
     yield Row(*_worst_measure(*columns), 1.0, "of 0.1% + 0.001")  # type: ignore[call-arg]
     hashes = np.bitwise_count(columns[0]["face_phash"] ^ columns[1]["face_phash"])
     yield Row("measure face_phash", int(hashes.max(initial=0)), 2, f"of {HASH_BITS} bits")
+    yield _nearest(gpu.device)
     yield _pack(gpu.device)
     yield from compare_steps(crops, cpu, gpu, side)
 
@@ -118,6 +121,19 @@ def _worst_measure(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) 
             ratios[name] = float(ratio.max(initial=0))
     name = max(ratios, key=ratios.__getitem__)
     return f"measures, the worst is {name}", ratios[name]
+
+
+def _nearest(device: torch.device) -> Row:
+    """Compare similarities of random faces to the nearest other identity, as `curate relate` computes them."""
+    rng = np.random.default_rng(0)
+    faces, centroids = (rng.normal(size=(count, 512)).astype(np.float32) for count in (2000, 300))
+    faces, centroids = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (faces, centroids))
+    own = np.arange(len(faces)) % len(centroids)
+    first, second = (
+        other_identities(faces, own, comparison).similarity
+        for comparison in (Centroids(centroids), DeviceCentroids(centroids, str(device)))
+    )
+    return Row("relate: similarity to the nearest other identity", _largest(first, second), 1e-4, "")
 
 
 def _pack(device: torch.device) -> Row:

@@ -32,6 +32,7 @@ def test_the_dry_run_compares_every_path_and_measures_every_stage() -> None:
         "embedder",
         "segmenter",
         "measures",
+        "nearest other identity",
         "pack",
         "EMA",
         "bfloat16",
