@@ -16,7 +16,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         key, separator, value = (part.strip() for part in text.partition("="))
         if not separator or not key:
-            raise RecipeError(f"--set {text}: write KEY=VALUE, for example images=20_000 or mask=face")
+            raise RecipeError(f"--set {text}: write KEY=VALUE, for example size=128 or mask=face")
         if key in settings:
             raise RecipeError(f"--set {text}: {key} is given twice")
         try:

@@ -99,6 +99,12 @@ def test_results_are_written_to_file_systems_only(command: str) -> None:
     assert "s3://bucket/out is in an object store: give a folder" in " ".join(done.stderr.split())
 
 
+def test_a_key_with_an_option_of_ablate_is_refused_in_set(tmp_path: Path) -> None:
+    done = simswap("ablate", "--data", tmp_path, "--out", tmp_path / "out", "--set", "seed=3")
+    assert done.returncode == 2
+    assert "--set seed=...: give --seeds instead" in " ".join(done.stderr.split())
+
+
 def make_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()

@@ -42,8 +42,8 @@ class AblateRequest:
         device: "cpu", "cuda", "cuda:1", ...
         judge: Name or file of the embedder that judges; see `train.judge.judge.choose_embedders`.
         pairs: Maximum number of pairs of each kind.
-        workers: Decoding threads; see `train.fit.FitRequest`.
-        jobs: Trainings at a time, in processes that share the device and the cores.
+        workers: Decoding threads of a training; None divides the cores among those that run at a time, at most 16 each.
+        jobs: Trainings at a time, each in a process; they share the cores and the device, or all GPUs for "cuda".
     """
 
     out: Path
@@ -62,7 +62,7 @@ class AblateRequest:
             recipe=arm.recipe,
             out=self.out / "arms" / arm.slug,
             device=self.device,
-            workers=self.workers or (default_threads(self.jobs) if self.jobs > 1 else None),
+            workers=self.workers or default_threads(self.jobs),
         )
 
 
@@ -135,7 +135,7 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
             listener,
         )
         if request.jobs > 1 and (missing := [arm for arm in request.arms if _read(planned, arm)[1] is None]):
-            # Times are measured before: other trainings would disturb them.
+            # After the times are measured, which other trainings would disturb.
             train_ahead([request.fit_request(arm) for arm in missing], request.jobs, request.device, listener)
         arms: list[FinishedArm] = []
         failed: dict[str, str] = {}

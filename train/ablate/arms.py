@@ -55,7 +55,7 @@ def make_arms(
         seeds: trainings of each arm, with seeds 0, 1, ...
         held_out: share of the people held out of every arm.
         batch: images of an update; None takes the recipe's.
-        changes: values of other keys, the same in every recipe.
+        changes: values of other keys in every recipe; None changes none.
 
     Raises:
         RecipeError: an unknown recipe, two recipes of one name, or recipes of more than one template.

@@ -38,7 +38,7 @@ def describe(planned: AblatePlan) -> list[str]:
         *lines,
         "",
         f"judged on      {planned.judged.note}",
-        f"total          {len(request.arms)} trainings, about {total_seconds / 3600:.1f} h",
+        f"total          {len(request.arms)} trainings, about {total_seconds / 3600:.1f} h one after the other",
         "Times are rough: multiply-adds, at the rate that one convolution reaches on this device now.",
     ]
 

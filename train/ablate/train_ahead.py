@@ -1,4 +1,4 @@
-"""Trains arms of an ablation several at a time, each in a process; the GPUs of the machine are given out in turn."""
+"""Trains several arms of an ablation at a time, each in a process; the GPUs of the machine are given out in turn."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,14 +16,14 @@ from train.errors import DivergedError
 def train_ahead(requests: Sequence[fit.FitRequest], jobs: int, device: str, listener: Listener) -> None:
     """Train each request, `jobs` at a time, so that `fit.run` finds its last checkpoint.
 
-    A training that diverges, or that finds too little memory beside the others, is left as it is: `fit.run` continues
-    it alone, and reports its error.
+    A training that diverges, or runs out of the device's memory beside the others, stops without an error: `fit.run`
+    continues it alone later, and reports the error if it occurs again.
 
     Args:
         requests: trainings into different folders.
         jobs: processes.
         device: of all of them; "cuda" stands for all GPUs of the machine, "cuda:1" for one.
-        listener: receives the images that are trained on.
+        listener: receives the number of images that were trained on.
 
     Raises:
         WorkerDied: a process was killed three times, most often for lack of memory.
@@ -36,10 +36,11 @@ def train_ahead(requests: Sequence[fit.FitRequest], jobs: int, device: str, list
 
 
 class _Images:
-    """A `Listener` that reports the images of a training to an engine."""
+    """A `Listener` that reports the images of a training, and no other steps, to an engine."""
 
     def __init__(self, report: Advance) -> None:
         self.report = report
+        self.counts = False  # whether the current step counts images
 
     def start(self, step: str, total: int | None, unit: str = "photos", done: int = 0) -> None:
         self.counts = unit == "images"

@@ -16,6 +16,9 @@ _JUDGE_HELP = (
     "Embedder that judges: builtin, buffalo_l, buffalo_s or a checkpoint file. Default: the first on this machine that "
     "no generator was trained against."
 )
+_ABLATE_OPTIONS = {"images": "--images", "seed": "--seeds", "held_out": "--held-out", "batch": "--batch"}
+"""Keys of a recipe that have an option of their own."""
+
 PairsOption = Annotated[
     int, typer.Option(min=2, help="Maximum number of pairs of two people, and of pairs of two photos of a person.")
 ]
@@ -180,16 +183,17 @@ def ablate(
     batch: Annotated[int | None, typer.Option(min=1, help="Images of an update. Default: the recipe's.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE: another key of all recipes, for example size=128; repeatable."),
+        typer.Option("--set", help="KEY=VALUE: another key of every recipe, for example size=128; repeatable."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Trainings at a time, which share the GPU, or are spread over several.")
+        int, typer.Option(min=1, help="Trainings at a time. They share the cores, and the GPUs are given out in turn.")
     ] = 1,
     judge: Annotated[str | None, typer.Option(help=_JUDGE_HELP)] = None,
     pairs: PairsOption = 500,
     device: Device = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads. Default: one per core, at most 16.")
+        int | None,
+        typer.Option(min=1, help="Decoding threads of a training. Default: its share of the cores, at most 16."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the trainings with rough estimates of memory and time, and stop.")
@@ -202,13 +206,6 @@ def ablate(
 
     Example: simswap ablate --data curated/x --recipes tiny --policies keep-all,default --images 20000 --out ablation
     """
-    from train.settings import parse_settings
-
-    changes = parse_settings(settings or [])
-    options = {"images", "seed", "held_out", "batch"}
-    if taken := sorted(options & changes.keys()):
-        raise typer.BadParameter(f"--set {taken[0]}=...: the arms of an ablation share it; use its own option")
-
     import tempfile
 
     from curate.faces.models import check_device
@@ -216,7 +213,11 @@ def ablate(
     from train.ablate.arms import make_arms, make_views
     from train.ablate.estimate import describe
     from train.ablate.table import MARKDOWN, PLOT, write_tables
+    from train.settings import parse_settings
 
+    changes = parse_settings(settings or [])
+    if taken := sorted(_ABLATE_OPTIONS.keys() & changes.keys()):
+        raise typer.BadParameter(f"--set {taken[0]}=...: give {_ABLATE_OPTIONS[taken[0]]} instead")
     with tempfile.TemporaryDirectory() as scratch:
         # A dry run writes its views elsewhere.
         views = make_views(data, _split(policies), Path(scratch) if dry_run else out / "views")
