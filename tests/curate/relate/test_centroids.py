@@ -47,13 +47,13 @@ def test_leave_one_out_excludes_the_face_itself():
 
 
 @pytest.mark.parametrize(
-    "made", [Centroids, lambda centroids: DeviceCentroids(centroids, "cpu")], ids=["numpy", "torch"]
+    "comparison_of", [Centroids, lambda centroids: DeviceCentroids(centroids, "cpu")], ids=["numpy", "torch"]
 )
-def test_other_identities_in_blocks_equal_the_plain_product(made):
+def test_other_identities_in_blocks_equal_the_plain_product(comparison_of):
     vectors, centroids = people(50, 1).astype(np.float16), people(7, 2).astype(np.float32)
     centroids[3] = 0  # an identity without a face is never the nearest
     own = np.arange(50) % 7
-    comparison = made(centroids)
+    comparison = comparison_of(centroids)
     comparison.block = 8
     others = other_identities(vectors, own, comparison)
     cosine = vectors.astype(np.float32) @ centroids.T
@@ -62,7 +62,7 @@ def test_other_identities_in_blocks_equal_the_plain_product(made):
     assert np.array_equal(others.nearest, np.nanargmax(cosine, axis=1))
     assert others.mean == pytest.approx(np.nanmean(cosine, axis=1), abs=1e-5)
     assert others.std == pytest.approx(np.nanstd(cosine, axis=1), abs=1e-4)
-    alone = other_identities(vectors, own * 0, made(centroids[:1]))
+    alone = other_identities(vectors, own * 0, comparison_of(centroids[:1]))
     assert (alone.nearest == -1).all()
     assert np.isnan(alone.similarity).all()
 
