@@ -45,7 +45,7 @@ _UNWRITABLE = _FULL | {
     errno.EPERM: "not permitted: choose another --out, or make it writable",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another --out",
     errno.EEXIST: "a file is in the way of the directory: choose another --out",
-    errno.EISDIR: "a directory is in the way of the file: remove it or choose another --out",
+    errno.EISDIR: "a directory has the name of the file: choose another name",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
     errno.ENOLCK: "the file system has no locks: mount it with locks, or choose another --out",
     errno.ENOSYS: "the file system has no locks: mount it with locks, or choose another --out",

@@ -20,7 +20,7 @@ def verify(
     """Show which marks files carry: invisible watermark, AIGC metadata, content credentials.
 
     The watermark is found in crops, screenshots and turned pictures too; the marked region is in pixels. Of a long
-    video, five windows of 100 frames are read, until one is marked. Confidence is 1 less the probability that an
+    video, five windows of 100 frames are read, until one is marked. Confidence is 1 minus the probability that an
     unmarked file looks like this one.
 
     Exit code 0: every file has a mark in its pixels, or valid credentials that declare it AI-made. Else the first that
@@ -36,10 +36,13 @@ def verify(
     from curate.commands.progress import ProgressBar
     from curate.errors import SourceError
     from curate.listener import progress
+    from manifests.errors import OutputError
     from train.marks.media import media_files
     from train.marks.page import write_page
     from train.marks.scan import verify_files
 
+    if page is not None and page.is_dir():
+        raise OutputError(f"--page {page} is a folder: give the name of an HTML file, such as {page / 'marks.html'}")
     paths = list(media_files(files))
     if not paths:
         raise SourceError(f"{', '.join(map(str, files))}: no photo or video found; give a file or another folder")

@@ -117,3 +117,8 @@ class FileMark(_Mark, Protocol):
 
 
 Mark = FrameMark | FileMark
+
+
+def target_tag(name: str) -> str:
+    """The tag of a swapped video that keeps what its target had in the tag `name` of a mark."""
+    return f"{name.upper()}_TARGET"

@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = (
     *(".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".ogv", ".3gp", ".3g2", ".f4v", ".mxf"),
 )
 _TRANSPORT_STREAM_SUFFIX, _TRANSPORT_STREAM_SYNC = ".ts", b"\x47"  # TypeScript has the same suffix
-_VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"FLV\x01", b"RIFF")
+_VIDEO_SIGNATURES = (b"\x1aE\xdf\xa3", b"FLV\x01", b"RIFF")  # Matroska, WebM; FLV; AVI (WebP is a photo format)
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 MAX_FRAMES = 100

@@ -38,7 +38,7 @@ _SOURCE_WIDEST = 4  # the widest layers of the source's encoder have so many tim
 _SOURCE_VECTOR = 256  # numbers of the source's encoder that reach the person's vector
 _UNWARPED = 2  # levels, from the coarsest, that take the source's features as they are: the flow is below their pixels
 _LIGHT_LEVELS = 2  # levels, from the coarsest, that change colours: at most 14 px wide, too coarse for facial features
-_MOST_MOTION = 0.25  # half sides of the image that the flow of a level moves a pixel, at most
+_MAX_MOTION = 0.25  # of the flow of a level, half sides of the image
 
 
 class _Level(nn.Module):
@@ -60,8 +60,8 @@ class _Level(nn.Module):
         for layer in (self.first, self.second):
             x = F.leaky_relu(layer(x, person), SLOPE)
         motion = self.flow(x).float()
-        # Pixels that are moved beyond the photo have no gradient there, and would never come back.
-        motion = motion / (1 + motion.abs() / _MOST_MOTION)
+        # Beyond the photo the flow has no gradient, so that training could not correct it.
+        motion = motion / (1 + motion.abs() / _MAX_MOTION)
         return x, motion, None if self.light is None else self.light(x).float()
 
 

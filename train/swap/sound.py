@@ -44,11 +44,14 @@ def has_decoder(stream: Stream) -> bool:
 
 
 def fits(stream: AudioStream | SubtitleStream, format: VideoFormat) -> bool:
-    """Whether packets of a stream can be copied into a container: its muxer accepts a header with that stream."""
-    container = av.open(io.BytesIO(), "w", format=format)
+    """Whether packets of a stream can be copied into a container: its muxer accepts a header with that stream.
+
+    AVI takes PCM, ADPCM, MP3 and AC-3 only; its muxer also accepts codecs without a defined layout in AVI, such as AAC.
+    """
     name = _codec_name(stream)
     if format == "avi" and not (name in _AVI_ENCODERS or "pcm_" in name):
         return False
+    container = av.open(io.BytesIO(), "w", format=format)
     try:
         add_copy(container, stream, format)
         container.start_encoding()
@@ -66,8 +69,8 @@ def add_copy(
     """
     encoder = _AVI_ENCODERS.get(_codec_name(source))
     if format == "avi" and encoder is not None and isinstance(source, AudioStream):
-        # The header of an AVI says how long a packet lasts. With the block size of another AVI's header, FFmpeg writes
-        # one in which packets have any length in bytes, and players lose the time; that of an encoder has none.
+        # The header of an AVI holds the duration of a packet. With the block size of another AVI's header, FFmpeg
+        # writes one for packets of any size in bytes, and players derive wrong times; an encoder sets no block size.
         context = source.codec_context
         return cast(AudioStream, container.add_stream(encoder, rate=context.sample_rate, layout=context.layout))
     return container.add_stream_from_template(source)

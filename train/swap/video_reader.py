@@ -99,9 +99,9 @@ class VideoReader:
             return []
 
     def _time(self, frame: VideoFrame) -> int | None:
-        """The presentation time stamp of a frame; None where there is none.
+        """The time stamp of a frame: that of presentation, in AVI that of decoding; None where there is none.
 
-        AVI stores none, and what FFmpeg derives for H.264 is out of order. A frame is shown when it is decoded.
+        AVI stores no presentation times, and those that FFmpeg derives for H.264 are out of order.
         """
         return frame.dts if self.container.format.name == "avi" else frame.pts
 

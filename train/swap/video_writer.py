@@ -19,6 +19,7 @@ from curate.decode.signatures import HEAD_BYTES
 from manifests.file_names import with_suffix
 from train.errors import MarkError
 from train.marks.containers import VideoFormat, media_type
+from train.marks.mark import target_tag
 from train.marks.metadata import avi_file
 from train.swap.sound import Packet, SoundEncoder, add_copy, fits, has_decoder
 
@@ -87,7 +88,7 @@ class VideoWriter:
         stream: The source's video stream.
         others: The source's streams of sound and subtitles. Their packets are copied where the container takes them;
             other sound is re-encoded, other subtitles are left out.
-        tags: Container metadata of the source; what a mark replaces is kept as NAME_TARGET.
+        tags: Container metadata of the source; what a mark replaces is kept as `target_tag`.
         marks: Container metadata that the finished file must have; names in capitals.
         keep_location: The tags keep the place of the recording.
     """
@@ -114,7 +115,7 @@ class VideoWriter:
         for key in [key for key in kept if key.upper() in marks]:
             value = kept.pop(key)
             # What the target declared of itself; of a swap of a swap the first target's, as in XMP.
-            kept.setdefault(f"{key.upper()}_TARGET", value)
+            kept.setdefault(target_tag(key), value)
         self._container.metadata.update(kept | dict(marks))
         self._codec, self._codec_options = _CODECS.get(format, _H264)
         self._video: VideoStream | None = None

@@ -72,6 +72,10 @@ def test_a_packet_that_is_too_large_is_noted(monkeypatch: pytest.MonkeyPatch) ->
     assert values_of(packet, TARGET_AIGC_PROPERTY) == [FIELD]
     assert len(notes) == 1
     assert re.fullmatch(r"XMP of the target: 4,\d\d\d bytes, only its marks are kept", notes[0])
+    unmarked = XMP.replace(b"AIGC", b"Other").replace(b"DigitalSourceType", b"Other")
+    packet, notes = carried_packet(unmarked.replace(b"Anna", b"Anna" * 1_000))
+    assert packet is None
+    assert re.fullmatch(r"XMP of the target: 4,\d\d\d bytes, not kept", notes[0])
     monkeypatch.setattr(provenance, "MAX_PACKET", 100)
     packet, notes = carried_packet(XMP)
     assert packet is None

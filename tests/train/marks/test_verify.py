@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from curate.errors import SourceError
+from manifests.errors import OutputError
 from tests.samples.marks import MARK_ID, Pixels, decoded, encoded
 from train.cli import app
 from train.marks import media
@@ -155,6 +156,13 @@ def test_the_page_lists_every_file(photo: Pixels, tmp_path: Path) -> None:
     assert "1 marked, 1 unmarked, 1 unreadable" in text
     assert "a&lt;b.png" in text
     assert "ID 00c0ffee" in text
+
+
+def test_a_folder_in_place_of_the_page_is_refused_before_files_are_read(tmp_path: Path) -> None:
+    done = run(tmp_path / "missing.jpg", "--page", tmp_path)
+    assert isinstance(done.exception, OutputError)
+    assert "is a folder: give the name of an HTML file, such as" in str(done.exception)
+    assert done.stdout == ""
 
 
 def test_verdicts_are_in_the_order_of_the_files(tmp_path: Path) -> None:

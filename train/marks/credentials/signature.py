@@ -72,9 +72,9 @@ def sign(data: bytes, signer: Signer, claim: Claim) -> bytes:
 
 
 class _Output:
-    """A file for the library, which says of an OSError only that it could not write.
+    """A file that the library writes into; of an OSError, the library reports only that it could not write.
 
-    error: the first one.
+    error: the first OSError; None where there was none.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -83,12 +83,12 @@ class _Output:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        return self._kept(lambda: self._file.write(data))
+        return self._record(lambda: self._file.write(data))
 
     def flush(self) -> None:
-        self._kept(self._file.flush)
+        self._record(self._file.flush)
 
-    def _kept(self, call: Callable[[], Result]) -> Result:
+    def _record(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except OSError as error:

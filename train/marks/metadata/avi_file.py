@@ -40,7 +40,7 @@ def add_texts(path: Path, texts: Mapping[str, str]) -> None:
 
 
 def _room(head: bytes) -> tuple[int, int, dict[bytes, bytes]]:
-    """Where INFO lists and padding before the frames begin and end, and the items of these lists."""
+    """Where the INFO lists and padding directly before the frames begin and end, and the items of these lists."""
     start, at, items = 12, 12, dict[bytes, bytes]()
     while True:
         name, length = _HEADER.unpack_from(head, at)

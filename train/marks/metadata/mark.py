@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from curate.errors import DecodeError
 from train.errors import MarkError
 from train.marks.containers import ALL_FORMATS, VIDEO_FORMATS, Container
-from train.marks.mark import FileMark, MarkFinding, Provenance
+from train.marks.mark import FileMark, MarkFinding, Provenance, target_tag
 from train.marks.marking import Marking
 from train.marks.media import MediaFile, open_media
 from train.marks.metadata import avi_file
@@ -22,8 +22,8 @@ from train.marks.metadata.provenance import (
 from train.marks.metadata.xmp import is_ai_source
 
 _LABELS = {"1": "AI-made", "2": "possibly AI-made", "3": "suspected to be AI-made"}  # GB 45438-2025
-_TARGET_NAME, _AVI_TARGET_NAME = f"{NAME}_TARGET", "AIGT"
-"""Of a result: the tag with the field of its target; names in AVI have four characters."""
+_AVI_TARGET_NAME = "AIGT"
+"""`target_tag(NAME)` of an AVI, whose names have four characters."""
 
 _MAX_AVI_FIELD = avi_file.PADDING // 2  # bytes; the rest is for the other texts
 
@@ -96,4 +96,4 @@ def _field_of_video(path: Path) -> str | None:
         tags = open_media(path, "video").tags
     except DecodeError:  # damaged; the swap used what could be decoded
         return None
-    return next((tags[name] for name in (_AVI_TARGET_NAME, _TARGET_NAME, NAME) if name in tags), None)
+    return next((tags[name] for name in (_AVI_TARGET_NAME, target_tag(NAME), NAME) if name in tags), None)

@@ -93,7 +93,7 @@ def carried_packet(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     """A packet with the properties of another that results keep, None where there are none; notes on what is lost.
 
     The AIGC field and the digital source type, which the result has of its own, are renamed. They alone are kept where
-    all together are larger than `MAX_PACKET`.
+    all properties together are larger than `MAX_PACKET`.
     """
     root = parse(packet)
     if root is None:
@@ -104,11 +104,11 @@ def carried_packet(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     text = packet_of_properties(kept)
     if len(text) <= MAX_PACKET:
         return text if kept else None, cut
-    note = f"XMP of the target: {len(text):,} bytes, only its marks are kept"
-    marks = packet_of_properties(element for element in kept if element.tag in _TARGET_PROPERTIES)
-    if len(marks) <= MAX_PACKET:
-        return marks, (note,)
-    return None, (f"XMP of the target: {len(text):,} bytes, not kept",)
+    marks = [element for element in kept if element.tag in _TARGET_PROPERTIES]
+    size = f"XMP of the target: {len(text):,} bytes"
+    if marks and len(text := packet_of_properties(marks)) <= MAX_PACKET:
+        return text, (f"{size}, only its marks are kept", *cut)
+    return None, (f"{size}, not kept", *cut)
 
 
 def _carried_elements(root: ElementTree.Element) -> Iterator[ElementTree.Element]:

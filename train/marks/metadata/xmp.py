@@ -110,7 +110,7 @@ def _descriptions(root: ElementTree.Element) -> list[ElementTree.Element]:
 
 
 def split_packet(packet: bytes, limit: int) -> tuple[bytes, bytes]:
-    """Split a packet in two, as in a JPEG: one of at most `limit` bytes, and the one that continues it.
+    """Split a packet that `parse` accepts in two, as in a JPEG: one of at most `limit` bytes, and its continuation.
 
     The AIGC field and the digital source type stay in the first, and of the others the shortest.
     """
