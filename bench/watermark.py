@@ -120,7 +120,8 @@ def _print_visibility(method: Method, pictures: list[Pixels]) -> list[Pixels]:
 
 def print_unmarked(folders: list[str]) -> None:
     """Print the false positives among the photos of folders of $SWAPSET_DATA, all of them by default."""
-    print("| unmarked photos | count | detected | highest score | ms per photo |\n|---|---|---|---|---|")
+    print(f"| unmarked photos | count | detected | highest score | at {MIN_SCORE} or more | ms per photo |")
+    print("|---" * 6 + "|")
     for folder in folders or sorted(path.name for path in data().iterdir() if path.is_dir()):
         readings: list[Reading] = []
         start = time.process_time()
@@ -130,8 +131,9 @@ def print_unmarked(folders: list[str]) -> None:
         if not readings:
             continue
         milliseconds = (time.process_time() - start) / len(readings) * 1e3
-        detected, highest = sum(reading.detected for reading in readings), max(reading.score for reading in readings)
-        print(f"| {folder} | {len(readings):,} | {detected} | {highest:.2f} (limit {MIN_SCORE}) | {milliseconds:.1f} |",
+        detected, scores = sum(reading.detected for reading in readings), [reading.score for reading in readings]
+        reached = sum(score >= MIN_SCORE for score in scores)
+        print(f"| {folder} | {len(scores):,} | {detected} | {max(scores):.2f} | {reached} | {milliseconds:.1f} |",
               flush=True)  # fmt: skip
 
 
