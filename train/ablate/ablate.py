@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curate.counts import counted
 from curate.listener import SILENT, Listener
 from curate.threads import default_threads
 from manifests.errors import DatasetError
@@ -198,7 +199,7 @@ def _select_faces(request: AblateRequest) -> tuple[TrainingFaces, JudgedFaces]:
     if not judged.held_out:
         share = min(arm.recipe.held_out for arm in request.arms)
         raise DatasetError(
-            f"{request.judged_on[0]}: of {len(faces.people)} people whom all policies keep, fewer than two are held "
-            f"out by a share of {share:g}: raise --held-out, or leave out the strictest policy"
+            f"{request.judged_on[0]}: of {counted(len(faces.people), 'person')} whom all policies keep, fewer than "
+            f"two are held out by a share of {share:g}: raise --held-out, or leave out the strictest policy"
         )
     return faces, judged

@@ -202,7 +202,8 @@ def ablate(
     """Train recipes, and policies of the data, from the same seeds, and compare them.
 
     Writes OUT/table.md, OUT/table.parquet, OUT/arms.parquet and OUT/plot.svg; nothing is written into the dataset. A
-    run that was stopped or killed continues when the same command is run again; finished arms are not trained again.
+    run that was stopped or killed continues when the same command is run again, each training after its last
+    checkpoint, of which there is one every tenth of its images at least; finished arms are not trained again.
 
     Example: simswap ablate --data curated/x --recipes tiny --policies keep-all,default --images 20000 --out ablation
     """
