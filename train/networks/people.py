@@ -65,6 +65,7 @@ class _Level(nn.Module):
         "anonymity",
         "features",
         "consistency",
+        "landmarks",
     ),
 )
 class PeopleGenerator(FaceGenerator):
