@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from curate.relate.relate import RelateRequest, RelateSettings, run
     from curate.relate.relations import Related
 
-REVISION = 2
+REVISION = 3
 """Increases when relating gives other results for the same measures, so that older relations are refused."""
 
 __all__ = ["REVISION", "RelateRequest", "RelateSettings", "Related", "run"]

@@ -19,7 +19,10 @@ MIN_FACES, MIN_GROUP = 5, 2
 """Fewer faces of an identity, or of a group, agree or differ by chance."""
 MIN_SHARE = 0.15
 """Minimum share of the smaller group; a few faces among many are wrong persons (`wrong_person`), not a group."""
-MAX_DEVIATIONS = 1.6
+MIN_SEPARATION = 1.7
+"""Minimum difference between the mean cosine within the looser group and that across the groups, in standard deviations
+of the cosine of one person. Groups by light, pose or age are less apart; relatives who resemble each other are not."""
+MAX_DEVIATIONS = 2.1
 """Maximum mean cosine across the groups, in standard deviations above that of different persons. `bench.identities`
 measures what it finds, and how often it divides a folder of one person."""
 STRANGER_DEVIATIONS = 0.5
@@ -61,8 +64,8 @@ def person_groups(faces: BucketFaces, vectors: HalfFloats, similarity: PairSimil
 def second_person(vectors: HalfFloats, similarity: PairSimilarity) -> Flags | None:
     """Divide (N, D) unit vectors of an identity: (N,) flags of the smaller group, None where they show one person.
 
-    They show two if both groups agree within themselves, as pairs of one person do, and the groups are as far apart as
-    different persons are.
+    They show two if both groups agree within themselves, as pairs of one person do, if the groups are as far apart as
+    different persons may be, and if they are further apart than the photos of one person differ.
     """
     if len(vectors) < MIN_FACES:
         return None
@@ -78,6 +81,8 @@ def second_person(vectors: HalfFloats, similarity: PairSimilarity) -> Flags | No
     across = sums[0] @ sums[1] / sizes.prod()
     limit = similarity.different_mean + MAX_DEVIATIONS * similarity.different_std
     if within.min() < similarity.boundary or across > limit:
+        return None
+    if within.min() - across < MIN_SEPARATION * similarity.same_std:
         return None
     cosine = vectors.astype(np.float32) @ (sums / sizes[:, None]).T  # (N, 2)
     flags = np.asarray(cosine[:, 1] > cosine[:, 0], bool)

@@ -30,6 +30,11 @@ class PhotoFrame:
         """Take the (2, 3) matrix, photo -> crop, of the face in a photo of this size."""
         return cls(np.vstack([np.asarray(matrix, np.float64), [0.0, 0.0, 1.0]]), width, height)
 
+    @property
+    def scale(self) -> float:
+        """Px of the crop per px of the photo."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+
     def shrunk(self, factor: float) -> "PhotoFrame":
         """Return the place of the crop after it was resized by 1 / factor."""
         matrix = self.matrix.copy()

@@ -35,6 +35,10 @@ MAX_CACHED = 4096
 MIN_FACE_AGREEMENT, MIN_SURROUNDINGS_AGREEMENT = 0.90, 0.75
 """Agreement of detail inside the oval of the face, and outside, from which two crops show one picture."""
 
+MAX_ENLARGEMENT, MIN_SMALL_FACE_AGREEMENT = 1.1, 0.94
+"""Px of a crop per px of its photo, in both, beyond which the face must agree by more: the fine detail by which frames
+of one scene differ is missing. In 64 px thumbnails such frames had up to .93, copies .98 and more."""
+
 NOISE = 2.5
 """Standard deviation of detail, in grey levels, that coding and sensor noise alone explain."""
 
@@ -74,12 +78,14 @@ class _Face:
         gray: float32 (SIDE, SIDE), luma.
         valid: uint8 (SIDE, SIDE), see `_valid`.
         band: its detail at a coarse scale.
+        enlarged: whether its photo has so few pixels that fine detail is missing.
         frame: where the crop lies in its photo, in px of `gray`; None where it is unknown.
     """
 
     gray: Gray
     valid: npt.NDArray[np.uint8]
     band: DetailBand
+    enlarged: bool = False
     frame: PhotoFrame | None = None
 
     @classmethod
@@ -87,12 +93,14 @@ class _Face:
         """Prepare a crop, uint8 (S, S, 3) RGB. `frame`: in px of the crop."""
         gray = _gray(crop)
         valid = _valid(gray)
-        return cls(gray, valid, DetailBand.of(gray, valid), frame and frame.shrunk(crop.shape[0] / SIDE))
+        frame = frame and frame.shrunk(crop.shape[0] / SIDE)
+        enlarged = frame is not None and frame.scale > MAX_ENLARGEMENT
+        return cls(gray, valid, DetailBand.of(gray, valid), enlarged, frame)
 
     def mirrored(self) -> "_Face":
         """Return the face of the mirrored crop."""
         gray, valid = np.ascontiguousarray(self.gray[:, ::-1]), np.ascontiguousarray(self.valid[:, ::-1])
-        return _Face(gray, valid, self.band.mirrored())
+        return _Face(gray, valid, self.band.mirrored(), self.enlarged)
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,8 @@ def _agrees(first: _Face, second: _Face) -> bool:
     if not bands_agree(first.band, second.band):
         return False
     face, surroundings = _agreement(first, second)
-    return face >= MIN_FACE_AGREEMENT and surroundings >= MIN_SURROUNDINGS_AGREEMENT
+    least = MIN_SMALL_FACE_AGREEMENT if first.enlarged and second.enlarged else MIN_FACE_AGREEMENT
+    return face >= least and surroundings >= MIN_SURROUNDINGS_AGREEMENT
 
 
 def agreement(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:
@@ -225,8 +234,13 @@ def _warped(face: _Face, matrix: npt.NDArray[np.floating], onto: _Face) -> tuple
 
 def _agreement_within(a: Gray, b: Gray, area: Flags) -> tuple[float, float]:
     """Agreement of the detail of two registered crops in an area, inside the oval of the face and outside it."""
-    # The smoothing reaches beyond the area, where one crop may be black or show a border: there both get the same.
-    common = np.where(area, b, a)
+    if area.sum() < _MIN_PIXELS:
+        return -1.0, 1.0
+    # The smoothing reaches beyond the area, where one crop may be black or show a border: there both get the same, in
+    # the tones of each, so that a darker copy has no edge there.
+    inside_a, inside_b = a[area], b[area]
+    gain = float(inside_b.std()) / max(1e-6, float(inside_a.std()))
+    common = np.where(area, b, (a - inside_a.mean()) * gain + inside_b.mean())
     detail_a, detail_b = (np.asarray(image - cv2.GaussianBlur(image, (0, 0), 5), np.float32) for image in (a, common))
     return (
         _detail_agreement(detail_a, detail_b, area & _OVAL, -1.0),

@@ -31,6 +31,29 @@ def test_few_wrong_photos_and_strangers_are_no_group():
     assert second_person(np.repeat(photos_of(persons[0], 1, 1), 6, axis=0), SIMILARITY) is None
 
 
+def relatives(cosine, seed=0):
+    """Two persons whose mean photos have this cosine; that of photos of each is about 0.5."""
+    first, second = people(2, seed)
+    second -= (first @ second) * first
+    share = cosine / 0.5  # of what the photos of one person have in common
+    return first, share * first + np.sqrt(1 - share**2) * second / np.linalg.norm(second)
+
+
+@pytest.mark.parametrize(("first", "second"), [(50, 50), (300, 150)])
+def test_two_persons_who_resemble_each_other_are_divided(first, second):
+    one, other = relatives(0.24)
+    flags = second_person(photos_of_several((one, first), (other, second)), SIMILARITY)
+    divided = np.arange(first + second) >= first
+    assert np.array_equal(flags, divided) or (first == second and np.array_equal(flags, ~divided))
+
+
+def test_two_looks_of_one_person_are_no_group():
+    """Loose groups that are as far apart as two persons may be, but hardly further than photos of each."""
+    one, other = relatives(0.26)
+    photos = np.concatenate([photos_of(one, 40, 1, scatter=0.18), photos_of(other, 40, 2, scatter=0.18)])
+    assert second_person(photos, SIMILARITY) is None
+
+
 def test_a_stranger_in_a_folder_of_two_persons_is_in_neither_group():
     persons = people(20)
     rows = [row for i in range(10) for row in folder(f"p{i}", *photos_of(persons[i], 8, i))]

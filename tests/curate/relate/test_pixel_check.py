@@ -1,5 +1,7 @@
 """Whether two aligned crops show the same picture."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -75,6 +77,14 @@ def test_black_areas_outside_the_photo_are_ignored():
     assert is_same_picture(CROP, cut)
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.3])
+def test_a_darker_copy_of_a_tight_photo_agrees(factor):
+    """What is compared ends within the crop, where both get the same pixels in the tones of each."""
+    tight = np.zeros_like(CROP)
+    tight[50:-50, 50:-50] = CROP[50:-50, 50:-50]
+    assert agreement(tight, degradations.brightness(tight, factor))[0] > 0.99
+
+
 @pytest.mark.parametrize("colour", [255, 0, 128], ids=["white", "black", "grey"])
 def test_what_is_around_a_bordered_photo_is_ignored(colour):
     """The tight photo ends within the crop: beyond it the crop is black, and that of its bordered copy is not."""
@@ -103,6 +113,22 @@ def framed(photo, move=(0.0, 0.0)):
     matrices, _ = align.fit(landmarks + np.asarray(move), TEMPLATE)
     crop = align.warp([photo], [0], matrices, TEMPLATE.size)[0].permute(1, 2, 0).contiguous().numpy()
     return crop, PhotoFrame.of(matrices[0], photo.shape[1], photo.shape[0])
+
+
+def test_frames_of_one_scene_are_other_pictures_in_a_thumbnail():
+    """Little but the mouth differs, and a thumbnail holds no other fine detail; a recompressed copy is one picture."""
+    thumbnail = cv2.resize(ASTRONAUT_PHOTO, (150, 150), interpolation=cv2.INTER_AREA)
+    opened = ASTRONAUT_PHOTO.copy()
+    mouth = np.mean(ASTRONAUT_LANDMARKS[3:], axis=0).round().astype(int).tolist()
+    cv2.ellipse(opened, mouth, (9, 3), 0, 0, 360, (60, 20, 20), -1)
+    opened = cv2.resize(opened, (150, 150), interpolation=cv2.INTER_AREA)
+    first, frame = framed(thumbnail)
+    second, other = framed(opened)
+    cut = replace(other, height=140)  # else photos of equal framing are compared as copies that are drawn over
+    assert not is_same_picture(first, second, frames=(frame, cut))
+    assert not is_same_picture(first, np.ascontiguousarray(second[:, ::-1]), frames=(frame, cut))
+    copy, _ = framed(degradations.jpeg(thumbnail, 50))
+    assert is_same_picture(first, copy, frames=(frame, cut))
 
 
 def drawn_over(photo, colour):
