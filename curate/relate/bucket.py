@@ -39,7 +39,10 @@ CACHED_BYTES = 2 << 30
 """Bytes of the buckets that are held between passes: those of 1.5 million faces with 512 dimensions."""
 
 _SAMPLE_BUCKETS = 64
+_SAMPLE_READS = 16 * _SAMPLE_BUCKETS
 _SAMPLE_FACES = 20_000
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Of its multiples, the fractions of any first few are spread evenly over 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,27 @@ def each_result(listener: Listener, step: str, buckets: int, function: Callable[
 def sample_faces(read: ReadBucket, buckets: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Read the largest faces of photos from up to 64 buckets spread over the dataset, about 20,000 in total.
 
+    Buckets without a face of an identity do not count (1,024 are read at most): where a few identities are large, most
+    are empty.
+
     Returns:
         (N, D) unit vectors and their (N,) identities, ascending.
     """
     vectors: list[npt.NDArray[np.float32]] = []
     identity: list[npt.NDArray[np.int64]] = []
     faces = identities = 0
-    for bucket in np.unique(np.linspace(0, buckets - 1, min(buckets, _SAMPLE_BUCKETS)).astype(int)).tolist():
+    for bucket in np.argsort(np.arange(buckets) * _GOLDEN_RATIO % 1, kind="stable")[:_SAMPLE_READS].tolist():
         part = read(bucket)
         table = part.measures.filter(part.measures["face_id"].is_valid())
         codes = table["identity"].combine_chunks().dictionary_encode()
         rows = np.flatnonzero(_first_faces(table) & (np.asarray(table["identity"].to_numpy()) != NO_IDENTITY))
+        if not len(rows) and vectors:
+            continue
         vectors.append(part.vectors[rows].astype(np.float32))
         identity.append(codes.indices.to_numpy()[rows].astype(np.int64) + identities)
         identities += len(codes.dictionary)
         faces += len(rows)
-        if faces >= _SAMPLE_FACES:
+        if faces >= _SAMPLE_FACES or len(vectors) == _SAMPLE_BUCKETS:
             break
     return np.concatenate(vectors), np.concatenate(identity)
 
