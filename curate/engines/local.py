@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
-from typing import Any
+from typing import Any, cast
 
 from curate.engines.engine import MAX_CRASHES, Advance, Task, Work, WorkerDied
 from curate.program import SIGNALS
@@ -95,21 +95,31 @@ class LocalEngine:
             return [number for number in state.running if number in todo]
         finally:
             # A second Ctrl-C here would leave the workers to finish all tasks before the program could end.
-            with signals_deferred():
-                for process in list((pool._processes or {}).values()):
+            with signals_deferred() as interrupted_again:
+                processes = list((pool._processes or {}).values())
+                for process in processes:
                     process.terminate()
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                # A task may complete something before its worker ends (train/ablate/train_ahead.py).
+                running = {process.sentinel: process for process in processes}
+                while running:
+                    for sentinel in wait_for(list(running), _POLL_SECONDS):
+                        del running[cast(int, sentinel)]
+                    for process in running.values() if interrupted_again() else ():
+                        process.kill()
 
 
 @contextmanager
-def signals_deferred() -> Iterator[None]:
+def signals_deferred() -> Iterator[Callable[[], bool]]:
     """Context manager: Ctrl-C and SIGTERM take effect when the block ends; processes started in it ignore Ctrl-C.
+
+    Yields a function that returns whether one was received so far.
 
     Ctrl-C reaches the whole process group, and a process that is still importing would print a traceback; so would a
     worker that is terminated while it starts.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     # Started by the first other process, it would unblock the signal before that one begins.
     multiprocessing.resource_tracker.ensure_running()
@@ -122,7 +132,7 @@ def signals_deferred() -> Iterator[None]:
     handlers = {number: signal.signal(number, defer) for number in SIGNALS}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # new processes inherit it
     try:
-        yield
+        yield lambda: bool(received or signal.sigpending() & {*SIGNALS})
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():

@@ -30,6 +30,7 @@ from train.judge.evaluate import require_outside
 from train.judge.judge import JudgeEmbedder, choose_embedders, create_judge
 from train.judge.pair_scores import PairScorer
 from train.judge.pairs import JudgedFaces, PairSet, select_faces
+from train.loop import Interruptible, never_interrupted
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,19 @@ def plan(request: AblateRequest) -> AblatePlan:
     return AblatePlan(request, dataset, faces, judged, pairs, judge, embedders[0].dim)
 
 
-def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
+def run(
+    planned: AblatePlan, listener: Listener = SILENT, interruptible: Interruptible = never_interrupted
+) -> AblationResult:
     """Train and score every arm that is not finished, and read those that are.
 
     An arm that diverges or runs out of GPU memory is recorded in `failed`; the others continue. The next run tries it
     again. Raises as `fit.plan` and `fit.run`.
+
+    Args:
+        planned: from `plan`.
+        listener: receives the progress.
+        interruptible: of the trainings (`train.interrupt.stop_after_step`); where it stops, each training writes a
+            checkpoint of its current step, and it raises an exception when its block ends.
     """
     request = planned.request
     with OutputLock(request.out):
@@ -135,15 +144,18 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
             request.device,
             listener,
         )
-        if request.jobs > 1 and (missing := [arm for arm in request.arms if _read(planned, arm)[1] is None]):
-            # After the times are measured, which other trainings would disturb.
-            train_ahead([request.fit_request(arm) for arm in missing], request.jobs, request.device, listener)
+        missing = [arm for arm in request.arms if _read(planned, arm)[1] is None] if request.jobs > 1 else []
+        if len(missing) > 1:  # after the times are measured, which other trainings would disturb
+            train_ahead(
+                [request.fit_request(arm) for arm in missing], request.jobs, request.device, listener, interruptible
+            )
         arms: list[FinishedArm] = []
         failed: dict[str, str] = {}
         for number, arm in enumerate(request.arms, 1):
             title = f"arm {number} of {len(request.arms)}: {arm.name}, seed {arm.recipe.seed}"
             try:
-                arms.append(_finish_arm(planned, arm, scorer, timings[architecture(arm.recipe)], title, listener))
+                timing = timings[architecture(arm.recipe)]
+                arms.append(_finish_arm(planned, arm, scorer, timing, title, listener, interruptible))
             except (DivergedError, torch.OutOfMemoryError) as error:
                 failed[arm.slug] = str(error).splitlines()[0]
                 listener.note(f"{arm.slug} failed: {failed[arm.slug]}")
@@ -152,7 +164,13 @@ def run(planned: AblatePlan, listener: Listener = SILENT) -> AblationResult:
 
 
 def _finish_arm(
-    planned: AblatePlan, arm: Arm, scorer: PairScorer, timing: Timing, title: str, listener: Listener
+    planned: AblatePlan,
+    arm: Arm,
+    scorer: PairScorer,
+    timing: Timing,
+    title: str,
+    listener: Listener,
+    interruptible: Interruptible,
 ) -> FinishedArm:
     """Read an arm that is finished, or train and score it and write its files."""
     training, finished, key = _read(planned, arm)
@@ -161,7 +179,7 @@ def _finish_arm(
         return finished
     listener.note(title)
     out = planned.request.out
-    finished = train_arm(arm, training, key, timing, planned.dataset, scorer, out, listener)
+    finished = train_arm(arm, training, key, timing, planned.dataset, scorer, out, listener, interruptible)
     write_finished(out, arm, finished)
     return finished
 

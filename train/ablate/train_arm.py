@@ -17,6 +17,7 @@ from train.judge.candidate import CheckpointCandidate
 from train.judge.judge import dataset_embedders
 from train.judge.pair_scores import PairScorer
 from train.judge.summary import summarise
+from train.loop import Interruptible
 from train.trained import load_trained
 
 
@@ -29,6 +30,7 @@ def train_arm(
     scorer: PairScorer,
     out: Path,
     listener: Listener,
+    interruptible: Interruptible,
 ) -> FinishedArm:
     """Train an arm, or continue its training, and score its swaps.
 
@@ -41,6 +43,7 @@ def train_arm(
         scorer: swaps and scores.
         out: folder of the ablation.
         listener: receives the progress.
+        interruptible: of the training; where it stops, it raises an exception when its block ends.
 
     Raises:
         DivergedError: a loss is no longer finite.
@@ -51,7 +54,7 @@ def train_arm(
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
-    checkpoint = fit.run(planned, listener)
+    checkpoint = fit.run(planned, listener, interruptible=interruptible)
     trained = load_trained(checkpoint, device, hints=dataset_embedders(planned.dataset))
     pairs = scorer.pairs
     candidate = CheckpointCandidate.create(trained, judged, pairs.faces, out / "latents", listener)

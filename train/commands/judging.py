@@ -202,8 +202,9 @@ def ablate(
     """Train recipes, and policies of the data, from the same seeds, and compare them.
 
     Writes OUT/table.md, OUT/table.parquet, OUT/arms.parquet and OUT/plot.svg; nothing is written into the dataset. A
-    run that was stopped or killed continues when the same command is run again, each training after its last
-    checkpoint, of which there is one every tenth of its images at least; finished arms are not trained again.
+    run that was stopped or killed continues when the same command is run again; finished arms are not trained again.
+    Ctrl-C and SIGTERM write a checkpoint of the current step of each training; one that was killed continues after its
+    last checkpoint, of which there is one every tenth of its images at least.
 
     Example: simswap ablate --data curated/x --recipes tiny --policies keep-all,default --images 20000 --out ablation
     """
@@ -214,6 +215,7 @@ def ablate(
     from train.ablate.arms import make_arms, make_views
     from train.ablate.estimate import describe
     from train.ablate.table import MARKDOWN, PLOT, write_tables
+    from train.interrupt import stop_after_step
     from train.settings import parse_settings
 
     changes = parse_settings(settings or [])
@@ -236,7 +238,9 @@ def ablate(
         if dry_run:
             print("\n".join(describe(planned)))
             return
-        result = run(planned, ProgressBar())
+        listener = ProgressBar()
+        warning = "each training finishes its current step and its checkpoint; Ctrl-C again stops at once"
+        result = run(planned, listener, lambda: stop_after_step(lambda: listener.note(warning)))
     print("\n".join(write_tables(out, result)))
     print(f"tables: {out / MARKDOWN}, {out / PLOT}")
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -82,6 +83,40 @@ def kill_the_worker() -> Work[int]:
 def test_a_killed_worker_is_one_error() -> None:
     with pytest.raises(WorkerDied, match="run the same command again with fewer --workers"):
         open_engine("local", workers=2, threads=1).run([1, 2], kill_the_worker, lambda count: None)
+
+
+def finish_when_terminated() -> Work[Path]:
+    def work(task: Path, advance: Advance) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        advance(1)
+        time.sleep(20 if task.name == "long" else 0.5)
+        task.touch()
+
+    return work
+
+
+def test_workers_may_finish_when_the_run_is_stopped_until_a_signal_comes_again(tmp_path: Path) -> None:
+    def stop(count: int) -> None:
+        if count:
+            raise ModelError("stopped")
+
+    engine, short, long = open_engine("local", 2, threads=1), tmp_path / "short", tmp_path / "long"
+    with pytest.raises(ModelError, match="stopped"):
+        engine.run([short, short], finish_when_terminated, stop)
+    assert short.exists()
+
+    def stop_twice(count: int) -> None:
+        if count:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            raise ModelError("stopped")
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.run([long, long], finish_when_terminated, stop_twice)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert not long.exists()
 
 
 def kill_in_setup() -> Work[int]:

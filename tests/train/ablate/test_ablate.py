@@ -1,5 +1,7 @@
 """`simswap ablate` as a library: arms are trained once, continued, or recorded as failed."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import pytest
 
 from curate.decide.rules import Policy
 from curate.decide.view import make_view
+from curate.program import Interrupted
 from manifests.errors import DatasetError
 from tests.conftest import Cleaned
 from tests.samples.hashes import file_hashes
 from tests.samples.listener import Recorder
 from tests.samples.tiny_training import write_recipe
+from train import checkpoint
 from train.ablate import timing, train_arm
 from train.ablate.ablate import AblateRequest, plan, run
 from train.ablate.arms import make_arms, make_views
@@ -95,15 +99,33 @@ def test_arms_are_trained_several_at_a_time(ablation: AblateRequest) -> None:
     assert sum(line.startswith("continuing after 8 images") for line in recorder.notes) == 2
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_stopped_trainings_keep_every_image_they_were_trained_on(ablation: AblateRequest, jobs: int) -> None:
+    """Although no checkpoint was due."""
+    recorder = Recorder()
+
+    @contextmanager
+    def interruptible() -> Iterator[Callable[[], bool]]:
+        yield lambda: recorder.steps[-1].unit == "images" and recorder.steps[-1].done >= 12
+        raise Interrupted
+
+    arms = [replace(arm, recipe=replace(arm.recipe, images=10_000, checkpoint_images=10_000)) for arm in ablation.arms]
+    with pytest.raises(Interrupted):
+        run(plan(replace(ablation, arms=arms[:2], jobs=jobs)), recorder, interruptible)
+    checkpoints = [checkpoint.newest(ablation.out / "arms" / arm.slug / "checkpoints") for arm in arms[:2]]
+    images = [checkpoint.read(path).facts.images for path in checkpoints if path is not None]
+    assert 12 <= recorder.steps[-1].done <= sum(images) < 10_000
+
+
 def test_a_failed_arm_is_recorded_and_the_others_are_trained(
     ablation: AblateRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = train_arm.fit.run
 
-    def fit_run(planned: FitPlan, *args: object) -> Path:
+    def fit_run(planned: FitPlan, *args: object, **options: object) -> Path:
         if planned.request.recipe.seed == 1:
             raise DivergedError("loss 'identity' is nan\nsecond line")
-        return original(planned, *args)  # type: ignore[arg-type]
+        return original(planned, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(train_arm.fit, "run", fit_run)
     result = run(plan(replace(ablation, arms=ablation.arms[1:3])))
