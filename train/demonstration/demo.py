@@ -9,6 +9,7 @@ import simplejpeg
 
 from curate.evaluate.demo_views import packaged_photo
 from curate.listener import SILENT, Listener
+from manifests.errors import OutputError
 from manifests.output import OutputLock, atomic
 from train.demonstration.generator import LICENCE, demonstration_checkpoint, demonstration_people
 from train.marks.verify import Verdict, verify
@@ -19,6 +20,7 @@ PHOTOS = {"astronaut": ("skimage", "data/astronaut.png"), "group": ("insightface
 """Name of a target -> the package and the file that it is from."""
 
 _QUALITY = 95
+_PAGE = "index.html"
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,23 @@ def run_demo(out: Path, people: Sequence[str] = (), device: str = "cpu", listene
     Raises:
         CheckpointError: no such person, or the generator is missing.
         ModelError: a photo of the dependencies is missing.
-        OutputError: `out` cannot be written, or holds other files of these names.
+        OutputError: `out` cannot be written, or holds something else than a demo.
         BusyError: another demo is using `out`.
     """
+    _require_own(out)
     with OutputLock(out):
         return _demo(out, tuple(people) or demonstration_people(), device, listener)
+
+
+def _require_own(out: Path) -> None:
+    """Raise OutputError where a folder holds files that no demo wrote: photos in it would be swapped, too."""
+    folders = ("photos", "swapped")
+    own = {_PAGE, *folders, *(f"photos/{name}.jpg" for name in PHOTOS)}
+    own |= {f"swapped/{person}" for person in demonstration_people()}
+    for folder in (out, *(out / name for name in folders)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.name[0] != "." and path.relative_to(out).as_posix() not in own:
+                raise OutputError(f"{out} holds {path.relative_to(out)}, which is not of a demo: choose another --out")
 
 
 def _demo(out: Path, people: Sequence[str], device: str, listener: Listener) -> Demo:
@@ -116,6 +130,6 @@ def _write_page(out: Path, swaps: dict[Path, list[DemoSwap]]) -> Path:
         )
         for target, row in swaps.items()
     ]
-    with atomic(out / "index.html") as partial:
+    with atomic(out / _PAGE) as partial:
         partial.write_text(template.render(sections=sections, licence=LICENCE), encoding="utf-8")
-    return out / "index.html"
+    return out / _PAGE

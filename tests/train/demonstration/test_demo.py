@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from manifests.errors import BusyError
+from manifests.errors import BusyError, OutputError
 from manifests.output import OutputLock
 from train.application import app
 from train.demonstration.demo import PHOTOS, run_demo
@@ -43,6 +43,15 @@ def test_the_demo_swaps_marks_and_verifies_photos_of_the_dependencies(tmp_path: 
 def test_two_demos_do_not_write_one_folder(tmp_path: Path) -> None:
     with OutputLock(tmp_path), pytest.raises(BusyError, match="is in use by another run"):
         run_demo(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["swap.json", "photos/other.jpg", "swapped/No One"])
+def test_a_folder_of_other_files_is_refused_and_left_as_it_is(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("kept")
+    with pytest.raises(OutputError, match=f"holds {name}, which is not of a demo: choose another --out"):
+        run_demo(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
 
 
 def test_a_swap_without_a_checkpoint_names_the_people_of_the_demonstration() -> None:
