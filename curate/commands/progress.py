@@ -9,6 +9,20 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_LOG_SECONDS = 10.0
+"""Between two lines where stderr is no terminal."""
+
+
+class _Lines:
+    """A file of which tqdm writes every state of a bar into a line of its own, and no blank ones to remove it."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr, flush=True)
+
+    def flush(self) -> None: ...
+
+
 class ProgressBar:
     """A `curate.listener.Listener` that shows a tqdm bar on stderr, or an occasional line where stderr is no terminal.
 
@@ -33,8 +47,9 @@ class ProgressBar:
             unit=unit if unit == "B" else f" {unit}",
             unit_scale=unit == "B",
             disable=total == 0,
-            mininterval=0.2 if terminal else 10.0,
-            delay=0.5 if terminal else 10.0,
+            file=None if terminal else _Lines(),
+            mininterval=0.2 if terminal else _LOG_SECONDS,
+            delay=0.5 if terminal else _LOG_SECONDS,
             leave=terminal,
         )
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+import curate.commands.progress
 import curate.program
 from curate.cli import EXIT_CODES
+from curate.commands.progress import ProgressBar
 from curate.errors import SwapsetError
 from curate.program import INTERRUPTED, OUT_OF_MEMORY, SIGNALS, Interrupted, run
 
@@ -145,3 +147,20 @@ def test_every_exit_code_is_documented() -> None:
 
     codes = {error.exit_code for error in errors(SwapsetError) if error.__module__.startswith(("curate", "manifests"))}
     assert {*codes, OUT_OF_MEMORY, INTERRUPTED} <= EXIT_CODES.keys()
+
+
+def test_progress_in_a_log_is_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(curate.commands.progress, "_LOG_SECONDS", 0.0)
+    bar = ProgressBar()
+    bar.start("measuring", 2)
+    bar.advance()
+    bar.note("half")
+    bar.advance()
+    bar.finish()
+    captured = capsys.readouterr()
+    lines = captured.err.split("\n")
+    assert captured.out == "half\n"
+    assert lines.pop() == ""
+    assert all(line.startswith("measuring: ") and line == line.strip() for line in lines)
+    assert "1/2" in captured.err
+    assert "\r" not in captured.err
