@@ -17,7 +17,6 @@ import itertools
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,9 +24,11 @@ import cv2
 import numpy as np
 import torch
 
+from bench import device_rate
+from bench.batches import TEMPLATE
 from bench.gpu_curation import curation
 from bench.gpu_row import Row
-from bench.gpu_training import TEMPLATE, compare_steps, step_rates, synchronise
+from bench.gpu_training import compare_steps, step_rates
 from curate.decode import Pixels, decode
 from curate.faces import align
 from curate.faces.models import Models, load, resolve
@@ -166,14 +167,7 @@ def throughput(images: Sequence[Pixels], models: Models, seconds: float) -> Iter
     coded = [cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
 
     def rate(count: int, call: Callable[[], object]) -> float:
-        call()
-        synchronise(device)
-        began, rounds = time.perf_counter(), 0
-        while not rounds or time.perf_counter() - began < seconds:
-            call()
-            synchronise(device)
-            rounds += 1
-        return rounds * count / (time.perf_counter() - began)
+        return device_rate.rate(lambda _: call(), count, seconds, device)
 
     grey = [entry for entry in MEASURES if entry.scope == "photo"]
     yield "decode JPEG, one thread", rate(len(coded), lambda: [decode(data) for data in coded])

@@ -4,27 +4,26 @@ Protocol of the rates: one update of G and one of D on the same batches, which a
 (bench/published_loop.py) and by Swapset, one after the other in one process, after two steps that warm up.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from bench.batches import make_batch
+from bench.device_rate import rate
 from bench.gpu_row import Row
 from bench.published_loop import PublishedLoop
-from curate.faces import align
 from curate.faces.models import Models
-from manifests.landmarks import TEMPLATES
-from train import losses
 from train.build import build_networks
 from train.config import Recipe
 from train.data.loader import Batch
+from train.data.pairs import Kind
 from train.training import Training
 
-TEMPLATE = TEMPLATES["simswap-224"]
+_PACE = {"warm_up": 2, "synchronised": 4}
+"""Steps before time is taken, and steps after which the device is waited for: a loop does not wait for each."""
 
 
 def make_recipe(side: int, batch: int) -> Recipe:
@@ -33,31 +32,13 @@ def make_recipe(side: int, batch: int) -> Recipe:
     return replace(Recipe(), size=side, batch=batch, discriminator_batch="same", **narrow)  # type: ignore[arg-type]
 
 
-def make_batch(crops: Tensor, models: Models, recipe: Recipe, index: int = 0) -> Batch:
-    """Make a batch of crops uint8 (N, 3, 224, 224), repeated; the source of each is the one before, another person."""
+def resized_batch(crops: Tensor, models: Models, recipe: Recipe, index: int = 0, kind: Kind = "cross") -> Batch:
+    """Make a batch of crops uint8 (N, 3, 224, 224), repeated and resized to the recipe."""
     rows = torch.arange(recipe.batch) % len(crops)
     size = (recipe.size, recipe.size)
     target = torch.nn.functional.interpolate(crops[rows].float(), size, mode="bilinear", antialias=True)
     target = target.round().clamp(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
-    points = np.repeat(TEMPLATE.points[2:3] * (recipe.size / TEMPLATE.size[0]), recipe.batch, 0)
-    matrices = torch.from_numpy(align.fit(points, models.embedder.template)[0].astype(np.float32))
-    source = target.roll(1, 0)
-    with torch.no_grad():
-        latents = losses.embed(models.embedder, source.float() / 255, matrices)
-    order = np.arange(recipe.batch)
-    return Batch(
-        index=index,
-        kind="cross",
-        targets=order,
-        sources=np.roll(order, 1),
-        target=target,
-        latents=latents,
-        same_person=torch.zeros(recipe.batch, dtype=torch.bool),
-        points=torch.from_numpy(points.astype(np.float32)),
-        matrices=matrices,
-        masks=torch.ones(recipe.batch, 1, *size, dtype=torch.uint8),
-        source=source,
-    )
+    return make_batch(target, models.embedder, index, kind)
 
 
 def make_training(models: Models, recipe: Recipe, bfloat16: bool) -> Training:
@@ -75,7 +56,7 @@ def make_training(models: Models, recipe: Recipe, bfloat16: bool) -> Training:
 def compare_steps(crops: Tensor, cpu: Models, gpu: Models, side: int) -> Iterator[Row]:
     """Compare one step in float32, the average of weights after it, and one in bfloat16."""
     recipe = make_recipe(side, 2)
-    batch = make_batch(crops, cpu, recipe)
+    batch = resized_batch(crops, cpu, recipe)
     trained = []
     for models, half in ((cpu, False), (gpu, False), (gpu, True)):
         training = make_training(models, recipe, half)
@@ -104,11 +85,13 @@ def step_rates(crops: Tensor, cpu: Models, gpu: Models, side: int, seconds: floa
     torch.backends.cudnn.allow_tf32 = True
     on_gpu = gpu.device.type == "cuda"
     recipe = make_recipe(side, 16 if on_gpu else 2)
-    batches = [make_batch(crops, cpu, recipe, index).to(gpu.device) for index in range(4)]
-    batches = [replace(batch, kind="same" if batch.index < 2 else "cross") for batch in batches]
+    batches = [
+        resized_batch(crops, cpu, recipe, index, "same" if index < 2 else "cross").to(gpu.device) for index in range(4)
+    ]
     title = f"{side} px, batch {recipe.batch}"
     published = PublishedLoop(recipe, gpu.embedder, batches, gpu.device)
-    yield f"training step, published loop, float32, {title}", _rate(published.step, recipe.batch, seconds, gpu.device)
+    name = f"training step, published loop, float32, {title}"
+    yield name, rate(published.step, recipe.batch, seconds, gpu.device, **_PACE)
     del published
     for source, half in (("fresh", False), ("same", False), ("same", True)):
         training = make_training(gpu, replace(recipe, discriminator_batch=source), half)
@@ -117,27 +100,4 @@ def step_rates(crops: Tensor, cpu: Models, gpu: Models, side: int, seconds: floa
             training.step(iter(batches[:2] if turn % 2 == 0 else batches[2:]))
 
         name = f"training step, {source} batch for D, {'bfloat16' if half else 'float32'}, {title}"
-        yield name, _rate(step, recipe.batch, seconds, gpu.device)
-
-
-def _rate(step: Callable[[int], object], images: int, seconds: float, device: torch.device) -> float:
-    """Images/s of steps with turns 0, 1, ..., by wall-clock time."""
-    turn = 0
-    if seconds:
-        for turn in range(2):
-            step(turn)
-    synchronise(device)
-    began, steps = time.perf_counter(), 0
-    while not steps or time.perf_counter() - began < seconds:
-        step(turn + steps)
-        steps += 1
-        if steps % 4 == 0:
-            synchronise(device)
-    synchronise(device)
-    return steps * images / (time.perf_counter() - began)
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for all work of a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        yield name, rate(step, recipe.batch, seconds, gpu.device, **_PACE)

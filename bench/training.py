@@ -23,14 +23,13 @@ import numpy as np
 import torch
 
 from bench import loading
+from bench.batches import make_batch
 from bench.crops import read_crop
 from bench.photos import sample
 from bench.process import Seconds, peak_memory, run_child, timed
 from bench.published_loop import PublishedLoop
-from curate.faces.align import fit
 from curate.faces.embedder import Embedder
 from curate.faces.models import load_embedder
-from manifests.landmarks import TEMPLATES
 from train import complexity, losses
 from train.build import build_discriminator, build_generator, build_networks
 from train.config import Recipe, load_recipe
@@ -40,8 +39,6 @@ from train.ema import ema_decay, update_ema
 from train.networks.conditioning import identity_conditioning
 from train.objectives.adversary import target_input
 from train.training import Training
-
-TEMPLATE = TEMPLATES["simswap-224"]
 
 
 def main() -> None:
@@ -75,7 +72,7 @@ def compare_steps(size: int, batch: int, rounds: int, bfloat16: bool) -> None:
     embedder = load_embedder("builtin")
     recipe = replace(Recipe(), size=size, batch=batch)
     # A step takes up to two batches: of one person in even turns, of two people in odd ones.
-    batches = [make_batch(recipe, embedder, index, "same" if index < 2 else "cross") for index in range(4)]
+    batches = [read_batch(recipe, embedder, index, "same" if index < 2 else "cross") for index in range(4)]
     steps: dict[str, Callable[[int], object]] = {"published": PublishedLoop(recipe, embedder, batches).step}
     for source, half in [("fresh", False), ("same", False), *([("same", True)] if bfloat16 else [])]:
         training = make_training(replace(recipe, discriminator_batch=source), embedder, bfloat16=half)
@@ -163,7 +160,7 @@ def compare_memory(recipes: list[str], batch: int) -> None:
 def step_memory(recipe: Recipe) -> int:
     """Peak resident memory of building the networks and making one step, in bytes, less that before."""
     embedder = load_embedder("builtin")
-    batches = [make_batch(recipe, embedder, index, "same") for index in range(2)]
+    batches = [read_batch(recipe, embedder, index, "same") for index in range(2)]
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     make_training(recipe, embedder).step(iter(batches))
     return peak_memory() - before
@@ -176,29 +173,11 @@ def make_training(recipe: Recipe, embedder: Embedder, bfloat16: bool = False) ->
     return Training(networks, Path(), bfloat16=bfloat16)
 
 
-def make_batch(recipe: Recipe, embedder: Embedder, index: int, kind: Kind) -> Batch:
-    """Build a batch of real faces; the source of each is the previous one, declared of the same person or not."""
+def read_batch(recipe: Recipe, embedder: Embedder, index: int, kind: Kind) -> Batch:
+    """Read a batch of real faces; the source of each is the one before, declared of the same person or not."""
     paths = sample("celebs-112", "*/*.jpg", 8 * recipe.batch)[index::8][: recipe.batch]
     target = torch.from_numpy(np.stack([read_crop(path, recipe.size) for path in paths])).permute(0, 3, 1, 2)
-    points = np.repeat(TEMPLATE.points[2:3] * (recipe.size / TEMPLATE.size[0]), len(paths), 0)
-    matrices = torch.from_numpy(fit(points, embedder.template)[0].astype(np.float32))
-    source = target.roll(1, 0)
-    with torch.no_grad():
-        latents = losses.embed(embedder, source.float() / 255, matrices)
-    order = np.arange(len(paths))
-    return Batch(
-        index=index,
-        kind=kind,
-        targets=order,
-        sources=np.roll(order, 1),
-        target=target,
-        latents=latents,
-        same_person=torch.full((len(paths),), kind == "same"),
-        points=torch.from_numpy(points.astype(np.float32)),
-        matrices=matrices,
-        masks=torch.ones(len(paths), 1, recipe.size, recipe.size, dtype=torch.uint8),
-        source=source,
-    )
+    return make_batch(target, embedder, index, kind)
 
 
 if __name__ == "__main__":
