@@ -80,6 +80,12 @@ def background_photos() -> list[Image]:
     return [packaged_photo("skimage", f"data/{name}") for name in _BACKGROUNDS]
 
 
+_POSES = ((-25, 25), (-12, 12), (-0.14, 0.16), (-0.12, 0.16), (-0.12, 0.12), (-0.05, 0.05))
+"""Limits of the fields of a `Pose`, in their order."""
+_STRIDES = (0.0, 0.618, 0.414, 0.732, 0.236)
+"""Distance of neighbours in yaw in each field but the last, as a share of its range."""
+
+
 @dataclass(frozen=True)
 class Pose:
     """How a head is held in a view.
@@ -99,25 +105,20 @@ class Pose:
     @classmethod
     def drawn(cls, rng: Rng) -> "Pose":
         """Draw any pose."""
-        return cls(*rng.uniform([-24, -12, -0.14, -0.12, -0.12, -0.05], [24, 12, 0.16, 0.16, 0.12, 0.05]).tolist())
+        return cls(*rng.uniform(*np.transpose(_POSES)).tolist())
 
 
 def poses(count: int, rng: Rng) -> list[Pose]:
     """Return poses in random order, spread so that no two are close: neighbours in yaw differ in pitch and mouth."""
     steps = np.arange(count)
 
-    def spread(low: float, high: float, stride: float) -> Points:
+    def spread(limits: tuple[float, float], stride: float) -> Points:
         """Evenly spaced values, of which neighbours in yaw are `stride` of the range apart, taken around its end."""
-        return np.linspace(low, high, count)[np.argsort(np.argsort(steps * stride % 1))]
+        return np.linspace(*limits, count)[np.argsort(np.argsort(steps * stride % 1, kind="stable"))]
 
-    columns = [
-        np.linspace(-25, 25, count),
-        spread(-12, 12, 0.618),
-        spread(-0.14, 0.16, 0.414),
-        spread(-0.12, 0.16, 0.732),
-        spread(-0.12, 0.12, 0.236),
-        rng.uniform(-0.05, 0.05, count),
-    ]
+    *spaced, squint = _POSES
+    columns = [spread(limits, stride) for limits, stride in zip(spaced, _STRIDES, strict=True)]
+    columns.append(rng.uniform(*squint, count))
     return [Pose(*values) for values in rng.permutation(np.stack(columns, -1)).tolist()]
 
 
