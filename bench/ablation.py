@@ -7,19 +7,22 @@ photos of the training people: 20% wrong persons (a photo in another person's fo
 their sizes) and 10% blur (the rungs of curate/evaluate/degradations.py that should be called blurred). The held-out
 people get no faults, and every arm is evaluated on those of their photos that the default policy keeps of the
 unplanted dataset. Arms: the planted dataset with all its faults (keep-all), the planted dataset cleaned (default), and
-the unplanted dataset with all photos. The noise floor is the spread of the seeds of the first arm.
+the unplanted dataset with all photos. The noise floor is the spread of the seeds of the first arm. The last lines are
+the trainings and people that would show the effect of the second arm, and that of the founding report.
 
 An interrupted run is continued by the same command. OUT contains photos/, curated/, views/, ablation/
 (train/ablate/ablate.py) and truth.parquet, the planted faults.
 """
 
 import argparse
+import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +42,9 @@ from manifests.landmarks import TEMPLATES
 from manifests.output import atomic
 from manifests.reader import Dataset
 from train.ablate.ablate import AblateRequest, plan, run
+from train.ablate.arm_result import AblationResult
 from train.ablate.arms import Arm, with_checkpoints
-from train.ablate.table import write_tables
+from train.ablate.table import make_rows, write_tables
 from train.config import Recipe, load_recipe
 from train.data.faces import read_training_faces
 
@@ -48,6 +52,12 @@ COLLECTIONS = ("celebs-112", "lfw-gray")
 MIN_PHOTOS_PER_PERSON = 6
 OTHER_PERSON = "other person"
 TRUTH = "truth.parquet"
+
+FOUNDING_EFFECT = 4.31
+"""A of cleaning in the founding report, %."""
+
+SIGNIFICANCE, POWER = 0.05, 0.8
+"""Two-sided level, and probability with which an effect of the assumed size is to be found."""
 
 
 def main() -> None:
@@ -95,7 +105,49 @@ def main() -> None:
         pairs=options.pairs,
     )
     result = run(plan(request), ProgressBar())
-    print("\n" + "\n".join([summary, "", *write_tables(request.out, result)]))
+    print("\n" + "\n".join([summary, "", *write_tables(request.out, result), "", *sample_size(result)]))
+
+
+def sample_size(result: AblationResult) -> Iterator[str]:
+    """Yield lines on the trainings and the people that would show the effect of the second arm on A."""
+    rows = make_rows(result)
+    cleaned = rows[1]
+    if min(row.seeds for row in rows[:2]) < 2 or cleaned.a_low is None or cleaned.a_high is None:
+        yield "sample size: needs two trainings of each arm, and two people"
+        return
+    distances: dict[str, list[float]] = {}
+    for arm in result.arms:
+        distances.setdefault(arm.result.name, []).append(arm.result.metrics["distance"].value or 0.0)
+    variances = [np.var(100 * np.array(values) / rows[0].distance, ddof=1) for values in distances.values()]
+    seed_std = float(np.sqrt(np.mean(variances)))
+    people_error = (cleaned.a_high - cleaned.a_low) / 2 / NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+    yield f"A of a seed varies by {seed_std:.2f} points, A of these people by {people_error:.2f} (standard deviations)."
+    for effect in (abs(cleaned.a), FOUNDING_EFFECT):
+        for people in (1, 4, 16):
+            seeds = required_seeds(effect, seed_std, people_error / math.sqrt(people))
+            needed = "no number of trainings" if seeds is None else f"{seeds:,} trainings of each arm"
+            yield f"A of {effect:.2f} with {POWER:.0%} power, {people} times these people: {needed}"
+
+
+def required_seeds(effect: float, seed_std: float, people_error: float, power: float = POWER) -> int | None:
+    """Trainings of each of two arms that show an effect with probability `power`; None where no number does.
+
+    The difference of two arms of n trainings has the variance 2 s^2 / n + p^2. With the quantiles z_l and z_p of the
+    normal distribution at 1 - level / 2 and at the power, n = 2 s^2 / (effect^2 / (z_l + z_p)^2 - p^2) + z_l^2 / 4; the
+    last term stands for Student's quantiles (Guenther 1981, "Sample size formulas for normal theory t tests").
+
+    Args:
+        effect: difference of the arms, in the unit of the two next ones.
+        seed_std: s, standard deviation between trainings of one arm with different seeds.
+        people_error: p, standard error over the people on whom both arms are judged; it falls with the square root of
+            their number, and not with that of trainings.
+        power: probability with which the difference is significant (SIGNIFICANCE).
+    """
+    level, found = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2), NormalDist().inv_cdf(power)
+    variance = (effect / (level + found)) ** 2 - people_error**2
+    if variance <= 0:
+        return None
+    return max(2, math.ceil(2 * seed_std**2 / variance + level**2 / 4))
 
 
 def curate(options: argparse.Namespace, name: str, write_photos: Callable[[Path], object]) -> Path:

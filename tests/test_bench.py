@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from bench.__main__ import BENCHMARKS, BY_HAND
@@ -54,6 +55,29 @@ def test_listed_arguments_are_accepted(command: list[str], monkeypatch: pytest.M
     module = import_or_skip(command[0])
     with pytest.raises(Parsed):
         module.main()
+
+
+@pytest.mark.parametrize(
+    ("effect", "seed_std", "people_error"), [(0.79, 1.45, 0.12), (4.31, 1.45, 0.5), (1.0, 0.5, 0.2)]
+)
+def test_the_sample_size_of_the_ablation_has_its_power(effect: float, seed_std: float, people_error: float) -> None:
+    """In simulated experiments whose variance is estimated from the trainings."""
+    ablation = import_or_skip("bench.ablation")
+    seeds = ablation.required_seeds(effect, seed_std, people_error)
+    random = np.random.default_rng(0)
+    arms = random.normal(0, seed_std, (20_000, 2, seeds))
+    difference = arms[:, 1].mean(1) - arms[:, 0].mean(1) + random.normal(effect, people_error, 20_000)
+    error = np.sqrt(arms.var(2, ddof=1).mean(1) * 2 / seeds + people_error**2)
+    # The critical value that a simulation without an effect has.
+    critical = np.quantile(np.abs(difference - effect) / error, 0.95)
+    power = (np.abs(difference) / error > critical).mean()
+    assert 0.77 < power < 0.9
+
+
+def test_no_number_of_trainings_shows_what_the_people_do_not() -> None:
+    ablation = import_or_skip("bench.ablation")
+    assert ablation.required_seeds(0.79, 1.45, 0.5) is None
+    assert ablation.required_seeds(0.79, 1.45, 0.25) > ablation.required_seeds(0.79, 1.45, 0.1)
 
 
 def _is_program(path: Path) -> bool:
