@@ -35,6 +35,11 @@ class PhotoFrame:
         """Px of the crop per px of the photo."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo."""
+        return self.width, self.height
+
     def shrunk(self, factor: float) -> "PhotoFrame":
         """Return the place of the crop after it was resized by 1 / factor."""
         matrix = self.matrix.copy()

@@ -199,6 +199,9 @@ def _agrees(first: _Face, second: _Face) -> bool:
     if not bands_agree(first.band, second.band):
         return False
     face, surroundings = _agreement(first, second)
+    if face < 0 and first.frame and second.frame and first.frame.size != second.frame.size:
+        # One may have a border, which reaches into the compared pixels when they are smoothed: more in one direction.
+        face, surroundings = _agreement(second, first)
     least = MIN_SMALL_FACE_AGREEMENT if first.enlarged and second.enlarged else MIN_FACE_AGREEMENT
     return face >= least and surroundings >= MIN_SURROUNDINGS_AGREEMENT
 

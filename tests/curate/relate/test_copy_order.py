@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curate.relate.copy_order import Copy, best_first, flaw
+from curate.relate.copy_order import MAX_COMPARED, Copy, best_first, flaw
 
 GRID = np.full((16, 16), 5.0, np.float32)
 TEXT = GRID.copy()
@@ -100,6 +100,32 @@ def test_of_two_that_were_saved_again_the_finer_table_has_lost_less() -> None:
 def test_a_step_in_the_own_table_counts_where_the_pixels_do_not_show_it() -> None:
     hidden = replace(ORIGINAL, quantisation=1.0, jpeg_step=9.0)
     assert flaw(hidden, ORIGINAL) == "recompressed"
+
+
+def test_an_original_that_one_wrong_comparison_puts_behind_is_the_best_of_its_group() -> None:
+    """Its enlargement seems to resolve more than it, but not more than its other copies."""
+    enlarged = replace(ORIGINAL, image_id="a", size=(450, 450), eye_distance=90.0, resolution=0.92)
+    others = [
+        replace(ORIGINAL, image_id=name, resolution=1.4, **COPIES[name])
+        for name in ("bordered", "drawn over", "recompressed")
+    ]
+    assert flaw(ORIGINAL, enlarged) == "smaller"
+    assert all(flaw(enlarged, copy) == "enlarged" and flaw(copy, ORIGINAL) for copy in others)
+    for copies in ([enlarged, ORIGINAL, *others], [*others, enlarged, ORIGINAL]):
+        assert best_first(copies)[0] == ORIGINAL
+
+
+def test_a_large_group_and_none_are_ordered() -> None:
+    copies = [replace(ORIGINAL, image_id=f"{size:03d}", file_size=size) for size in range(100, 100 + 2 * MAX_COMPARED)]
+    copies = [replace(copy, quantisation=1.0, jpeg_step=1.0) for copy in copies]
+    assert best_first(copies) == copies[::-1]
+    assert best_first([]) == []
+
+
+def test_a_border_that_moves_the_landmarks_does_not_make_the_original_an_enlargement() -> None:
+    bordered = replace(ORIGINAL, image_id="a", size=(360, 300), border=1 / 6, eye_distance=50.0, extent=6.0)
+    assert flaw(bordered, ORIGINAL) == "bordered"
+    assert flaw(ORIGINAL, bordered) is None
 
 
 @pytest.mark.parametrize(("step", "size", "kept"), [(1.0, 2000, "large"), (6.0, 2000, "small"), (6.0, 1000.5, "large")])

@@ -165,3 +165,18 @@ def test_a_frame_maps_between_resized_and_mirrored_photos():
     assert mirrored is not None
     assert mirrored @ [0, 0, 1] == pytest.approx([(199 - 0.5) / 2, 0.25])
     assert small.to_crop_of(PhotoFrame.of(np.eye(2, 3), 110, 80), mirrored=False) is None
+
+
+def test_a_narrow_photo_and_its_bordered_copy_in_either_order():
+    """The landmarks of the bordered copy differ: its crop is turned and smaller."""
+    narrow = np.zeros_like(CROP)
+    narrow[34:200, 30:196] = CROP[34:200, 30:196]
+    bordered = cv2.copyMakeBorder(narrow[34:200, 30:196], 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(255,) * 3)
+    bordered = cv2.copyMakeBorder(bordered, 22, 12, 18, 16, cv2.BORDER_CONSTANT)
+    moves = [cv2.getRotationMatrix2D((112, 112), turn, scale) for turn, scale in ((-5, 1), (-4, 0.96))]
+    first, second = (
+        cv2.warpAffine(crop, move, (224, 224)) for crop, move in zip((narrow, bordered), moves, strict=True)
+    )
+    frames = PhotoFrame.of(moves[0], 166, 166), PhotoFrame.of(moves[1], 190, 190)
+    assert is_same_picture(first, second, frames=frames)
+    assert is_same_picture(second, first, frames=frames[::-1])
