@@ -118,7 +118,7 @@ def read_training_faces(dataset: Dataset, template: str, selection: Selection | 
     if dataset.info.template != template:
         raise DatasetError(
             f"{dataset.path}: its crops are aligned to {dataset.info.template}, this recipe trains on {template}: "
-            f'set template = "{dataset.info.template}" in a recipe of your own, or measure again with '
+            f"train on these with --set template={dataset.info.template} (fit, ablate), or measure again with "
             f"--template {template} into another --out"
         )
     require_current(dataset)
