@@ -10,6 +10,7 @@ pasted into the target inside of its face mask as `simswap swap` does, with colo
   warp A     the same with the source warped to the target's landmarks (train/networks/source_warp.py)
   general A  the same with the checkpoint's output
 
+and `registered` the last two moved to the target's landmarks as they are found on both (train/swap/registration.py).
 Top-1: the nearest photo of the gallery, by an embedder that no training used, is of the source's person; the gallery
 holds all photos that are judged on but the source itself. Landmarks, pose: of the faces that the built-in detector
 finds in swap and target, in eye distances of a frontal face, and in degrees; means over the pairs in which it finds
@@ -41,9 +42,10 @@ from train.judge.pairs import select_faces
 from train.networks.conditioning import SourceFaces
 from train.networks.source_warp import warp_to
 from train.swap.paste import feather, match_colour
+from train.swap.registration import Registration
 from train.trained import load_trained
 
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 _BATCH = 32
 
 
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--judge", required=True, help="embedder that no training used")
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--grid", type=Path, help="picture of 12 pairs: target, source, output, swap")
+    parser.add_argument("--grid", type=Path, help="picture of 12 pairs: target, source, swap, both registered")
     options = parser.parse_args()
     dataset, trained = Dataset.open(options.dataset), load_trained(options.checkpoint)
     selected = select_faces(read_training_faces(dataset, trained.recipe.template), [trained.recipe])
@@ -132,13 +134,22 @@ def main() -> None:
     with torch.inference_mode():
         parts = [trained.generate(judged.target[rows], condition[rows]) for rows in _parts(np.arange(options.pairs))]
     swapped = torch.cat(parts)
+    registration = Registration(trained.device)
+    candidates = {
+        "general": swapped,
+        "general registered": registration(swapped, judged.target, of_target),
+        "warp": warped,
+        "warp registered": registration(warped, judged.target, of_target),
+        "blend": judged.source,
+    }
     if options.grid:
-        _write_grid(options.grid, [judged.target, judged.source, swapped, judged.paste(swapped)])
+        pasted = [judged.paste(candidates[name]) for name in ("general", "general registered", "warp registered")]
+        _write_grid(options.grid, [judged.target, judged.source, *pasted])
     print(f"{selected.note}; {options.pairs} pairs, {trained.facts.images:,} images\n")
     print(
         "| candidate | top-1, % | landmarks | median | pose, degrees | face found, % |\n|---|---:|---:|---:|---:|---:|"
     )
-    for name, images in (("general", swapped), ("warp", warped), ("blend", judged.source)):
+    for name, images in candidates.items():
         for share in SHARES:
             print(judged.row(f"{name} {share}", torch.lerp(judged.target, images, share)), flush=True)
 

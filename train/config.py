@@ -136,10 +136,10 @@ class Recipe(TypedToml):
         "people, general: additional weight of eyes and mouth in the reconstruction; more draws them more precisely",
     )
     consistency: float = number(
-        0.5, 0, 1e6, "people, general: weight of the distance of the codes of target and swap; more keeps its look"
-    )
-    landmarks: float = number(
-        0.0, 0, 1e6, "weight of the distance of the landmarks of target and swap; more keeps its pose and expression"
+        0.5,
+        0,
+        1e6,
+        "people, general: weight of the distance between the codes of target and swap; more keeps its expression",
     )
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"

@@ -25,7 +25,6 @@ mask = "face"
 held_out = 0.3
 refine_images = 16
 identity = 1.0
-landmarks = 1.0
 adversarial = 0.0
 feature_matching = 0.0
 """
@@ -44,7 +43,7 @@ def test_refining_losses_come_after_reconstruction_and_a_stopped_run_continues(
 ) -> None:
     whole = run(with_recipe(planned, tmp_path / "whole"))
     first = {"reconstruction", "structure"}
-    refining = {"identity", "consistency", "landmarks"}
+    refining = {"identity", "consistency"}
     assert [set(losses(row)) for row in whole] == [first] * 5 + [first | refining]
     assert all(np.isfinite(value) for row in whole for value in row.values())
     parts = tmp_path / "parts"

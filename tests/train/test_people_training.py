@@ -30,7 +30,6 @@ mask = "face"
 half_size_images = 8
 refine_images = 16
 identity = 1.0
-landmarks = 1.0
 """
 
 
@@ -45,7 +44,7 @@ def planned(cleaned: Cleaned, tmp_path_factory: pytest.TempPathFactory) -> FitPl
 def test_losses_come_in_three_stages(planned: FitPlan, tmp_path: Path) -> None:
     rows = run(with_recipe(planned, tmp_path))
     first = {"reconstruction", "structure", "classification", "recognisability"}
-    refining = {"identity", "consistency", "landmarks", "adversarial", "feature_matching", "discriminator"}
+    refining = {"identity", "consistency", "adversarial", "feature_matching", "discriminator"}
     assert [set(losses(row)) for row in rows] == [first] * 5 + [first | refining]
     assert all(np.isfinite(value) for row in rows for value in row.values())
     before, after = (checkpoint.read(checkpoint.path_of(tmp_path / "checkpoints", images)) for images in (20, 24))

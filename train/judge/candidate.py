@@ -17,6 +17,7 @@ from train.data.loader import PairLoader
 from train.data.pairs import PairRows, PairSampler
 from train.judge.pairs import SEED, Indices, JudgedPairs
 from train.swap.paste import feather, match_colour
+from train.swap.registration import registration_of
 from train.trained import TrainedGenerator
 
 
@@ -46,6 +47,7 @@ class CheckpointCandidate:
 
     def __init__(self, trained: TrainedGenerator, latents: Latents, faces: TrainingFaces) -> None:
         self.trained, self.latents, self.faces = trained, latents, faces
+        self._registration = registration_of(trained.network)
         recipe = trained.recipe
         self._loader = PairLoader(
             PairSampler(faces, 1, SEED, flip=0),
@@ -83,6 +85,8 @@ class CheckpointCandidate:
         masks = None if batch.masks is None else batch.masks.to(rgb01.dtype)
         condition = trained.condition(latents, batch.source_faces, batch.points)
         swapped = trained.generate(rgb01, condition, masks)
+        if self._registration is not None:
+            swapped = self._registration(swapped, rgb01, batch.points)
         if not trained.network.face_only or masks is None:
             return swapped
         # Only the face was learned; the rest is the target's, as in `train.swap.swapper`.

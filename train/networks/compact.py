@@ -41,7 +41,7 @@ class CompactBlock(Conditioned):
 @register_generator(
     "compact",
     *("blocks", "width", "convolution", "io_space", "output", "shrink", "latent_rate"),
-    *("teacher", "distillation", "feature_distillation", "landmarks"),
+    *("teacher", "distillation", "feature_distillation"),
 )
 class CompactGenerator(FaceGenerator):
     """Encoder, compact blocks, decoder.

@@ -39,6 +39,8 @@ class FaceGenerator(nn.Module):
     """Whether the second input holds, after the latent, the source's crop warped to the target (`conditioning`)."""
     face_only = False
     """Whether only the face of the output is meant to be used; the rest was not learned."""
+    registered = False
+    """Whether the face of the output is moved to the target's landmarks afterwards (train/swap/registration.py)."""
     refinement = 1.0
     """Weight, 0 to 1, of the losses that refine what reconstruction has learned: adversarial and identity."""
 

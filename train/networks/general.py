@@ -65,9 +65,7 @@ class _Level(nn.Module):
         return x, motion, None if self.light is None else self.light(x).float()
 
 
-@register_generator(
-    "general", "bottleneck", "width", "refine_images", "warp", "structure", "features", "consistency", "landmarks"
-)
+@register_generator("general", "bottleneck", "width", "refine_images", "warp", "structure", "features", "consistency")
 class GeneralGenerator(FaceGenerator):
     """Encoders of target and source at half the resolution, and a decoder up to a quarter of it.
 

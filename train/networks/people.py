@@ -65,7 +65,6 @@ class _Level(nn.Module):
         "anonymity",
         "features",
         "consistency",
-        "landmarks",
     ),
 )
 class PeopleGenerator(FaceGenerator):
@@ -90,6 +89,7 @@ class PeopleGenerator(FaceGenerator):
     spreads: Tensor
     multiple_of = 16
     face_only = True
+    registered = True
 
     def __init__(
         self,

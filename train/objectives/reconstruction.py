@@ -11,7 +11,6 @@ from train import losses
 from train.build import Networks, memory_format
 from train.data.distortion import DistortedFaces, compose, distort, invert, transform
 from train.data.loader import Batch
-from train.landmark_loss import build_landmark_loss
 from train.objectives.adversary import Adversary
 from train.objectives.objective import Loss, Terms
 
@@ -50,11 +49,10 @@ class ReconstructionObjective:
 
     r rises from 0 to 1 when reconstruction has learned the faces (`FaceGenerator.refinement`). Its losses are computed
     on faces pasted into their targets inside of the mask: L_sharp = lambda_adv L_adv + lambda_wfm L_wfm. The first half
-    of the batch is swapped for them, and L_swap = lambda_id L_id + lambda_con L_con + lambda_lm L_lm is computed on
-    that half: L_id is the distance to the person's latent, as far as it exceeds that of the person's photos, L_con the
-    squared distance between the codes of target and swap, relative to the codes' variance, L_lm the distance of their
-    landmarks (train/landmark_loss.py). The distortion, which blurs reconstructions because the undistorted shape cannot
-    be known, fades out as r rises.
+    of the batch is swapped for them, and L_swap = lambda_id L_id + lambda_con L_con is computed on that half: L_id is
+    the distance to the person's latent, as far as it exceeds that of the person's photos, L_con the squared distance
+    between the codes of target and swap, relative to the codes' variance. The distortion, which blurs reconstructions
+    because the undistorted shape cannot be known, fades out as r rises.
     """
 
     OUTSIDE = 0.1
@@ -69,7 +67,6 @@ class ReconstructionObjective:
     def __init__(self, networks: Networks, generator: CodedGenerator) -> None:
         self.networks, self.recipe, self._coder = networks, networks.recipe, generator
         self.adversary = Adversary(networks)
-        self.landmark_loss = build_landmark_loss(networks)
 
     def reconstruct(self, code: Tensor, batch: Batch, faces: DistortedFaces) -> Tensor:
         """Each face from its code as its own person: (B, 3, S, S), or half as large."""
@@ -106,17 +103,13 @@ class ReconstructionObjective:
         if not refinement:
             return Loss(total, {name: term.detach() for name, term in terms.items()}, decoded.detach())
         pasted = torch.lerp(faces.target, decoded, faces.masks)
-        if recipe.identity or recipe.consistency or self.landmark_loss:
+        if recipe.identity or recipe.consistency:
             half = max(1, len(code) // 2)
             swaps = self.swap(code[:half], batch, faces)
             swapped = torch.lerp(faces.target[:half], swaps.decoded, faces.masks[:half])
-            matrices = compose(batch.matrices[:half], faces.matrices[:half])
-            terms["identity"] = self._identity(swapped, matrices, swaps)
+            terms["identity"] = self._identity(batch, faces, swapped, swaps)
             terms["consistency"] = relative_error(self._coder.encode(swapped), code[:half])
             refining = recipe.identity * terms["identity"] + recipe.consistency * terms["consistency"]
-            if self.landmark_loss:
-                terms["landmarks"] = self.landmark_loss(swapped, faces.target[:half], matrices)
-                refining = refining + recipe.landmarks * terms["landmarks"]
             total = total + refinement * refining
             pasted = torch.cat([swapped, pasted[half:]])
         if recipe.trains_discriminator:
@@ -142,9 +135,10 @@ class ReconstructionObjective:
             rgb01 = (batch.target.float() / 255).contiguous(memory_format=layout)
             return distort(rgb01, masks, self.recipe.warp * (1 - self._coder.refinement))
 
-    def _identity(self, swapped: Tensor, matrices: Tensor, swaps: Swaps) -> Tensor:
-        """L_id of swapped faces; matrices: (n, 2, 3), crop -> the embedder's chip."""
-        n = self.networks
+    def _identity(self, batch: Batch, faces: DistortedFaces, swapped: Tensor, swaps: Swaps) -> Tensor:
+        """L_id of the first faces of a batch, swapped."""
+        n, rows = self.networks, slice(0, len(swapped))
+        matrices = compose(batch.matrices[rows], faces.matrices[rows])
         return losses.identity_loss(n.embedder, swapped, matrices, swaps.latents, n.centre, swaps.sufficient)
 
 

@@ -39,8 +39,9 @@ def export_generator(checkpoint: Path, out: Path) -> int:
     Inputs: `target` float32 (N, 3, S, S), RGB in [0, 1]; `latent` float32 (N, D), normalize(embedding - centre),
     followed by 3 S^2 numbers for generators that read the source: its crop warped to the target's landmarks, RGB in
     [0, 1], channels first (`train.networks.source_warp`).
-    Output: `swapped`, like target. N is dynamic. Metadata: swapset.size, .template, .embedder_id, .recipe (JSON) and
-    .centre (base64 of D little-endian float32).
+    Output: `swapped`, like target; not registered (`train.swap.registration`), which `simswap swap` does afterwards. N
+    is dynamic. Metadata: swapset.size, .template, .embedder_id, .recipe (JSON) and .centre (base64 of D little-endian
+    float32).
 
     Raises:
         CheckpointError: Not a checkpoint, or its generator cannot be expressed as one ONNX graph.

@@ -17,6 +17,7 @@ from train.swap.consent import Consent
 from train.swap.detection import SwapDetector
 from train.swap.paste import feather, inside_photo, match_colour, nearest_face, paste
 from train.swap.reference import ReferencePeople
+from train.swap.registration import registration_of
 from train.trained import TrainedGenerator, shrink
 
 Pixels = npt.NDArray[np.uint8]
@@ -99,6 +100,7 @@ class Swapper:
         self.generator, self.detector, self.segmenter, self.condition = generator, detector, segmenter, condition
         self.source = None if source is None else source.to(generator.device)
         self.only, self.consent, self.mask, self.strength = only, consent, mask, strength
+        self._registration = registration_of(generator.network)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="paste")
 
     def __call__(
@@ -180,6 +182,8 @@ class Swapper:
         points = rescale_points(transform_points(faces.landmarks[rows], matrices[rows]), size / template.size[0])
         landmarks = torch.from_numpy(points.astype(np.float32)).to(device)
         swapped = self.generator.swap(target, self.condition, input_masks, self.source, landmarks)
+        if self._registration is not None:
+            swapped = 255 * self._registration(swapped / 255, target / 255, landmarks)
         alpha = feather(mask, inside)
         swapped = match_colour(swapped, target, shrink(alpha * (1 - alpha) * inside[:, None], size))
         colours = swapped.permute(0, 2, 3, 1).cpu().numpy()
