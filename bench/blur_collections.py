@@ -19,6 +19,7 @@ from bench.blur_labels import Label, held_out, read_labels
 from curate.evaluate import degradations
 from curate.evaluate.blur_fit import AlignedFace
 from curate.faces import align
+from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import BlurCalibration, sharpness
 from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset, decode_mask
@@ -37,6 +38,13 @@ class Portrait:
     photo: Pixels
     landmarks: Floats
     labels: Pixels
+
+    def enlargement(self, photo: Pixels | None = None) -> float:
+        """Px of the aligned crop per px that carries detail, of the photo or of a version of it of the same size."""
+        gray = cv2.cvtColor(self.photo if photo is None else photo, cv2.COLOR_RGB2GRAY)
+        matrices, _ = align.fit(self.landmarks[None], TEMPLATE)
+        resolution = photo_resolution(np.asarray(gray, np.uint8))["resolution"]
+        return float(np.hypot(*matrices[0, :, 0]) / np.nan_to_num(resolution, nan=1.0))
 
     def aligned(self, photo: Pixels | None = None) -> AlignedFace:
         """Align the face of the photo, or of a version of it of the same size."""
@@ -106,6 +114,12 @@ KINDS = (
 )
 """Planted blur; sizes in px of the 256 px face scale."""
 
+REDUCTION = 1.5
+"""Loss of resolution from which it counts as a clear one."""
+
+LIGHTS = ("plain", "noise", "double")
+"""Versions of a kind in the tables: at normal or half brightness without and with noise, and at double brightness."""
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -114,6 +128,20 @@ class Planted:
     kind: str
     noisy: bool
     brightness: float
+
+    @property
+    def light(self) -> str:
+        """One of LIGHTS."""
+        return LIGHTS[2] if self.brightness > 1 else LIGHTS[1] if self.noisy else LIGHTS[0]
+
+    def reduces(self, enlargement: float) -> bool:
+        """Whether a photo with this enlargement holds clearly more detail than low resolution leaves; blur always does.
+
+        The eyes are 63 px apart on the 256 px face scale, 65.08 px on the crop.
+        """
+        name, _, size = self.kind.rpartition(" ")
+        left = degradations.EYE_DISTANCE / float(size)
+        return name != "low resolution" or 65.08 / enlargement > REDUCTION * left
 
     def apply(self, portrait: Portrait, random: np.random.Generator) -> Pixels:
         """Blur a photo at its own size."""
@@ -147,26 +175,30 @@ class ScoredVersions:
     Attributes:
         image_ids: of the photos.
         sizes: int (N, 2), width and height, px.
-        scores: (N,), of the photos as they are.
-        planted: (N, PLANTS), what was planted; planted_scores: the same shape.
+        scores, enlargements: (N,), of the photos as they are.
+        planted: (N, PLANTS), what was planted; planted_scores, planted_enlargements: the same shape.
     """
 
     image_ids: list[str]
     sizes: npt.NDArray[np.int64]
     scores: Floats
+    enlargements: Floats
     planted: list[list[Planted]]
     planted_scores: Floats
+    planted_enlargements: Floats
 
 
 def score_versions(portraits: Iterator[Portrait], plants: int, calibration: BlurCalibration) -> ScoredVersions:
     """Plant blur in each photo `plants` times and score all versions."""
-    ids, sizes, faces, planted = [], [], [], []
+    ids, sizes, faces, enlargements, planted = [], [], [], [], []
     for portrait in portraits:
         random = np.random.default_rng(zlib.crc32(portrait.image_id.encode()))
         ids.append(portrait.image_id)
         sizes.append(portrait.photo.shape[1::-1])
         planted.append([draw_planted(random) for _ in range(plants)])
-        faces.append(portrait.aligned())
-        faces += [portrait.aligned(blur.apply(portrait, random)) for blur in planted[-1]]
+        versions = [portrait.photo, *(blur.apply(portrait, random) for blur in planted[-1])]
+        faces += [portrait.aligned(version) for version in versions]
+        enlargements += [portrait.enlargement(version) for version in versions]
     scores = score(faces, calibration).reshape(len(ids), plants + 1)
-    return ScoredVersions(ids, np.array(sizes), scores[:, 0], planted, scores[:, 1:])
+    detail = np.array(enlargements).reshape(scores.shape)
+    return ScoredVersions(ids, np.array(sizes), scores[:, 0], detail[:, 0], planted, scores[:, 1:], detail[:, 1:])

@@ -1,14 +1,12 @@
 """Figures of blur in collections: labelled faces as they are, and planted blur, each at the collection's own limit.
 
+Protocol, verdicts (`--verdicts`): all main faces of measured collections at their own limits, as the default policy
+judges them for blur alone, and how those of them that have a label were labelled. The kept share that is blurred, and
+the share of the sharp faces that is not kept, weigh each labelled face as `labelled_faces` says.
+
 Protocol, labelled faces (`--natural`): faces of bench/blur_labels.csv of the people that are held out, scored from
 their photos. The limit is that of the whole collection, labelled or not, of up to 400 photos; `review` of arguable
 faces: neither verdict is wrong. The sample is not the collection: soft faces were drawn more often.
-
-Protocol, planted blur (`--planted`): photos of people that are held out. A share of each collection is replaced by
-blurred versions: one of KINDS at the photo's own size, half of them noisy, half at normal, a quarter each at half and
-double brightness. Recall: share of the planted ones below the limit of the collection that holds them, and below its
-limit of review. Lost: share of the photos as they are below the latter, among those labelled sharp; in celebamask,
-which has no labels, among all. Means over DRAWS draws; nothing is tuned per share, kind or collection.
 """
 
 from collections.abc import Sequence
@@ -16,36 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import torch
 
 from bench.blur_collections import (
     Floats,
-    ScoredVersions,
     labelled_portraits,
     sample_portraits,
     score,
-    score_versions,
 )
 from bench.blur_labels import read_labels
 from curate.decide.rules import Policy
-from curate.decide.sharpness_limit import SharpnessLimits, collection_limits
+from curate.decide.sharpness_limit import collection_limits
 from curate.decide.sharpness_rules import review_limit
-from curate.measure.sharpness import BlurCalibration
+from curate.measure.sharpness import BlurCalibration, sharpness_score
+from curate.measure.sharpness_statistics import STATISTICS
+from manifests.reader import Dataset
 
 POLICY = Policy()
 Flags = npt.NDArray[np.bool_]
 
-SHARES = (0.05, 0.2, 0.4, 0.6)
-DRAWS = 20
-PLANTS = 3
-MIXED = {
-    "sharp: celebamask": ("celebamask",),
-    "soft: celebs-112": ("celebs-112",),
-    "soft: lfw-gray": ("lfw-gray",),
-    "soft: unlabelled": ("unlabelled",),
-    "64 px: thumbs-64": ("thumbs-64",),
-    "mixed: celebamask + celebs-112": ("celebamask", "celebs-112"),
-    "mixed: celebamask + lfw-gray + celebs-112": ("celebamask", "lfw-gray", "celebs-112"),
-}
+STRATUM = 12
 
 
 def wilson(successes: int, count: int) -> str:
@@ -64,10 +53,60 @@ def auc(blurred: Floats, sharp: Floats) -> float:
     return float(less) if len(blurred) and len(sharp) else float("nan")
 
 
-def limits_of(scored: Sequence[ScoredVersions], scores: Floats) -> SharpnessLimits:
-    """Return the limits of one collection of several sources with these scores."""
-    sizes = np.concatenate([part.sizes for part in scored])
-    return collection_limits(scores, sizes[:, 0], sizes[:, 1], POLICY.min_sharpness)
+def labelled_faces(datasets: Path, collection: str, calibration: BlurCalibration) -> pd.DataFrame:
+    """Return the main faces of a collection, by ascending score.
+
+    Columns: image_id, width, height, enlargement, sharpness by the calibration, label ("" without one) and weight.
+    Ranges of scores with STRATUM labelled faces each are made; the weight is the number of faces in the range over that
+    of labelled ones, 0 without a label: soft faces were labelled more often than others. Without any label it is 1.
+    """
+    columns = ["image_id", "width", "height", "upscale", "resolution", *STATISTICS]
+    rows = Dataset.open(datasets / collection).to_pandas(columns)
+    statistics = {name: torch.from_numpy(rows[name].to_numpy(np.float32, copy=True)) for name in STATISTICS}
+    rows["sharpness"] = sharpness_score(statistics, calibration).numpy()
+    rows["enlargement"] = rows.upscale / rows.resolution.fillna(1.0)
+    rows = rows[rows.sharpness.notna()].sort_values("sharpness", ignore_index=True)
+    labels = {label.image_id: label.label for label in read_labels() if label.collection == collection}
+    rows["label"] = rows.image_id.map(labels).replace("none", "").fillna("")
+    labelled = (rows.label != "").to_numpy()
+    rows["weight"] = 1.0
+    if labelled.any():
+        number = np.maximum(np.cumsum(labelled) - 1, 0)
+        stratum = np.minimum(number // STRATUM, max(0, labelled.sum() // STRATUM - 1))
+        rows["weight"] = np.where(labelled, (np.bincount(stratum) / np.bincount(stratum, labelled))[stratum], 0.0)
+    return rows
+
+
+def print_verdicts(datasets: Path, collections: Sequence[str], calibration: BlurCalibration) -> None:
+    """Print what is dropped, reviewed and kept in whole collections."""
+    print("\nLabels: blurred + arguable + sharp (without a label)\n")
+    print("| collection | limits | dropped | to review | of them | kept blurred | share of kept | sharp not kept |")
+    print("|---" * 8 + "|")
+    for collection in collections:
+        rows = labelled_faces(datasets, collection, calibration)
+        size = rows.width.to_numpy(), rows.height.to_numpy()
+        limits = collection_limits(rows.sharpness.to_numpy(), *size, rows.enlargement.to_numpy(), POLICY.min_sharpness)
+        limit = limits.of(*size)
+        review = review_limit(limit, POLICY)
+        dropped, not_kept = (rows.sharpness < limit).to_numpy(), (rows.sharpness < review).to_numpy()
+
+        def counts(chosen: Flags, rows: pd.DataFrame = rows) -> str:
+            found = [int((chosen & (rows.label == label)).sum()) for label in ("blurred", "arguable", "sharp", "")]
+            return f"{found[0]} + {found[1]} + {found[2]} ({found[3]})"
+
+        def share(of: "pd.Series[bool]", chosen: Flags, rows: pd.DataFrame = rows) -> str:
+            return f"{np.average(of[chosen], weights=rows.weight[chosen]):.1%}"
+
+        sharp = (rows.label == ("sharp" if (rows.label != "").any() else "")).to_numpy()
+        blurred = rows.label == "blurred"
+        typical = review_limit(np.array([limits.typical]), POLICY)[0]
+        print(
+            f"| {collection} ({len(rows):,}) | {limits.typical:.2f}, {typical:.2f} | {counts(dropped)} "
+            f"| {(not_kept & ~dropped).mean():.1%} | {counts(not_kept & ~dropped)} "
+            f"| {(blurred & ~not_kept).sum()} of {((rows.label != '') & ~not_kept).sum()} labelled "
+            f"| {share(blurred, ~not_kept)} | {share(pd.Series(not_kept), sharp)} |",
+            flush=True,
+        )
 
 
 def print_natural(datasets: Path, collections: Sequence[str], count: int, calibration: BlurCalibration) -> None:
@@ -90,7 +129,8 @@ def print_natural(datasets: Path, collections: Sequence[str], count: int, calibr
         ]
         all_scores = score([portrait.aligned() for portrait in everyone], calibration)
         all_sizes = np.array([portrait.photo.shape[1::-1] for portrait in everyone])
-        limits = collection_limits(all_scores, all_sizes[:, 0], all_sizes[:, 1], POLICY.min_sharpness)
+        detail = np.array([portrait.enlargement() for portrait in everyone])
+        limits = collection_limits(all_scores, all_sizes[:, 0], all_sizes[:, 1], detail, POLICY.min_sharpness)
         limit = limits.of(sizes[:, 0], sizes[:, 1])
         dropped, not_kept = scores < limit, scores < review_limit(limit, POLICY)
         pooled.append((scores, labels, dropped, not_kept))
@@ -110,76 +150,3 @@ def _print_natural_row(
     cells += [" + ".join(str(int((review & (labels == label)).sum())) for label in ("blurred", "arguable", "sharp"))]
     cells += [wilson(blurred, counts[2]), wilson(int((not_kept & (labels == "blurred")).sum()), counts[2])]
     print(f"| {name} | {limit} | {', '.join(map(str, counts))} | {area:.3f} | {' | '.join(cells)} |", flush=True)
-
-
-def print_planted(datasets: Path, count: int, calibration: BlurCalibration) -> None:
-    """Print recall and losses in planted collections, then the recall of each kind of blur."""
-    names = dict.fromkeys(name for parts in MIXED.values() for name in parts)
-    labels = {(label.collection, label.image_id): label.label for label in read_labels()}
-    scored = {}
-    for name in names:
-        labelled = [image_id for collection, image_id in labels if collection == name]
-        portraits = sample_portraits(datasets, name, count, held=True, first=labelled)
-        scored[name] = score_versions(portraits, PLANTS, calibration)
-    print("\nRecall, dropped and not kept / share of unplanted photos not kept, by the planted share:\n")
-    print(f"| collection | photos | {' | '.join(f'{share:.0%}' for share in SHARES)} |")
-    print("|---|---|" + "---|" * len(SHARES))
-    caught: dict[tuple[str, str], list[bool]] = {}
-    for title, parts in MIXED.items():
-        sources = [scored[name] for name in parts]
-        sharp = np.array(
-            [
-                name == "celebamask" or labels.get((name, image)) == "sharp"
-                for name in parts
-                for image in scored[name].image_ids
-            ]
-        )
-        cells = []
-        for share in SHARES:
-            dropped, not_kept, lost = _plant(title, sources, sharp, share, caught)
-            cells.append(f"{dropped:.3f}, {not_kept:.3f} / {lost:.3f}")
-        print(f"| {title} | {len(sharp)}, {sharp.sum()} sharp | {' | '.join(cells)} |", flush=True)
-    print("\nNot kept, by kind at 20%: normal and half brightness; with noise; double brightness\n")
-    kinds = list(dict.fromkeys(kind.rpartition(", ")[0] for _, kind in caught))
-    print(f"| collection | {' | '.join(kinds)} |")
-    print("|---|" + "---|" * len(kinds))
-    for title in MIXED:
-        cells = []
-        for kind in kinds:
-            found = [caught.get((title, f"{kind}, {light}"), []) for light in ("plain", "noise", "double")]
-            cells.append(", ".join(f"{np.mean(part):.2f}" if part else "-" for part in found))
-        print(f"| {title} | {' | '.join(cells)} |")
-
-
-def _plant(
-    title: str,
-    sources: Sequence[ScoredVersions],
-    sharp: npt.NDArray[np.bool_],
-    share: float,
-    caught: dict[tuple[str, str], list[bool]],
-) -> tuple[float, float, float]:
-    """Plant a share DRAWS times: mean shares dropped and not kept, and lost. Adds those not kept at 20% to `caught`."""
-    random = np.random.default_rng(0)
-    clean = np.concatenate([part.scores for part in sources])
-    plants = np.concatenate([part.planted_scores for part in sources])
-    kinds = [kinds for part in sources for kinds in part.planted]
-    sizes = np.concatenate([part.sizes for part in sources])
-    recalls, losses = [], []
-    for _ in range(DRAWS):
-        rows = np.arange(len(clean))
-        planted = random.permutation(len(clean))[: round(share * len(clean))]
-        which = random.integers(plants.shape[1], size=len(clean))
-        scores = clean.copy()
-        scores[planted] = plants[rows, which][planted]
-        limit = limits_of(sources, scores).of(sizes[:, 0], sizes[:, 1])
-        not_kept = scores < review_limit(limit, POLICY)
-        is_planted = np.isin(rows, planted)
-        recalls.append(((scores < limit)[planted].mean(), not_kept[planted].mean()))
-        losses.append(not_kept[~is_planted & sharp].mean())
-        if share == 0.2:
-            for row in planted:
-                blur = kinds[row][which[row]]
-                light = "double" if blur.brightness > 1 else "noise" if blur.noisy else "plain"
-                caught.setdefault((title, f"{blur.kind}, {light}"), []).append(bool(not_kept[row]))
-    dropped, caught_share = np.mean(recalls, axis=0).tolist()
-    return dropped, caught_share, float(np.mean(losses))

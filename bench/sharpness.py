@@ -2,6 +2,7 @@
 
     python -m bench.sharpness --photos 200             # tables as Markdown
     python -m bench.sharpness --natural --datasets DIR   # labelled faces of people that nothing was fitted on
+    python -m bench.sharpness --verdicts --datasets DIR  # whole collections, by their labels
     python -m bench.sharpness --planted --datasets DIR   # collections with 5 to 60% planted blur
     python -m bench.sharpness --fit FILE --photos 100 --datasets DIR   # fit the shipped calibration again
 
@@ -32,7 +33,8 @@ from cleanvision.issue_managers.image_property import BlurrinessProperty
 from PIL import Image
 
 from bench.blur_collections import labelled_portraits, sample_portraits
-from bench.blur_tables import print_natural, print_planted
+from bench.blur_planted import print_planted
+from bench.blur_tables import print_natural, print_verdicts
 from bench.photos import data, spread
 from curate.decide.rules import Policy
 from curate.decide.sharpness_limit import collection_limits
@@ -42,6 +44,7 @@ from curate.evaluate.degradations import LADDER, Rung
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.segment import Segmenter
+from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import BlurCalibration, load_calibration, sharpness
 from manifests.landmarks import TEMPLATES
 
@@ -165,7 +168,14 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
         sharp = scores(undegraded(faces), [face.labels for face in faces], calibration)
         shares = [(sharp[name] < threshold).mean() for name, threshold in THRESHOLDS.items()]
         sizes = np.array([face.photo.shape[1::-1] for face in faces])
-        limits = collection_limits(sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1], Policy().min_sharpness)
+        matrices, _ = align.fit(np.stack([face.landmarks for face in faces]), TEMPLATE)
+        detail = [
+            scale / photo_resolution(cv2.cvtColor(face.photo, cv2.COLOR_RGB2GRAY))["resolution"]
+            for scale, face in zip(np.hypot(*matrices[:, :, 0].T), faces, strict=True)
+        ]
+        limits = collection_limits(
+            sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1], np.array(detail), Policy().min_sharpness
+        )
         shares.insert(1, (sharp["sharpness"] < limits.of(sizes[:, 0], sizes[:, 1])).mean())
         print(f"| {collection} | {len(faces)} | {' | '.join(f'{share:.1%}' for share in shares)} |", flush=True)
 
@@ -207,12 +217,14 @@ def main() -> None:
     parser.add_argument("--datasets", type=Path, help="folder of the measured collections")
     parser.add_argument("--fit", type=Path, help="write a calibration here instead of printing tables")
     parser.add_argument("--natural", action="store_true", help="print the table of labelled faces")
+    parser.add_argument("--verdicts", action="store_true", help="print the table of whole collections")
     parser.add_argument("--planted", action="store_true", help="print the tables of planted collections")
     parser.add_argument("--calibration", type=Path, help="measure this calibration instead of the shipped one")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if (options.fit or options.natural or options.planted) and not options.datasets:
-        parser.error("--fit, --natural and --planted need --datasets, the folder of the measured collections")
+    tables = options.natural or options.verdicts or options.planted
+    if (options.fit or tables) and not options.datasets:
+        parser.error("--fit and tables of collections need --datasets, the folder of the measured collections")
     if options.fit:
         fit(options.datasets, options.photos, options.fit)
         return
@@ -221,7 +233,9 @@ def main() -> None:
         print_natural(options.datasets, COLLECTIONS, 2 * options.photos, calibration)
     if options.planted:
         print_planted(options.datasets, options.photos, calibration)
-    if not (options.natural or options.planted):
+    if options.verdicts:
+        print_verdicts(options.datasets, (*COLLECTIONS, "celebamask"), calibration)
+    if not tables:
         print_tables(options.photos, calibration)
 
 

@@ -34,6 +34,8 @@ _MANIFEST_MEASURES = [column.name for column in MEASURES if column.name not in N
 
 _SHARPNESS_COLUMNS = ("sharpness", "width", "height")
 
+_DETAIL_COLUMNS = ("upscale", "resolution")
+
 _READ_THREADS = 2
 """Arrow works outside the GIL; each thread holds the columns of one batch."""
 
@@ -157,8 +159,8 @@ def decide_collection(
         if limits is None:
             limits = fixed_limit(policy.min_sharpness)
             if policy.adapt_sharpness:
-                scores, width, height = np.concatenate(list(pool.map(_sharpness, parts)), 1)
-                limits = collection_limits(scores, width, height, policy.min_sharpness)
+                scores, width, height, enlargement = np.concatenate(list(pool.map(_sharpness, parts)), 1)
+                limits = collection_limits(scores, width, height, enlargement, policy.min_sharpness)
         own = ranking_rules(rules)
         related = {column.name for column in (*RELATIONS, SHARPNESS_LIMIT)} - set(RANKING_COLUMNS)
         columns = {*RANKING_COLUMNS, *(name for rule in own for name in rule.columns if name not in related)}
@@ -186,9 +188,13 @@ def policy_verdicts(reasons: Flags, rules: Sequence[Rule]) -> Codes:
 
 
 def _sharpness(part: Part) -> Floats:
-    """Sharpness of the main faces, and width and height of their photos, (3, N)."""
-    measures, _ = _main_rows(*part.tables(_SHARPNESS_COLUMNS))
-    return np.stack([np.asarray(measures[name].to_numpy(), np.float64) for name in _SHARPNESS_COLUMNS])
+    """Sharpness of the main faces, width, height and enlargement of their photos, (4, N)."""
+    measures, _ = _main_rows(*part.tables((*_SHARPNESS_COLUMNS, *_DETAIL_COLUMNS)))
+    *values, upscale, resolution = (
+        np.asarray(measures[name].to_numpy(), np.float64) for name in (*_SHARPNESS_COLUMNS, *_DETAIL_COLUMNS)
+    )
+    # The resolution of very small photos is not measured; they are not enlarged.
+    return np.stack([*values, upscale / np.nan_to_num(resolution, nan=1.0)])
 
 
 def _limits_of(measures: pa.Table, limits: SharpnessLimits) -> pa.Table:

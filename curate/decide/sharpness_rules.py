@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from curate.decide.rules import Policy
 
 
+REVIEW_SHIFT = 5 / 3
+"""Shift of the limit of review over that of the limit of `blurred`, both in log odds. The scores of soft
+faces follow those of the sharp ones of a collection, the scores of plainly blurred ones less."""
+
+
 def _blurred(photos: Columns, policy: "Policy") -> Flags:
     return photos.number("sharpness") < photos.number("sharpness_limit")
 
@@ -20,15 +25,16 @@ def _soft(photos: Columns, policy: "Policy") -> Flags:
 
 
 def review_limit(limit: Values, policy: "Policy") -> Values:
-    """Return the sharpness below which faces are reviewed, (N,): shifted in log odds as their limit (N,) of blur is."""
+    """Return the sharpness below which faces are reviewed, (N,), from their limits of `blurred`; see REVIEW_SHIFT."""
     if policy.review_sharpness <= policy.min_sharpness:
         return limit
     values = (policy.review_sharpness, policy.min_sharpness)
     if not all(0 < value < 1 for value in values):
         return np.full_like(limit, policy.review_sharpness)
     known = np.clip(limit, 1e-6, 1 - 1e-6)
-    odds = _log_odds(known) + _log_odds(policy.review_sharpness) - _log_odds(policy.min_sharpness)
-    return np.asarray(1 / (1 + np.exp(-odds)))
+    shift = _log_odds(known) - _log_odds(policy.min_sharpness)
+    odds = _log_odds(policy.review_sharpness) + REVIEW_SHIFT * shift
+    return np.maximum(limit, 1 / (1 + np.exp(-odds)))
 
 
 def _log_odds(share: "Values | float") -> Values:

@@ -147,7 +147,7 @@ def test_one_person_in_many_folders_is_named() -> None:
 def test_a_sharpness_off_the_scale_is_named() -> None:
     (finding,) = checked(people(12, sharpness=0.48))
     assert finding.check == "off_scale_sharpness"
-    assert re.fullmatch(r"the median sharpness is 0\.\d\d, and the limit was lowered to 0\.28", finding.observation)
+    assert re.fullmatch(r"the median sharpness is 0\.\d\d, and the limit was lowered to 0\.3\d", finding.observation)
     assert checked(people(5, sharpness=0.52)) == ()
     assert names(checked(people(5, sharpness=0.2), load_policy("keep-all"))) == ["off_scale_sharpness"]
     assert checked(people(5), Policy(min_sharpness=0.0)) == ()

@@ -56,7 +56,8 @@ def test_the_sharpness_limit_adapts_to_the_main_faces_of_the_whole_collection():
     behind = [TablePart(*tables(*({"sharpness": 0.99, "main": False} for _ in range(9))))] * 20
     assert decide_collection(soft, AS_GIVEN).sharpness_limits.typical == 0.41
     adapted = decide_collection([*soft, *behind], Policy())
-    assert adapted.sharpness_limits.typical == pytest.approx(0.2761, abs=1e-4)
+    assert adapted.sharpness_limits == decide_collection(soft, Policy()).sharpness_limits
+    assert adapted.sharpness_limits.typical < 0.38
     assert set(adapted.table()["verdict"].to_pylist()) == {"keep"}
     limits = adapted.table()["sharpness_limit"].to_pylist()
     assert limits == [pytest.approx(adapted.sharpness_limits.typical)] * len(limits)

@@ -12,11 +12,17 @@ def test_the_limit_of_review_is_the_policys_where_that_of_blur_is() -> None:
     assert review_limit(np.array([0.41]), Policy()).tolist() == [pytest.approx(0.6)]
 
 
-def test_it_is_shifted_as_the_limit_of_blur() -> None:
-    soft, usual, sharp = review_limit(np.array([0.33, 0.41, 0.57]), Policy())
-    assert soft < usual < sharp
-    assert soft - 0.33 == pytest.approx(0.205, abs=0.02)
-    assert sharp - 0.57 == pytest.approx(0.19, abs=0.02)
+def test_its_shift_is_five_thirds_of_that_of_the_limit_of_blur() -> None:
+    def odds(score: float) -> float:
+        return float(np.log(score / (1 - score)))
+
+    for limit in (0.33, 0.48):
+        (review,) = review_limit(np.array([limit]), Policy())
+        assert odds(review) - odds(0.6) == pytest.approx(5 / 3 * (odds(limit) - odds(0.41)))
+
+
+def test_it_is_never_below_the_limit_of_blur() -> None:
+    assert review_limit(np.array([0.1]), Policy(review_sharpness=0.42)).tolist() == [0.1]
 
 
 def test_extreme_policies_shift_nothing() -> None:
