@@ -61,7 +61,8 @@ def bootstrap_interval(
         resamples: number of resamples R in all.
 
     Returns:
-        (low, high); (nan, nan) with fewer than two people.
+        (low, high); (nan, nan) where no resample differs from another: with one person, and with two where pairs are
+        of two people.
     """
     rows = np.asarray(columns, np.float64)
     rows = rows[:, None] if rows.ndim == 1 else rows
@@ -69,7 +70,7 @@ def bootstrap_interval(
     roles = np.stack([np.asarray(role)[finite] for role in people])
     names, codes = np.unique(roles, return_inverse=True)
     codes = codes.reshape(roles.shape)
-    if len(names) < 2:
+    if len(names) <= len(roles):
         return float("nan"), float("nan")
     random = np.random.default_rng(0)
     statistics = []

@@ -45,3 +45,10 @@ def test_one_person_has_no_interval_and_missing_values_are_left_out() -> None:
 
 def test_a_reduction_is_in_percent_of_the_baseline() -> None:
     assert percent_reduction(np.array([0.3]), np.array([0.4])) == pytest.approx(25)
+
+
+def test_an_interval_over_pairs_of_two_people_is_undefined() -> None:
+    """Every resample that has a pair has all of them."""
+    target, source = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
+    assert np.isnan(bootstrap_interval(np.arange(4.0), [target, source])).all()
+    assert np.isfinite(bootstrap_interval(np.arange(6.0), [np.arange(6) % 3, np.arange(1, 7) % 3])).all()
