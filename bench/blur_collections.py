@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from bench.blur_labels import Label, held_out, read_labels
+from curate.decide.sharpness_limit import detail_enlargement
 from curate.evaluate import degradations
-from curate.evaluate.blur_fit import AlignedFace
+from curate.evaluate.blur_fit import CROP_SCALE, AlignedFace
 from curate.faces import align
 from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import BlurCalibration, sharpness
@@ -44,7 +45,7 @@ class Portrait:
         gray = cv2.cvtColor(self.photo if photo is None else photo, cv2.COLOR_RGB2GRAY)
         matrices, _ = align.fit(self.landmarks[None], TEMPLATE)
         resolution = photo_resolution(np.asarray(gray, np.uint8))["resolution"]
-        return float(np.hypot(*matrices[0, :, 0]) / np.nan_to_num(resolution, nan=1.0))
+        return float(detail_enlargement(np.hypot(*matrices[0, :, 0]), np.float64(resolution), TEMPLATE))
 
     def aligned(self, photo: Pixels | None = None) -> AlignedFace:
         """Align the face of the photo, or of a version of it of the same size."""
@@ -135,19 +136,19 @@ class Planted:
         return LIGHTS[2] if self.brightness > 1 else LIGHTS[1] if self.noisy else LIGHTS[0]
 
     def reduces(self, enlargement: float) -> bool:
-        """Whether a photo with this enlargement holds clearly more detail than low resolution leaves; blur always does.
+        """Whether this takes clearly visible detail from a photo with this enlargement: blur always does.
 
-        The eyes are 63 px apart on the 256 px face scale, 65.08 px on the crop.
+        Low resolution does where the eyes are REDUCTION times as far apart, in px that carry detail, as it leaves them.
         """
         name, _, size = self.kind.rpartition(" ")
         left = degradations.EYE_DISTANCE / float(size)
-        return name != "low resolution" or 65.08 / enlargement > REDUCTION * left
+        return name != "low resolution" or TEMPLATE.eye_distance / enlargement > REDUCTION * left
 
     def apply(self, portrait: Portrait, random: np.random.Generator) -> Pixels:
         """Blur a photo at its own size."""
         matrix, _ = align.fit(portrait.landmarks[None], TEMPLATE)
         # px of the photo per px of the 256 px face scale
-        scale = 65.08 / degradations.EYE_DISTANCE / float(np.hypot(*matrix[0, :, 0]))
+        scale = CROP_SCALE / float(np.hypot(*matrix[0, :, 0]))
         name, _, size = self.kind.rpartition(" ")
         if name == "gaussian":
             photo = degradations.gaussian(portrait.photo, float(size), scale)

@@ -25,10 +25,11 @@ from bench.blur_collections import (
 )
 from bench.blur_labels import read_labels
 from curate.decide.rules import Policy
-from curate.decide.sharpness_limit import collection_limits
+from curate.decide.sharpness_limit import collection_limits, detail_enlargement
 from curate.decide.sharpness_rules import review_limit
 from curate.measure.sharpness import BlurCalibration, sharpness_score
 from curate.measure.sharpness_statistics import STATISTICS
+from manifests.landmarks import TEMPLATES
 from manifests.reader import Dataset
 
 POLICY = Policy()
@@ -61,10 +62,12 @@ def labelled_faces(datasets: Path, collection: str, calibration: BlurCalibration
     of labelled ones, 0 without a label: soft faces were labelled more often than others. Without any label it is 1.
     """
     columns = ["image_id", "width", "height", "upscale", "resolution", *STATISTICS]
-    rows = Dataset.open(datasets / collection).to_pandas(columns)
+    dataset = Dataset.open(datasets / collection)
+    rows = dataset.to_pandas(columns)
     statistics = {name: torch.from_numpy(rows[name].to_numpy(np.float32, copy=True)) for name in STATISTICS}
     rows["sharpness"] = sharpness_score(statistics, calibration).numpy()
-    rows["enlargement"] = rows.upscale / rows.resolution.fillna(1.0)
+    template = TEMPLATES[dataset.info.template]
+    rows["enlargement"] = detail_enlargement(rows.upscale.to_numpy(), rows.resolution.to_numpy(), template)
     rows = rows[rows.sharpness.notna()].sort_values("sharpness", ignore_index=True)
     labels = {label.image_id: label.label for label in read_labels() if label.collection == collection}
     rows["label"] = rows.image_id.map(labels).replace("none", "").fillna("")

@@ -72,8 +72,7 @@ class Judged:
         gallery = [self.embed(_images(full, rows), faces.points[rows]) for rows in _parts(everyone)]
         self.gallery = np.concatenate(gallery)
         template = TEMPLATES["simswap-224"]
-        eyes = np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max()
-        self.eye_distance = float(eyes) * size / template.size[0]
+        self.eye_distance = template.eye_distance * size / template.size[0]
         self.landmarks = self.detect(self.target)
 
     def embed(self, images: Tensor, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:

@@ -21,7 +21,6 @@ against the rung's. Landmarks: MTCNN on lfw-gray, the templates on the two align
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,19 +31,18 @@ import torch
 from cleanvision.issue_managers.image_property import BlurrinessProperty
 from PIL import Image
 
-from bench.blur_collections import labelled_portraits, sample_portraits
+from bench.blur_collections import Portrait, labelled_portraits, sample_portraits
 from bench.blur_planted import print_planted
 from bench.blur_tables import print_natural, print_verdicts
 from bench.photos import data, spread
 from curate.decide.rules import Policy
 from curate.decide.sharpness_limit import collection_limits
 from curate.evaluate import degradations
-from curate.evaluate.blur_fit import AlignedFace, LabelledFace, fit_calibration
+from curate.evaluate.blur_fit import CROP_SCALE, AlignedFace, LabelledFace, fit_calibration
 from curate.evaluate.degradations import LADDER, Rung
 from curate.faces import align
 from curate.faces.detectors.mtcnn import Mtcnn
 from curate.faces.segment import Segmenter
-from curate.measure.resolution import photo_resolution
 from curate.measure.sharpness import BlurCalibration, load_calibration, sharpness
 from manifests.landmarks import TEMPLATES
 
@@ -59,15 +57,6 @@ THRESHOLDS = {"sharpness": Policy().min_sharpness, "cleanvision": 0.29, "laplaci
 COLLECTIONS = ("celebs-112", "lfw-gray", "unlabelled", "web-raw", "celebs-color", "thumbs-64")
 """Collections with labels."""
 BRIGHTNESS = (1.0, 0.5, 2.0)
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """A photo uint8 (H, W, 3) RGB, the landmarks (5, 2) of its face, and the label map (224, 224) of the crop."""
-
-    photo: Pixels
-    landmarks: Floats
-    labels: Pixels
 
 
 def read_portraits(collection: str, half: int, count: int, segmenter: Segmenter) -> Iterator[Portrait]:
@@ -89,7 +78,7 @@ def read_portraits(collection: str, half: int, count: int, segmenter: Segmenter)
             landmarks = faces.landmarks[0]
         crop = align_face(photo, landmarks).crop
         labels = segmenter.label_maps(torch.from_numpy(crop).permute(2, 0, 1)[None])[0].cpu().numpy()
-        yield Portrait(photo, landmarks, labels)
+        yield Portrait(path.relative_to(folder).as_posix(), photo, landmarks, labels)
 
 
 def align_face(photo: Pixels, landmarks: Floats) -> AlignedFace:
@@ -103,7 +92,7 @@ def align_face(photo: Pixels, landmarks: Floats) -> AlignedFace:
 def at_face_scale(photo: Pixels, landmarks: Floats) -> tuple[Pixels, Floats]:
     """Resize a photo and its landmarks to the scale where the eyes of a frontal face are 63 px apart."""
     crop_scale = np.hypot(*align.fit(landmarks[None], TEMPLATE)[0][0, :, 0])
-    scale = crop_scale * degradations.EYE_DISTANCE / 65.08
+    scale = crop_scale / CROP_SCALE
     height, width = photo.shape[:2]
     size = round(width * scale), round(height * scale)
     resized = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -168,13 +157,9 @@ def print_tables(count: int, calibration: BlurCalibration) -> None:
         sharp = scores(undegraded(faces), [face.labels for face in faces], calibration)
         shares = [(sharp[name] < threshold).mean() for name, threshold in THRESHOLDS.items()]
         sizes = np.array([face.photo.shape[1::-1] for face in faces])
-        matrices, _ = align.fit(np.stack([face.landmarks for face in faces]), TEMPLATE)
-        detail = [
-            scale / photo_resolution(cv2.cvtColor(face.photo, cv2.COLOR_RGB2GRAY))["resolution"]
-            for scale, face in zip(np.hypot(*matrices[:, :, 0].T), faces, strict=True)
-        ]
+        enlargement = np.array([face.enlargement() for face in faces])
         limits = collection_limits(
-            sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1], np.array(detail), Policy().min_sharpness
+            sharp["sharpness"].to_numpy(), sizes[:, 0], sizes[:, 1], enlargement, Policy().min_sharpness
         )
         shares.insert(1, (sharp["sharpness"] < limits.of(sizes[:, 0], sizes[:, 1])).mean())
         print(f"| {collection} | {len(faces)} | {' | '.join(f'{share:.1%}' for share in shares)} |", flush=True)

@@ -59,6 +59,11 @@ class Template:
         self.points: npt.NDArray[np.float64] = np.asarray(points, np.float64).reshape(-1, 5, 2)
         self.size = size
 
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the eyes of a frontal face, px of the crop."""
+        return float(np.linalg.norm(self.points[:, 1] - self.points[:, 0], axis=1).max())
+
     def __repr__(self) -> str:
         return f"Template({self.name!r}, {self.size[0]}x{self.size[1]})"
 

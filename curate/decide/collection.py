@@ -17,8 +17,16 @@ from curate.decide.corrections import correct, without_refused
 from curate.decide.kept_photo import RANKING_COLUMNS, Duplicates, candidates, choose_kept, group_members
 from curate.decide.rule import Flags, Rule
 from curate.decide.rules import RULES, Policy, photo_reasons, ranking_rules
-from curate.decide.sharpness_limit import Floats, SharpnessLimits, collection_limits, fixed_limit
+from curate.decide.sharpness_limit import (
+    CROP,
+    Floats,
+    SharpnessLimits,
+    collection_limits,
+    detail_enlargement,
+    fixed_limit,
+)
 from curate.overrides import Overrides
+from manifests.landmarks import TEMPLATES
 from manifests.schema import MEASURES, NOT_IN_MANIFEST, RELATIONS, SHARPNESS_LIMIT, VERDICTS, arrow_schema
 
 Codes = npt.NDArray[np.int8]
@@ -47,6 +55,10 @@ class Part(Protocol):
     """Some identities of a collection, with all their photos."""
 
     @property
+    def template(self) -> str:
+        """Name of the template of the stored crops, a key of `TEMPLATES`."""
+
+    @property
     def rows(self) -> int:
         """Number of rows of the measures and of the relations."""
 
@@ -67,6 +79,7 @@ class TablePart:
 
     measures_table: pa.Table
     relations_table: pa.Table
+    template: str = CROP.name
 
     @property
     def rows(self) -> int:
@@ -193,8 +206,7 @@ def _sharpness(part: Part) -> Floats:
     *values, upscale, resolution = (
         np.asarray(measures[name].to_numpy(), np.float64) for name in (*_SHARPNESS_COLUMNS, *_DETAIL_COLUMNS)
     )
-    # The resolution of very small photos is not measured; they are not enlarged.
-    return np.stack([*values, upscale / np.nan_to_num(resolution, nan=1.0)])
+    return np.stack([*values, detail_enlargement(upscale, resolution, TEMPLATES[part.template])])
 
 
 def _limits_of(measures: pa.Table, limits: SharpnessLimits) -> pa.Table:

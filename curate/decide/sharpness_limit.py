@@ -15,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.counts import counted
+from manifests.landmarks import TEMPLATES, Template
+
+CROP = TEMPLATES["simswap-224"]
+"""At the scale of this template sharpness is measured, whatever the stored crops are."""
 
 ANCHOR = 0.93
 """Quantile of the scores of a group's sharp faces that stands for them."""
@@ -78,7 +82,12 @@ class LimitGroup:
         photos = "photos of other sizes" if self.width is None else f"{self.width} x {self.height} px photos"
         text = f"{photos}: {self.limit:.2f}"
         if self.anchor is None:
-            return f"{text}, as the policy says: {counted(self.faces, 'face', 'is', 'are')} too few to adapt it"
+            why = "0 and 1 are not adapted"
+            if 0 < self.policy_limit < 1:
+                why = f"{counted(self.faces, 'face', 'is', 'are')} too few to adapt it"
+            return f"{text}, as the policy says: {why}"
+        if not self.faces:
+            return f"{text}, by the sharp faces of all photos; there are no such photos"
         expected = "" if self.expected is None else f"; {self.expected:.2f} is expected of such photos"
         return (
             f"{text} ({self.policy_limit:.2f} by the policy, shifted because the best {1 - ANCHOR:.0%} of the sharp "
@@ -136,11 +145,11 @@ def collection_limits(
     Args:
         scores: (N,), sharpness of the main faces of the whole collection, 0-1; NaN is ignored.
         width, height: (N,), of their photos, px.
-        enlargement: (N,), px of the aligned crop per px of the photo that carries detail, `upscale` / `resolution`.
+        enlargement: (N,), of their photos, see `detail_enlargement`; faces without one are ignored.
         limit: the policy's; 0 and 1 are not shifted.
     """
     known = np.isfinite(scores) & np.isfinite(enlargement)
-    odds, enlargement = _log_odds(np.asarray(scores)[known]), np.asarray(enlargement)[known]
+    odds, enlargement = log_odds(np.asarray(scores)[known]), np.asarray(enlargement)[known]
     sizes = np.stack([width[known], height[known]], 1).astype(np.int64)
     if len(odds) < MIN_FACES or not 0 < limit < 1:
         return SharpnessLimits((LimitGroup(None, None, len(odds), None, limit, limit),))
@@ -159,11 +168,23 @@ def collection_limits(
     return SharpnessLimits(tuple(groups))
 
 
+def detail_enlargement(upscale: Floats, resolution: Floats, template: Template) -> Floats:
+    """Return px of a crop of CROP per px of the photo that carries detail, (N,).
+
+    Args:
+        upscale: (N,), px of the stored crop per px of the photo.
+        resolution: (N,), share of the photo's px that carries detail; NaN of very small photos, which are not enlarged.
+        template: of the stored crops.
+    """
+    scale = CROP.eye_distance / template.eye_distance
+    return np.asarray(scale * upscale / np.nan_to_num(resolution, nan=1.0), np.float64)
+
+
 def _group(size: tuple[int, int] | tuple[None, None], odds: Floats, expected: float, limit: float) -> LimitGroup:
     anchor = _anchor(odds, expected)
     slope = SOFTER_SLOPE if anchor < REFERENCE else SHARPER_SLOPE
     shift = np.clip(slope * (anchor - REFERENCE), -MAX_LOWERED, MAX_RAISED)
-    adapted = _score(float(_log_odds(np.array(limit)) + shift))
+    adapted = _score(float(log_odds(limit) + shift))
     width, height = size
     return LimitGroup(width, height, len(odds), _score(anchor), limit, adapted, _score(expected))
 
@@ -189,7 +210,8 @@ def _expected(enlargement: Floats) -> float:
     return float(np.clip(value, *EXPECTED_RANGE))
 
 
-def _log_odds(scores: Floats) -> Floats:
+def log_odds(scores: Floats | float) -> Floats:
+    """Return the log odds of scores between 0 and 1, limited to those of 1e-6 and 1 - 1e-6."""
     clipped = np.clip(np.asarray(scores, np.float64), 1e-6, 1 - 1e-6)
     return np.asarray(np.log(clipped / (1 - clipped)))
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.decide.rule import Chart, Columns, Flags, Rule, Values
+from curate.decide.sharpness_limit import log_odds
 
 if TYPE_CHECKING:
     from curate.decide.rules import Policy
@@ -31,14 +32,9 @@ def review_limit(limit: Values, policy: "Policy") -> Values:
     values = (policy.review_sharpness, policy.min_sharpness)
     if not all(0 < value < 1 for value in values):
         return np.full_like(limit, policy.review_sharpness)
-    known = np.clip(limit, 1e-6, 1 - 1e-6)
-    shift = _log_odds(known) - _log_odds(policy.min_sharpness)
-    odds = _log_odds(policy.review_sharpness) + REVIEW_SHIFT * shift
+    shift = log_odds(limit) - log_odds(policy.min_sharpness)
+    odds = log_odds(policy.review_sharpness) + REVIEW_SHIFT * shift
     return np.maximum(limit, 1 / (1 + np.exp(-odds)))
-
-
-def _log_odds(share: "Values | float") -> Values:
-    return np.asarray(np.log(share) - np.log1p(-np.asarray(share)), np.float64)
 
 
 BLURRED = Rule(

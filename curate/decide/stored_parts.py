@@ -23,6 +23,10 @@ class StoredPart:
         self._dataset, self._bucket, self._file, self._calibration = dataset, bucket, file, calibration
 
     @property
+    def template(self) -> str:
+        return self._dataset.info.template
+
+    @property
     def rows(self) -> int:
         return self._file.rows_of(self._bucket)
 

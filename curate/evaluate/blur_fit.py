@@ -23,10 +23,11 @@ from curate.evaluate import degradations
 from curate.evaluate.degradations import LADDER
 from curate.measure.sharpness import BlurCalibration, limited
 from curate.measure.sharpness_statistics import STATISTICS, VERSION, sharpness_statistics
+from manifests.landmarks import TEMPLATES
 
 Pixels = npt.NDArray[np.uint8]
 
-CROP_SCALE = 65.08 / degradations.EYE_DISTANCE
+CROP_SCALE = TEMPLATES["simswap-224"].eye_distance / degradations.EYE_DISTANCE
 BRIGHTNESS = (1.0, 0.5)
 """Doubled brightness is evaluated but not fitted: it clips most of a well-exposed face, and clipping draws edges."""
 

@@ -170,10 +170,8 @@ def _outcomes(
 
 def _planted_files(collection: MeasuredCollection, request: EvaluateRequest) -> list[dict[int, PlantedFile]]:
     """Photo -> its blurred version, its copy, its harmless one, for random photos: the same in every run."""
-    template = TEMPLATES[collection.template]
-    crop_eyes = float(np.linalg.norm(template.points[:, 1] - template.points[:, 0], axis=1).max())
     upscale = np.asarray(collection.measures["upscale"].to_numpy(), np.float64)[collection.start[:-1]]
-    scale = crop_eyes / upscale / EYE_DISTANCE
+    scale = TEMPLATES[collection.template].eye_distance / upscale / EYE_DISTANCE
     max_count = int(np.ceil(VERSIONS_PER_FAULT * max(request.rates, default=0) * collection.untouched))
 
     def choose(suitable: Flags, kinds: tuple[str, ...], seed: int) -> dict[int, PlantedFile]:

@@ -49,7 +49,11 @@ class DrawDecider:
         settings = replace(self._settings, confirm=self._confirm(table["face_id"].to_pylist(), row))
         related = relate_collection(buckets.__getitem__, len(buckets), settings)
         parts = [
-            TablePart(self._rescored(bucket.measures), relation_rows(bucket, number, related, settings.gallery))
+            TablePart(
+                self._rescored(bucket.measures),
+                relation_rows(bucket, number, related, settings.gallery),
+                self._collection.template,
+            )
             for number, bucket in enumerate(buckets)
         ]
         manifest = decide_collection(parts, self._policy).table()

@@ -50,6 +50,16 @@ def test_parts_and_batches_do_not_change_verdicts(monkeypatch):
     assert collection.table().equals(expected)
 
 
+def test_the_sharpness_limits_do_not_depend_on_the_template():
+    """`upscale` is that of the stored crop: of crops of half the side it is half as large."""
+    photos = [{"sharpness": 0.6, "upscale": 3.0, "resolution": 1.0}] * 12
+    standard = TablePart(*tables(*photos))
+    half = TablePart(*tables(*(photo | {"upscale": 1.5} for photo in photos)), "simswap-112")
+    limits = [decide_collection([part], Policy()).sharpness_limits for part in (standard, half)]
+    assert limits[0] == limits[1]
+    assert limits[0] != decide_collection([TablePart(*half.tables())], Policy()).sharpness_limits
+
+
 def test_the_sharpness_limit_adapts_to_the_main_faces_of_the_whole_collection():
     """Faces in the background are blurred more often, and are not what the verdict is about."""
     soft = [TablePart(*tables(*({"sharpness": 0.55 + k / 1000} for k in range(9))))] * 6

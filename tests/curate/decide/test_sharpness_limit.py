@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from curate.decide.sharpness_limit import MIN_FACES, SharpnessLimits, collection_limits, fixed_limit, sharp_end
+from curate.decide.sharpness_limit import (
+    MIN_FACES,
+    SharpnessLimits,
+    collection_limits,
+    detail_enlargement,
+    fixed_limit,
+    sharp_end,
+)
+from manifests.landmarks import TEMPLATES
 
 RANDOM = np.random.default_rng(0)
 
@@ -66,13 +74,26 @@ def test_photos_without_a_group_follow_the_collection() -> None:
 
 
 def test_a_reason_says_where_the_limit_lies_and_why() -> None:
-    (group, _) = limits(scores(0.9, 300), side=350).groups
+    group, others = limits(scores(0.9, 300), side=350).groups
     text = f"350 x 350 px photos: {group.limit:.2f} (0.50 by the policy, shifted because the best 7% of the sharp faces"
     assert group.reason() == (
         f"{text} score above {group.anchor:.2f}, of 300 faces; {group.expected:.2f} is expected of such photos)"
     )
     (few,) = limits(scores(0.9, MIN_FACES - 1)).groups
     assert few.reason() == "photos of other sizes: 0.50, as the policy says: 9 faces are too few to adapt it"
+    assert others.reason() == (
+        f"photos of other sizes: {others.limit:.2f}, by the sharp faces of all photos; there are no such photos"
+    )
+    ones = np.ones(100)
+    (group,) = collection_limits(scores(0.9, 100), ones, ones, ones, limit=1.0).groups
+    assert group.reason() == "photos of other sizes: 1.00, as the policy says: 0 and 1 are not adapted"
+
+
+def test_an_enlargement_does_not_depend_on_the_template_and_small_photos_are_not_enlarged() -> None:
+    standard = detail_enlargement(np.array([2.0, 2.0]), np.array([0.5, np.nan]), TEMPLATES["simswap-224"])
+    assert standard.tolist() == [4.0, 2.0]
+    half = detail_enlargement(np.array([1.0, 1.0]), np.array([0.5, np.nan]), TEMPLATES["simswap-112"])
+    assert half.tolist() == pytest.approx([4.0, 2.0])
 
 
 def test_missing_scores_small_collections_and_extreme_policies_shift_nothing() -> None:
