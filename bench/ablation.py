@@ -53,6 +53,9 @@ MIN_PHOTOS_PER_PERSON = 6
 OTHER_PERSON = "other person"
 TRUTH = "truth.parquet"
 
+PLANTED, CLEANED = "planted, keep-all", "planted, default"
+"""Names of the first two arms."""
+
 FOUNDING_EFFECT = 4.31
 """A of cleaning in the founding report, %."""
 
@@ -87,8 +90,8 @@ def main() -> None:
     summary = summarize(views["planted", "default"], pd.read_parquet(options.out / TRUTH))
     print(summary, flush=True)
     trained_on = {
-        "planted, keep-all": views["planted", "keep-all"],
-        "planted, default": views["planted", "default"],
+        PLANTED: views["planted", "keep-all"],
+        CLEANED: views["planted", "default"],
         "unplanted": views["unplanted", "keep-all"],
     }
     arms = [
@@ -110,15 +113,21 @@ def main() -> None:
 
 def sample_size(result: AblationResult) -> Iterator[str]:
     """Yield lines on the trainings and the people that would show the effect of the second arm on A."""
-    rows = make_rows(result)
-    cleaned = rows[1]
-    if min(row.seeds for row in rows[:2]) < 2 or cleaned.a_low is None or cleaned.a_high is None:
-        yield "sample size: needs two trainings of each arm, and two people"
-        return
+    rows = {row.arm: row for row in make_rows(result)}
+    first, cleaned = rows.get(PLANTED), rows.get(CLEANED)
     distances: dict[str, list[float]] = {}
     for arm in result.arms:
-        distances.setdefault(arm.result.name, []).append(arm.result.metrics["distance"].value or 0.0)
-    variances = [np.var(100 * np.array(values) / rows[0].distance, ddof=1) for values in distances.values()]
+        distance = arm.result.metrics["distance"].value
+        if distance is not None:
+            distances.setdefault(arm.result.name, []).append(distance)
+    repeated = {name: values for name, values in distances.items() if len(values) > 1}
+    if first is None or cleaned is None or not {PLANTED, CLEANED} <= repeated.keys():
+        yield "sample size: needs two trainings of each of the first two arms"
+        return
+    if cleaned.a_low is None or cleaned.a_high is None:
+        yield "sample size: needs an interval over people"
+        return
+    variances = [np.var(100 * np.array(values) / first.distance, ddof=1) for values in repeated.values()]
     seed_std = float(np.sqrt(np.mean(variances)))
     people_error = (cleaned.a_high - cleaned.a_low) / 2 / NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
     yield f"A of a seed varies by {seed_std:.2f} points, A of these people by {people_error:.2f} (standard deviations)."
@@ -219,10 +228,8 @@ def plant(unplanted: Path, folder: Path, recipe: Recipe, options: argparse.Names
 
 def photo_scale(dataset: Dataset, collection: MeasuredCollection) -> npt.NDArray[np.float64]:
     """Pixels of each photo per pixel of the 256 px face scale, at which blur is defined: (N,)."""
-    points = TEMPLATES[dataset.info.template].points
-    eye_distance = np.linalg.norm(points[:, 1] - points[:, 0], axis=1).max()
     upscale = collection.measures["upscale"].to_numpy()[collection.start[:-1]]
-    return np.asarray(eye_distance / upscale / EYE_DISTANCE, np.float64)
+    return np.asarray(TEMPLATES[dataset.info.template].eye_distance / upscale / EYE_DISTANCE, np.float64)
 
 
 def summarize(cleaned: Path, truth: pd.DataFrame) -> str:
