@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 _LOG_SECONDS = 10.0
-"""Between two lines where stderr is no terminal."""
+"""Least time between two lines where stderr is no terminal."""
 
 
 class _Lines:
-    """A file of which tqdm writes every state of a bar into a line of its own, and no blank ones to remove it."""
+    """File for tqdm: each state of a bar is a line; the blanks and carriage returns that remove one are left out."""
 
     def write(self, text: str) -> None:
         if line := text.strip():
