@@ -11,9 +11,9 @@ mean squared error of the probability. Nothing is fitted here.
 
 Protocol, mixed folders: 200 folders of two persons, sizes in turn 5+5, 5+10, 10+10, 10+20, 20+20, 20+50, 50+50, drawn
 by the seed from identities that have enough photos; clean folders: every identity, and 200 random parts of identities
-of the same sizes. Folders that show two persons as they are (`NATURAL_MIXED`) are left out of both. The pair
-similarities are those of the collection. A folder is named where `second_person` divides it; a photo is in its group
-where it is with the majority of its person.
+of the same sizes. Folders that show two persons as they are (`NATURAL_MIXED`) are left out of both, not of the
+calibration, where both persons count as right. The pair similarities are those of the collection. A folder is named
+where `second_person` divides it; a photo is in its group where it is with the majority of its person.
 """
 
 import argparse
