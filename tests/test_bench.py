@@ -4,7 +4,7 @@ import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -72,6 +72,28 @@ def test_the_sample_size_of_the_ablation_has_its_power(effect: float, seed_std: 
     critical = np.quantile(np.abs(difference - effect) / error, 0.95)
     power = (np.abs(difference) / error > critical).mean()
     assert 0.77 < power < 0.9
+
+
+def test_failed_trainings_are_no_part_of_the_sample_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    ablation = import_or_skip("bench.ablation")
+
+    def lines(**distances: list[float | None]) -> list[str]:
+        """Lines for the distances of the trainings of each arm that ended; None: without a swap that was judged."""
+        names = {"kept": ablation.PLANTED, "cleaned": ablation.CLEANED, "unplanted": "unplanted"}
+        rows = [SimpleNamespace(arm=names[key], a=0.8, a_low=-0.2, a_high=1.8, distance=0.7) for key in distances]
+        arms = [
+            SimpleNamespace(result=SimpleNamespace(name=names[key], metrics={"distance": SimpleNamespace(value=value)}))
+            for key, values in distances.items()
+            for value in values
+        ]
+        monkeypatch.setattr(ablation, "make_rows", lambda result: rows)
+        return list(ablation.sample_size(SimpleNamespace(arms=arms)))
+
+    both = lines(kept=[0.70, 0.71], cleaned=[0.69, 0.70])
+    assert len(both) == 7
+    assert lines(kept=[0.70, 0.71], cleaned=[0.69, 0.70, None], unplanted=[0.5]) == both
+    for missing in ({"cleaned": [0.69, None]}, {"unplanted": [0.69, 0.70]}, {}):
+        assert lines(kept=[0.70, 0.71], **missing) == ["sample size: needs two trainings of each of the first two arms"]
 
 
 def test_no_number_of_trainings_shows_what_the_people_do_not() -> None:

@@ -36,8 +36,8 @@ MIN_FACE_AGREEMENT, MIN_SURROUNDINGS_AGREEMENT = 0.90, 0.75
 """Agreement of detail inside the oval of the face, and outside, from which two crops show one picture."""
 
 MAX_ENLARGEMENT, MIN_SMALL_FACE_AGREEMENT = 1.1, 0.94
-"""Px of a crop per px of its photo, in both, beyond which the face must agree by more: the fine detail by which frames
-of one scene differ is missing. In 64 px thumbnails such frames had up to .93, copies .98 and more."""
+"""Px of a crop of SIDE px per px of its photo, in both, beyond which the face must agree by more: the fine detail by
+which frames of one scene differ is missing. In 64 px thumbnails such frames have up to .93, copies .98 and more."""
 
 NOISE = 2.5
 """Standard deviation of detail, in grey levels, that coding and sensor noise alone explain."""
