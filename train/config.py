@@ -136,10 +136,10 @@ class Recipe(TypedToml):
         "people, general: additional weight of eyes and mouth in the reconstruction; more draws them more precisely",
     )
     consistency: float = number(
-        0.5,
-        0,
-        1e6,
-        "people, general: weight of the distance between the codes of target and swap; more keeps its expression",
+        0.5, 0, 1e6, "people, general: weight of the distance of the codes of target and swap; more keeps its look"
+    )
+    landmarks: float = number(
+        0.0, 0, 1e6, "simswap: weight of the distance of the landmarks of target and swap; more keeps its pose"
     )
     anonymity: float = number(
         0.02, 0, 1e6, "people: weight of the loss that hides the person from the code; more keeps less of the target"
@@ -238,6 +238,7 @@ class Recipe(TypedToml):
         `images` may differ where no step depends on it, and keys that do not affect the result.
         """
         own = asdict(self)
+        other = {entry.name: entry.default for entry in fields(self)} | dict(other)  # it may be older than a key
         ignored = {entry.name for entry in fields(self) if not entry.metadata.get("affects_result", True)}
         if not self.follows_images:
             ignored.add("images")

@@ -13,7 +13,7 @@ from train.settings import parse_settings
 
 SHIPPED = (
     "baseline", "box-mask", "compact", "diffusion", "dynamic", "general", "input-mask", "later-code", "modulated",
-    "people", "progressive", "seg-mask", "separable", "simswap-512", "tiny",
+    "people", "progressive", "seg-mask", "separable", "simswap-512", "small", "small-refine", "tiny",
 )  # fmt: skip
 
 
@@ -132,6 +132,8 @@ def test_what_may_change_between_a_training_and_its_continuation() -> None:
     tiny = vars(load_recipe("tiny"))
     assert load_recipe("tiny", images=80_000, log_steps=1).differences(tiny) == []
     assert load_recipe("tiny", batch=8).differences(tiny) == ["batch: 16, here 8"]
+    older = {key: value for key, value in tiny.items() if key != "landmarks"}
+    assert load_recipe("tiny").differences(older) == []
     # The mask's weight is a function of the share of all images.
     assert load_recipe("seg-mask", images=9).differences(vars(load_recipe("seg-mask"))) == ["images: 8000000, here 9"]
 

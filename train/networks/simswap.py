@@ -33,6 +33,7 @@ published 512 checkpoint."""
     "teacher",
     "distillation",
     "feature_distillation",
+    "landmarks",
 )
 class SimSwapGenerator(FaceGenerator):
     """Encoder, AdaIN residual blocks, decoder; the defaults are the published network (55,051,779 parameters).

@@ -8,6 +8,7 @@ from torch import Tensor
 from train import losses, mask_schedule
 from train.build import Networks
 from train.data.loader import Batch
+from train.landmark_loss import build_landmark_loss
 from train.networks.conditioning import conditioning
 from train.networks.face_generator import FaceGenerator
 from train.objectives.adversary import Adversary, target_input
@@ -26,12 +27,14 @@ def swap(networks: Networks, generator: FaceGenerator, batch: Batch, a: float) -
 class SwapObjective:
     """L_G = lambda_adv L_adv + lambda_wfm L_wfm + lambda_id L_id + lambda_rec L_rec (Chen et al. 2020, eq. 10).
 
-    With a teacher, L_dist is added (`train.objectives.distillation`).
+    lambda_lm L_lm is added where its weight is not 0 (train/landmark_loss.py), and L_dist with a teacher
+    (`train.objectives.distillation`).
     """
 
     def __init__(self, networks: Networks, distillation: Distillation | None = None) -> None:
         self.networks, self.recipe, self.distillation = networks, networks.recipe, distillation
         self.adversary = Adversary(networks)
+        self.landmark_loss = build_landmark_loss(networks)
 
     def generator_loss(self, batch: Batch, a: float) -> Loss:
         n, visible = self.networks, self.adversary.visible
@@ -43,6 +46,10 @@ class SwapObjective:
         identity = losses.identity_loss(n.embedder, n.generator.to_rgb01(fake), batch.matrices, batch.latents, n.centre)
         total = total + self.recipe.identity * identity
         terms["identity"] = identity.detach()
+        if self.landmark_loss:
+            landmarks = self.landmark_loss(n.generator.to_rgb01(fake), batch.target.float() / 255, batch.matrices)
+            total = total + self.recipe.landmarks * landmarks
+            terms["landmarks"] = landmarks.detach()
         if batch.kind == "same":
             # Not masked: the background is to be reconstructed too.
             distance = losses.reconstruction(fake, target, batch.same_person)
